@@ -1,0 +1,88 @@
+"""What became of one try to hand a mail on: any exception or reply becomes one of four outcomes.
+
+In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, or a server's reply.
+Out: an `Outcome`, whose words are safe to store and to log.
+Knows nothing of: rows, routes, retries.
+"""
+
+import re
+import smtplib
+from dataclasses import dataclass
+from enum import Enum
+
+from otpmail.masking import mask_addresses
+
+REPLY_LENGTH = 200
+"""Characters kept of a reply or an error; enough for an enhanced code and a queue id."""
+
+
+class Kind(Enum):
+    """Whether the mail was taken, and whether trying again can help."""
+
+    ACCEPTED = "accepted"
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
+
+
+class Blame(Enum):
+    """What a refusal speaks of: this mail, or every mail on this route."""
+
+    MAIL = "mail"
+    ROUTE = "route"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One try's end. ``code`` is the server's reply code (RFC 5321, 4.2), if it gave one."""
+
+    kind: Kind
+    reply: str
+    code: int | None = None
+    blame: Blame = Blame.MAIL
+
+
+def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
+    """Read a reply: 2xx accepted, 4xx transient, 5xx permanent; anything else is no SMTP: transient."""
+    kinds = {2: Kind.ACCEPTED, 4: Kind.TRANSIENT, 5: Kind.PERMANENT}
+    return Outcome(
+        kind=kinds.get(code // 100, Kind.TRANSIENT), reply=words(text), code=code, blame=blame
+    )
+
+
+def of_error(error: Exception, *, sending: bool) -> Outcome:
+    """Read an exception.
+
+    ``sending`` tells whether the mail may have been written: a connection that breaks while it is
+    opened took nothing (transient), one that breaks later may have taken the mail (unknown).
+    """
+    match error:
+        case smtplib.SMTPRecipientsRefused():
+            # No SMTPResponseException: 450 and 550 look alike until its dict is read.
+            code, text = next(iter(error.recipients.values()), (450, b"recipients refused"))
+            return of_reply(code, text)
+        case smtplib.SMTPDataError():
+            return of_reply(error.smtp_code, error.smtp_error)
+        case smtplib.SMTPResponseException():  # connect, HELO, STARTTLS, AUTH, MAIL
+            return of_reply(error.smtp_code, error.smtp_error, blame=Blame.ROUTE)
+        case smtplib.SMTPNotSupportedError():
+            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.ROUTE)
+        case ValueError() if not isinstance(error, OSError):  # no such address, no such header
+            return Outcome(kind=Kind.PERMANENT, reply=named(error))
+        case OSError() if sending:  # SMTPServerDisconnected and time-outs among them
+            return Outcome(kind=Kind.UNKNOWN, reply=named(error), blame=Blame.ROUTE)
+        case _:
+            return Outcome(kind=Kind.TRANSIENT, reply=named(error), blame=Blame.ROUTE)
+
+
+def named(error: Exception) -> str:
+    """Tell an error by its type and its words."""
+    return words(f"{type(error).__name__}: {error}")
+
+
+def words(text: str | bytes) -> str:
+    """Make a stranger's text fit to store and to log: one printable line, addresses masked."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    line = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()
+    return mask_addresses(line)[:REPLY_LENGTH]
