@@ -81,8 +81,8 @@ def named(error: Exception) -> str:
 
 
 def words(text: str | bytes) -> str:
-    """Make a stranger's text fit to store and to log: one printable line, addresses masked."""
+    """Make a stranger's text fit to store and to log: one line of printable ASCII, addresses masked."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    line = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()
+    line = re.sub(r"[^\x20-\x7e]+", " ", text).strip()
     return mask_addresses(line)[:REPLY_LENGTH]
