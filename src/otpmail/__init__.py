@@ -3,8 +3,8 @@
 Two ways lead through the package, and the file names tell them.
 
 Out: ``challenges.issue`` writes a challenge and its delivery in the caller's transaction; on commit
-``engines`` is woken; ``courier`` does one round: ``messages`` derives the code and renders the mail,
-``routes`` hands it to a mail server, ``outbox`` records the outcome, ``signals`` tells of it.
+``engines`` is woken; ``courier`` does one round: ``messages`` derives the code and renders the
+mail, ``routes`` hands it to a mail server, ``outbox`` records the outcome, ``signals`` tells of it.
 
 Back: ``challenges.verify`` counts the guess, compares, and consumes the challenge in the same
 transaction as what the code confirms.

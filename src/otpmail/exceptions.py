@@ -5,9 +5,9 @@ class OtpmailError(Exception):
     """Any fault that otpmail raises itself."""
 
 
-class PromiseNotKept(OtpmailError):
-    """The database could not write the promise down: nothing was issued, nothing will be mailed."""
+class InvalidRecipientError(OtpmailError, ValueError):
+    """No mail can be sent to this: it is not one e-mail address. Its words do not repeat it."""
 
 
-class InsideTransaction(OtpmailError):
+class InsideTransactionError(OtpmailError, RuntimeError):
     """`verify` was called inside a transaction, where a rollback would give the guess back."""

@@ -7,6 +7,7 @@ Knows nothing of: rows, routes, retries.
 
 import re
 import smtplib
+import traceback
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,8 +44,8 @@ class Outcome:
 
 
 def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
-    """Read a reply: 2xx accepted, 4xx transient, 5xx permanent; anything else is no SMTP: transient."""
-    kinds = {2: Kind.ACCEPTED, 4: Kind.TRANSIENT, 5: Kind.PERMANENT}
+    """Read a reply: 2xx accepted, 5xx permanent, all else transient."""
+    kinds = {2: Kind.ACCEPTED, 5: Kind.PERMANENT}
     return Outcome(
         kind=kinds.get(code // 100, Kind.TRANSIENT), reply=words(text), code=code, blame=blame
     )
@@ -80,8 +81,13 @@ def named(error: Exception) -> str:
     return words(f"{type(error).__name__}: {error}")
 
 
+def describe(error: Exception) -> str:
+    """Tell an error and where it arose, for a log: no value of a row, no full address."""
+    return named(error) + "\n" + "".join(traceback.format_tb(error.__traceback__))
+
+
 def words(text: str | bytes) -> str:
-    """Make a stranger's text fit to store and to log: one line of printable ASCII, addresses masked."""
+    """Make a stranger's text fit to store and to log: a line of ASCII, addresses masked."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     line = re.sub(r"[^\x20-\x7e]+", " ", text).strip()

@@ -1,0 +1,5 @@
+"""Where the kiosk answers."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

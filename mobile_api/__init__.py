@@ -1,0 +1,1 @@
+"""The cooperative's HTTP API: members, accounts, and transfers that a mailed code confirms."""

@@ -1,0 +1,25 @@
+"""otpmail as a Django app."""
+
+from django.apps import AppConfig
+from django.core.signals import request_started
+
+
+class OtpmailConfig(AppConfig):
+    """Registers the checks; the first request of a process starts its engine."""
+
+    name = "otpmail"
+    verbose_name = "One-time codes by e-mail"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect what needs the models."""
+        from otpmail import checks  # noqa: F401 - registers the checks
+
+        request_started.connect(_start_engine, dispatch_uid="otpmail.engine")
+
+
+def _start_engine(**_: object) -> None:
+    # What a dead process left is taken up with the first request, not with the first new code.
+    from otpmail import engines
+
+    engines.current().start()

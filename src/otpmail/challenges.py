@@ -1,0 +1,258 @@
+"""The life of a code: `issue`, `resend`, `verify`, `cancel`.
+
+In: a purpose, a subject (whose), an address, the facts it is bound to; later, what was typed.
+Out: results (``otpmail.results``). A person's mistake is a result; a fault is an exception.
+Knows nothing of: HTTP, mail servers, when a mail is sent.
+
+Nothing here waits for mail: a promise is two rows in the caller's transaction, and a hint to the
+engine once they are committed.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import get_language
+
+from otpmail import binding, codes, database, endings, engines, keys, limits, messages, outbox
+from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
+from otpmail.masking import mask
+from otpmail.models import Challenge, Delivery, State
+from otpmail.purposes import Purpose
+from otpmail.results import (
+    AlreadyUsed,
+    Cancelled,
+    Ended,
+    Issued,
+    Malformed,
+    NotFound,
+    OverCap,
+    Resent,
+    TooSoon,
+    Verified,
+    Wrong,
+)
+from otpmail.signals import delivery_promised, guess_failed
+
+
+def issue(
+    purpose: str,
+    *,
+    subject: str,
+    recipient: str,
+    facts: binding.Facts | None = None,
+    context: Mapping[str, str] | None = None,
+) -> Issued:
+    """Promise a code to an address.
+
+    ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
+    (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. Joins the
+    caller's transaction: what is rolled back was never promised. Raises `InvalidRecipientError`.
+    """
+    _check_address(recipient)
+    rules, now = Purpose(purpose), database.now()
+    challenge = Challenge(
+        purpose=purpose,
+        subject=subject,
+        recipient=recipient,
+        language=get_language() or "",
+        context=dict(context or {}),
+        binding=binding.digest(facts or {}),
+        binding_version=binding.VERSION,
+        key_id=keys.current().id,
+        nonce=secrets.token_bytes(codes.NONCE_BYTES),
+        digits=rules.digits,
+        created_at=now,
+        expires_at=now + rules.life,
+        closes_at=now + max(rules.life, rules.total_life),
+        resend_at=now + rules.cool_down(1),
+    )
+    with transaction.atomic(using=database.alias()):
+        challenge.save(using=database.alias(), force_insert=True)
+        _promise(challenge, now)
+    return Issued(
+        challenge_id=challenge.id,
+        reference=challenge.reference,
+        recipient=mask(recipient),
+        digits=challenge.digits,
+        expires_at=challenge.expires_at,
+        resend_at=challenge.resend_at,
+        guesses_left=rules.guesses,
+        sends_left=rules.sends - 1,
+    )
+
+
+def resend(
+    purpose: str, challenge_id: UUID, *, subject: str
+) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
+    """Promise one more mail: the same code while it has life enough, else the next generation.
+
+    Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
+    """
+    rules, now = Purpose(purpose), database.now()
+    challenge = _find(purpose, challenge_id, subject)
+    if challenge is None:
+        return NotFound()
+    if challenge.state != State.PENDING or now >= challenge.closes_at:
+        return _over(challenge, now)
+    if now < challenge.resend_at:
+        return TooSoon(retry_at=challenge.resend_at)
+    keeps = _keeps_code(challenge, rules, now)
+    if keeps and challenge.sends >= rules.sends:
+        # The older code may be on its way: it is not killed before it has to be.
+        renewable = _can_reissue(challenge, rules, challenge.expires_at - rules.keep_code)
+        return OverCap(retry_at=challenge.expires_at - rules.keep_code if renewable else None)
+    if not keeps and not _can_reissue(challenge, rules, now):
+        return OverCap(retry_at=None)
+    with transaction.atomic(using=database.alias()):
+        take = limits.take_resend if keeps else limits.take_reissue
+        if take(challenge, purpose=rules, now=now):
+            _promise(challenge, now)
+            return Resent(
+                generation=challenge.generation,
+                expires_at=challenge.expires_at,
+                resend_at=challenge.resend_at,
+                sends_left=rules.sends - challenge.sends,
+            )
+    return TooSoon(retry_at=now + rules.cool_down(challenge.sends))  # another click was first
+
+
+def verify(
+    purpose: str,
+    challenge_id: UUID,
+    typed: str,
+    *,
+    subject: str,
+    confirmed: Callable[[Challenge], None] | None = None,
+) -> Verified | Malformed | Wrong | AlreadyUsed | Ended | NotFound:
+    """Check what was typed, and consume the challenge if it is the code.
+
+    1. The guess is counted, in a transaction of its own: no rollback, crash or race gives it back.
+    2. The facts are read and locked, and compared with what the code is bound to.
+    3. The code is derived and compared.
+    4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
+       does what the code stood for. If that raises, the challenge stays pending.
+
+    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``, where 1. could not hold.
+    """
+    challenge = _find(purpose, challenge_id, subject)
+    if challenge is None:
+        return NotFound()
+    code = codes.normalise(typed, challenge.digits)
+    if code is None:
+        return Malformed(digits=challenge.digits)
+    if not _count_guess(challenge):
+        challenge.refresh_from_db(using=database.alias())
+        return _over(challenge, database.now())
+    result = _decide(challenge.pk, code, confirmed)
+    if isinstance(result, Wrong):
+        guess_failed.send_robust(
+            sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
+        )
+    return result
+
+
+def cancel(
+    purpose: str, challenge_id: UUID, *, subject: str
+) -> Cancelled | AlreadyUsed | Ended | NotFound:
+    """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
+    challenge = _find(purpose, challenge_id, subject)
+    if challenge is None:
+        return NotFound()
+    now = database.now()
+    if endings.end(challenge, State.CANCELLED, now=now):
+        return Cancelled()
+    challenge.refresh_from_db(using=database.alias())
+    return _over(challenge, now)
+
+
+def _check_address(recipient: str) -> None:
+    try:
+        validate_email(recipient)
+    except ValidationError:
+        raise InvalidRecipientError("a code goes to exactly one e-mail address") from None
+
+
+def _promise(challenge: Challenge, now: datetime) -> None:
+    engine = engines.current()
+    delivery = outbox.put(challenge, now=now, owner=engine.owner())
+
+    def kept() -> None:
+        engine.wake([delivery.pk])
+        delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
+
+    transaction.on_commit(kept, using=database.alias(), robust=True)
+
+
+def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
+    mine = Challenge.objects.using(database.alias()).filter(purpose=purpose, subject=subject)
+    return mine.filter(pk=challenge_id).first()
+
+
+def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
+    has_life = challenge.expires_at - now >= rules.keep_code
+    return has_life and challenge.failures < rules.keep_code_failures
+
+
+def _can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
+    has_life = challenge.closes_at - when > rules.dead_mail
+    has_guesses = challenge.failures < rules.guesses
+    return has_life and has_guesses and challenge.generation < rules.generations
+
+
+def _count_guess(challenge: Challenge) -> bool:
+    rules, now = Purpose(challenge.purpose), database.now()
+    try:
+        with transaction.atomic(using=database.alias(), durable=True):
+            return limits.take_guess(challenge, purpose=rules, now=now)
+    except RuntimeError as error:  # durable blocks refuse to be nested
+        raise InsideTransactionError(
+            "verify() must not run inside a transaction: a rollback would give the guess back. Call "
+            "it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
+        ) from error
+
+
+def _decide(
+    challenge_id: UUID, typed: str, confirmed: Callable[[Challenge], None] | None
+) -> Verified | Wrong | AlreadyUsed | Ended:
+    with transaction.atomic(using=database.alias(), durable=True):
+        rows = Challenge.objects.using(database.alias()).select_for_update()
+        challenge, now = rows.get(pk=challenge_id), database.now()
+        if challenge.state != State.PENDING or now >= challenge.expires_at:
+            return _over(challenge, now)
+        if messages.is_changed(challenge, lock=True):
+            return _end(challenge, State.CHANGED, now)
+        code = messages.code_of(challenge)
+        if code is None:  # its key was revoked
+            return _end(challenge, State.CANCELLED, now)
+        if not codes.compare(code, typed):
+            guesses_left = Purpose(challenge.purpose).guesses - challenge.failures
+            if guesses_left > 0:
+                return Wrong(guesses_left=guesses_left)
+            return _end(challenge, State.EXHAUSTED, now)
+        endings.end(challenge, State.CONFIRMED, now=now, failures=F("failures") - 1)
+        if confirmed is not None:
+            confirmed(challenge)
+        return Verified(confirmed_at=now)
+
+
+def _end(challenge: Challenge, state: State, now: datetime) -> Ended:
+    endings.end(challenge, state, now=now)
+    return Ended(state=state)
+
+
+def _over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
+    """Say why a challenge takes no code now."""
+    if challenge.state == State.CONFIRMED and challenge.ended_at is not None:
+        return AlreadyUsed(confirmed_at=challenge.ended_at)
+    if challenge.state != State.PENDING:
+        return Ended(state=State(challenge.state))
+    if now >= challenge.expires_at:
+        can_resend = _can_reissue(challenge, Purpose(challenge.purpose), now)
+        return Ended(state=State.EXPIRED, can_resend=can_resend)
+    return Ended(state=State.EXHAUSTED)

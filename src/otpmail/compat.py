@@ -1,0 +1,48 @@
+"""What differs between the Djangos and Pythons that otpmail runs on; nothing else knows.
+
+Django 5.2 and 6.0 have no ``MAILERS``: the same dict is read here, and without it the ``EMAIL_*``
+settings are the route ``default``, as in Django itself.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.mail import get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.module_loading import import_string
+
+DEFAULT_ALIAS = "default"
+
+
+def mailer(alias: str) -> BaseEmailBackend:
+    """Build the mail backend of an alias of ``MAILERS``. Each call builds a new one."""
+    if not mailers():  # the EMAIL_* settings of before MAILERS
+        return get_connection()
+    if django.VERSION >= (6, 1):
+        from django.core.mail import mailers as handler
+
+        return handler[alias]
+    config = mailers()[alias]
+    backend = import_string(config.get("BACKEND", "django.core.mail.backends.smtp.EmailBackend"))
+    return backend(**config.get("OPTIONS", {}))  # type: ignore[no-any-return]
+
+
+def mailers() -> Mapping[str, Mapping[str, Any]]:
+    """Give the configured aliases; empty where a project still lives on ``EMAIL_*``."""
+    return getattr(settings, "MAILERS", None) or {}
+
+
+def uuid7() -> uuid.UUID:
+    """Make an id that sorts by time and cannot be guessed: 74 random bits (RFC 9562, 5.7)."""
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 7 << 76
+    return uuid.UUID(int=value & ~(0b11 << 62) | 0b10 << 62)
+
+
+if hasattr(uuid, "uuid7"):  # Python 3.14
+    uuid7 = uuid.uuid7

@@ -1,0 +1,92 @@
+"""Every setting, typed, with its default; read at access, so that a change is seen at once.
+
+In: ``OTPMAIL_*`` of Django's settings. Out: typed attributes.
+Knows nothing of: whether a value makes sense; ``checks`` says so when the project starts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.conf import settings as django_settings
+
+PREFIX = "OTPMAIL_"
+
+
+class Settings:
+    """otpmail's settings. Each name is written ``OTPMAIL_<NAME>`` in a project's settings."""
+
+    ENGINE: str = "otpmail.engines.threads.ThreadsEngine"
+    """Decides when and where a courier runs: the dotted path of an engine's class."""
+
+    ROUTES: Sequence[str] = ("default",)
+    """Aliases of ``MAILERS`` through which mail leaves."""
+
+    KEYS: Mapping[str, str] = {}
+    """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
+
+    FROM: str = ""
+    """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
+
+    PURPOSES: Mapping[str, Mapping[str, Any]] = {}
+    """Purpose to the rules that it overrides, and ``FACTS`` (see ``otpmail.purposes``)."""
+
+    DIGITS: int = 6
+    """Digits of a code."""
+
+    LIFE_SECONDS: int = 600
+    """From issue to expiry of one generation. Never extended."""
+
+    TOTAL_LIFE_SECONDS: int = 1800
+    """From issue to the end of a challenge, over all its generations."""
+
+    DEAD_MAIL_SECONDS: int = 120
+    """With less life left than this, a mail is not sent any more."""
+
+    GUESSES: int = 5
+    """Wrong codes a challenge bears, over all its generations."""
+
+    COOL_DOWN_SECONDS: Sequence[int] = (60, 120)
+    """Wait before the first resend, the second, and so on; the last one repeats."""
+
+    SENDS: int = 3
+    """Mails a generation, the first included."""
+
+    GENERATIONS: int = 3
+    """Codes a challenge, the first included."""
+
+    KEEP_CODE_SECONDS: int = 180
+    """A resend keeps the code while this much of its life is left."""
+
+    KEEP_CODE_FAILURES: int = 3
+    """A resend keeps the code while there were fewer wrong codes than this."""
+
+    RETRY_SECONDS: Sequence[float] = (2, 4, 6)
+    """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
+
+    LEASE_SECONDS: int = 60
+    """How long a courier owns a delivery before another may take it."""
+
+    SWEEP_SECONDS: float = 5
+    """How often the threads engine looks for deliveries whose process died."""
+
+    COURIERS: int = 8
+    """Courier threads a process."""
+
+    QUEUE_SIZE: int = 1000
+    """Deliveries a process keeps in memory; what is over waits in its row for a sweep."""
+
+    DRAIN_SECONDS: float = 10
+    """How long a process that ends waits for mails in flight."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Give the project's value, else the default."""
+        if not name.isupper():
+            return object.__getattribute__(self, name)
+        default = object.__getattribute__(self, name)
+        return getattr(django_settings, PREFIX + name, default)
+
+
+settings = Settings()
+
+NAMES = frozenset(PREFIX + name for name in Settings.__annotations__)
+"""All names that a project may set."""

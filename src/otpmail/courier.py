@@ -1,0 +1,185 @@
+"""One round with one delivery, the same under every engine.
+
+1. Read the delivery, if this owner still holds its lease.
+2. Look: if its challenge is answered, dead, changed, or has too little life left, drop it.
+3. Derive the code and render the mail.
+4. Hand it to the route, which asks once more when its connection stands.
+5. Record the outcome: settled, or due again.
+
+In: a delivery's id and the owner of its lease. Out: seconds until the next attempt, or None.
+Knows nothing of: threads, timers, brokers.
+"""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import DatabaseError, close_old_connections
+
+from otpmail import database, endings, messages, outbox, retries, routes, signals
+from otpmail.conf import settings
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, State
+from otpmail.outcomes import Blame, Kind, Outcome
+
+RECORD_TRIES = 3
+"""Tries to write an outcome down: a mail that was taken and not recorded would be sent twice."""
+
+_SIGNALS = {
+    DeliveryState.ACCEPTED: signals.delivery_accepted,
+    DeliveryState.QUEUED: signals.delivery_delayed,
+    DeliveryState.FAILED: signals.delivery_failed,
+}
+
+log = logging.getLogger("otpmail.courier")
+
+
+class _PointlessError(Exception):
+    """The delivery is not worth sending any more."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def run(delivery_id: UUID, owner: str) -> float | None:
+    """Do one round. Raises what the database raises: then the lease lapses and the mail is safe."""
+    delivery = outbox.held(delivery_id, owner)
+    if delivery is None:  # settled meanwhile, or another's
+        return None
+    try:
+        attempt, outcome = _attempt(delivery)
+    except _PointlessError as pointless:
+        _drop(delivery, owner, pointless.reason)
+        return None
+    return _record(delivery, owner, attempt, outcome)
+
+
+def _attempt(delivery: Delivery) -> tuple[Attempt, Outcome]:
+    now, started, route = database.now(), time.monotonic(), settings.ROUTES[0]
+    _look(delivery, now)
+    outcome = _hand_over(delivery, _letter(delivery, now), route, now)
+    took_ms = round((time.monotonic() - started) * 1000)
+    attempt = Attempt(
+        route=route,
+        started_at=now,
+        took_ms=took_ms,
+        outcome=outcome.kind.value,
+        code=outcome.code,
+        reply=outcome.reply,
+    )
+    return attempt, outcome
+
+
+def _look(delivery: Delivery, now: datetime) -> None:
+    challenge = delivery.challenge
+    if challenge.state != State.PENDING:
+        raise _PointlessError(Reason(challenge.state))
+    if challenge.generation != delivery.generation:
+        raise _PointlessError(Reason.SUPERSEDED)
+    if now >= delivery.deadline:
+        raise _PointlessError(Reason.EXPIRED)
+
+
+def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
+    """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
+    challenge = delivery.challenge
+    try:
+        changed = messages.is_changed(challenge, lock=False)
+        code = messages.code_of(challenge)
+        if not changed and code is not None:
+            return messages.render(delivery, code)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        # An error's words can quote a template's context, and the code with it: only its type.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error(  # noqa: TRY400 - exception() would print those words
+            "Email cannot be rendered delivery=%s purpose=%s error=%s\n%s",
+            delivery.pk,
+            challenge.purpose,
+            type(error).__name__,
+            where,
+        )
+        return Outcome(
+            kind=Kind.TRANSIENT, reply=f"not rendered: {type(error).__name__}", blame=Blame.MAIL
+        )
+    state = State.CHANGED if changed else State.CANCELLED  # cancelled: its key was revoked
+    endings.end(challenge, state, now=now)
+    raise _PointlessError(Reason(state))
+
+
+def _hand_over(
+    delivery: Delivery, letter: messages.Letter | Outcome, route: str, now: datetime
+) -> Outcome:
+    if isinstance(letter, Outcome):
+        return letter
+    outcome = routes.send(
+        route,
+        letter.mail,
+        seconds=(delivery.deadline - now).total_seconds(),
+        still_wanted=lambda: _is_wanted(delivery),
+    )
+    if outcome is None:
+        _look(delivery, database.now())
+        raise _PointlessError(Reason.EXPIRED)
+    return letter.redacted(outcome)
+
+
+def _is_wanted(delivery: Delivery) -> bool:
+    challenges = Challenge.objects.using(database.alias())
+    delivery.challenge = challenges.get(pk=delivery.challenge_id)
+    try:
+        _look(delivery, database.now())
+    except _PointlessError:
+        return False
+    return True
+
+
+def _drop(delivery: Delivery, owner: str, reason: Reason) -> None:
+    now = database.now()
+    _insist(lambda: outbox.drop(delivery, owner, reason, now=now))
+    signals.delivery_dropped.send_robust(
+        sender=Delivery, delivery=delivery, challenge=delivery.challenge
+    )
+
+
+def _record(delivery: Delivery, owner: str, attempt: Attempt, outcome: Outcome) -> float | None:
+    now = database.now()
+    verdict = _judge(delivery, outcome, now)
+    kept = _insist(lambda: outbox.settle(delivery, owner, attempt, verdict, now=now))
+    _SIGNALS[verdict.state].send_robust(
+        sender=Delivery,
+        delivery=delivery,
+        challenge=delivery.challenge,
+        attempt=attempt,
+        wait_seconds=verdict.wait_seconds,
+    )
+    return verdict.wait_seconds if kept else None
+
+
+def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdict:
+    if outcome.kind is Kind.ACCEPTED:
+        return outbox.Verdict(DeliveryState.ACCEPTED)
+    if outcome.kind is Kind.PERMANENT and outcome.blame is Blame.MAIL:
+        return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
+    wait_seconds = retries.wait_seconds(
+        settings.RETRY_SECONDS,
+        failed=delivery.attempted + 1,
+        life_left=(delivery.deadline - now).total_seconds(),
+    )
+    if wait_seconds is None:
+        return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
+    return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=wait_seconds)
+
+
+def _insist(write: Callable[[], bool]) -> bool:
+    for _ in range(RECORD_TRIES - 1):
+        try:
+            return write()
+        except DatabaseError:
+            close_old_connections()
+            time.sleep(0.2)
+    return write()

@@ -1,0 +1,41 @@
+"""The one way in which a challenge stops being pending.
+
+In: a challenge, the state it ends in. Out: whether it was this call that ended it.
+Knows nothing of: why.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from otpmail import database
+from otpmail.models import Challenge, State
+from otpmail.signals import challenge_ended
+
+
+def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bool:
+    """End a pending challenge, erase its random bytes, and tell ``challenge_ended``.
+
+    All in one transaction: the caller's, or one of its own. ``also`` are columns to set with it.
+    """
+    with transaction.atomic(using=database.alias()):
+        ended = (
+            Challenge.objects.using(database.alias())
+            .filter(pk=challenge.pk, state=State.PENDING, generation=challenge.generation)
+            .update(state=state, ended_at=now, nonce=None, **also)
+        )
+        if not ended:
+            return False
+        challenge.state, challenge.ended_at, challenge.nonce = state, now, None
+        challenge_ended.send(sender=Challenge, challenge=challenge)
+    return True
+
+
+def expire(*, now: datetime, limit: int) -> int:
+    """End up to so many challenges whose whole life is over. Returns how many there were."""
+    over = Challenge.objects.using(database.alias()).filter(state=State.PENDING, closes_at__lte=now)
+    challenges = list(over.order_by("closes_at")[:limit])
+    for challenge in challenges:
+        end(challenge, State.EXPIRED, now=now)
+    return len(challenges)

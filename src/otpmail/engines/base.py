@@ -1,0 +1,33 @@
+"""What an engine promises: it decides when and where a courier runs, and nothing else.
+
+The outbox is the truth, so each call here is a hint that may be lost, late or doubled. Engines do
+not know one another.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from uuid import UUID
+
+
+class Engine(ABC):
+    """One process's engine, made at first use, and once more in a forked child."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Begin to look after the outbox. Harmless when it has begun already."""
+
+    @abstractmethod
+    def owner(self) -> str:
+        """Name the owner that a row about to be put is leased to; empty to leave it unleased.
+
+        A row that is born leased goes to its courier without another write. Whoever names itself
+        here promises to take the `wake` that follows the commit.
+        """
+
+    @abstractmethod
+    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+        """Hear that these deliveries are committed. Never blocks on mail, and never raises."""
+
+    @abstractmethod
+    def stop(self, seconds: float) -> None:
+        """Finish what is in flight within so many seconds and give the rest back."""

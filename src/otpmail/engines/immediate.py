@@ -1,0 +1,42 @@
+"""The courier runs at once, in the thread that committed: for tests and shells.
+
+A delivery that must be tried again is left in the outbox, for whichever process looks after it.
+"""
+
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+
+from otpmail import courier, outbox, owners
+from otpmail.engines.base import Engine
+from otpmail.outcomes import describe
+
+log = logging.getLogger("otpmail.engine")
+
+
+class ImmediateEngine(Engine):
+    """Sends before the caller goes on. It has no threads, no timers and no sweep."""
+
+    def __init__(self) -> None:
+        self._owner = owners.new()
+
+    def start(self) -> None:
+        """Nothing to begin."""
+
+    def owner(self) -> str:
+        """Every row is this engine's own."""
+        return self._owner
+
+    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+        """Do one round with each."""
+        for delivery_id in delivery_ids:
+            try:
+                courier.run(delivery_id, self._owner)
+            except Exception as error:  # noqa: BLE001 - the row is safe; whoever sweeps takes it up
+                log.error(  # noqa: TRY400 - a database's words can quote a row
+                    "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
+                )
+        outbox.release(self._owner)
+
+    def stop(self, seconds: float) -> None:
+        """Nothing is in flight."""

@@ -1,0 +1,177 @@
+"""Courier threads inside the process that issues: the embedded default, with no broker.
+
+1. A row is born leased to this engine, and its id is put in memory at commit.
+2. A courier thread takes the id that is due first and does one round.
+3. If the round says to try again, the id goes back with the moment at which it is due: no polling.
+4. A sweep looks now and then for rows whose process died, or that found no room in memory.
+5. At the end, couriers finish what is in flight, and all else is released for others.
+
+In: ids. Out: rounds.
+Knows nothing of: codes, mails.
+"""
+
+import atexit
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from django.db import close_old_connections
+
+from otpmail import courier, database, endings, outbox, owners, routes
+from otpmail.conf import settings
+from otpmail.engines.base import Engine
+from otpmail.outcomes import describe
+
+EXPIRE_LIMIT = 100
+"""Challenges ended a sweep; a backlog is worked off sweep by sweep."""
+
+log = logging.getLogger("otpmail.engine")
+
+
+class ThreadsEngine(Engine):
+    """A fixed number of courier threads over one bounded queue that is also the timer."""
+
+    def __init__(self) -> None:
+        self._owner = owners.new()
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._due: list[tuple[float, int, UUID]] = []  # heap: monotonic seconds, tie-break, id
+        self._order = itertools.count()
+        self._known: set[UUID] = set()  # in the heap or in hand
+        self._in_hand: set[UUID] = set()
+        self._started = self._stopping = False
+        self._ending = threading.Event()
+        self._drained = threading.Event()
+
+    def __repr__(self) -> str:
+        """Tell its state in one line."""
+        return (
+            f"<ThreadsEngine {self._owner} known={len(self._known)} in_hand={len(self._in_hand)}"
+            f"{' stopping' if self._stopping else ''}>"
+        )
+
+    def start(self) -> None:
+        """Start couriers and sweep, once."""
+        if self._started:
+            return
+        with self._changed:
+            if self._started or self._stopping:
+                return
+            self._started = True
+            # Daemons: the interpreter joins other threads before it calls atexit, for ever.
+            for number in range(settings.COURIERS):
+                threading.Thread(
+                    target=self._carry, name=f"otpmail-courier-{number}", daemon=True
+                ).start()
+            threading.Thread(target=self._sweep, name="otpmail-sweep", daemon=True).start()
+            atexit.register(self._at_exit)
+
+    def owner(self) -> str:
+        """Take the row while there is room; requests under way at once may go over by one each."""
+        self.start()
+        has_room = len(self._known) < settings.QUEUE_SIZE and not self._stopping
+        return self._owner if has_room else ""
+
+    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+        """Put ids in memory, due now."""
+        self.start()
+        for delivery_id in delivery_ids:
+            self._put(delivery_id, 0)
+
+    def stop(self, seconds: float) -> None:
+        """Give back what waits at once, then wait for what is in flight; never longer than told."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._ending.set()
+        if self._started and not self._drained.wait(seconds):
+            log.warning("Email engine stopped with %d mails in flight", len(self._in_hand))
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:  # a forked child inherits the call, and not the threads
+            self.stop(settings.DRAIN_SECONDS)
+
+    def _put(self, delivery_id: UUID, wait_seconds: float) -> None:
+        with self._changed:
+            if self._stopping or delivery_id in self._known:
+                return
+            self._known.add(delivery_id)
+            entry = (time.monotonic() + wait_seconds, next(self._order), delivery_id)
+            heapq.heappush(self._due, entry)
+            self._changed.notify()
+
+    def _take(self) -> UUID | None:
+        """Wait for the first id that is due; None when the engine stops."""
+        with self._changed:
+            while not self._stopping:
+                wait = self._due[0][0] - time.monotonic() if self._due else None
+                if wait is not None and wait <= 0:
+                    delivery_id = heapq.heappop(self._due)[2]
+                    self._in_hand.add(delivery_id)
+                    if self._due:  # somebody must wait for the next one
+                        self._changed.notify()
+                    return delivery_id
+                self._changed.wait(wait)
+            return None
+
+    def _carry(self) -> None:
+        while (delivery_id := self._take()) is not None:
+            wait_seconds = self._round(delivery_id)
+            with self._changed:
+                self._in_hand.discard(delivery_id)
+                self._known.discard(delivery_id)
+                if self._stopping:
+                    self._changed.notify_all()
+            if wait_seconds is not None:
+                self._put(delivery_id, wait_seconds)
+        routes.close()
+
+    def _round(self, delivery_id: UUID) -> float | None:
+        try:
+            return courier.run(delivery_id, self._owner)
+        except Exception as error:  # noqa: BLE001 - the lease lapses, and a sweep takes the row up again
+            log.error(  # noqa: TRY400 - a database's words can quote a row
+                "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
+            )
+            return None
+        finally:
+            close_old_connections()
+
+    def _sweep(self) -> None:
+        while not self._stopping:
+            self._guard(self._look_after)
+            self._ending.wait(settings.SWEEP_SECONDS)
+        self._guard(self._give_back)
+        self._drained.set()
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - the next sweep tries again
+            log.error("Email engine: a sweep failed %s", describe(error))  # noqa: TRY400
+        finally:
+            close_old_connections()
+
+    def _look_after(self) -> None:
+        now = database.now()
+        with self._changed:
+            in_hand, room = set(self._in_hand), settings.QUEUE_SIZE - len(self._known)
+        if in_hand:
+            outbox.renew(in_hand, self._owner, now=now)
+        outbox.reap(now=now)
+        if room > 0:
+            self.wake(outbox.claim(self._owner, now=now, limit=room))
+        endings.expire(now=now, limit=EXPIRE_LIMIT)
+
+    def _give_back(self) -> None:
+        with self._changed:
+            in_hand = set(self._in_hand)
+        outbox.release(self._owner, but=in_hand)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_hand)
+        outbox.release(self._owner)  # what came back to be tried again

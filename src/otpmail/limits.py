@@ -1,0 +1,61 @@
+"""How often: each limit is one conditional UPDATE, taken or refused, never read and then written.
+
+In: which challenge, whose, the rules, the time. Out: whether there was room.
+Knows nothing of: codes, mails, answers.
+"""
+
+import secrets
+from datetime import datetime
+
+from django.db.models import F, QuerySet
+
+from otpmail import database
+from otpmail.codes import NONCE_BYTES
+from otpmail.models import Challenge, State
+from otpmail.purposes import Purpose
+
+
+def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
+    """Count a failure before the code is looked at; a right code gives it back."""
+    room = _pending(challenge).filter(expires_at__gt=now, failures__lt=purpose.guesses)
+    return room.update(failures=F("failures") + 1) == 1
+
+
+def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
+    """Take the room for one more mail with the same code."""
+    return _take(
+        challenge,
+        now,
+        sends=challenge.sends + 1,
+        resend_at=now + purpose.cool_down(challenge.sends + 1),
+    )
+
+
+def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
+    """Take the room for a new code: the next generation, which kills the older one."""
+    return _take(
+        challenge,
+        now,
+        generation=challenge.generation + 1,
+        nonce=secrets.token_bytes(NONCE_BYTES),
+        sends=1,
+        expires_at=min(now + purpose.life, challenge.closes_at),
+        resend_at=now + purpose.cool_down(1),
+    )
+
+
+def _take(challenge: Challenge, now: datetime, **columns: object) -> bool:
+    # Two clicks at once read the same row; the cool-down and the counts let one of them through.
+    room = _pending(challenge).filter(
+        generation=challenge.generation, sends=challenge.sends, resend_at__lte=now
+    )
+    taken = room.update(**columns)
+    if taken:
+        for column, value in columns.items():
+            setattr(challenge, column, value)
+    return taken == 1
+
+
+def _pending(challenge: Challenge) -> QuerySet[Challenge]:
+    rows = Challenge.objects.using(database.alias())
+    return rows.filter(pk=challenge.pk, state=State.PENDING)

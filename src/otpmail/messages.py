@@ -1,0 +1,104 @@
+"""From a challenge to an e-mail; the only place that ever holds a rendered code.
+
+In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
+``otpmail/<purpose>/subject.txt``, ``body.txt`` and ``body.html``; what a purpose lacks comes from
+``otpmail/default/``. Django's loaders keep compiled templates cached.
+Knows nothing of: routes, leases, retries.
+"""
+
+from dataclasses import dataclass, field, replace
+from email.utils import format_datetime
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import select_template
+from django.utils import timezone, translation
+
+from otpmail import binding, codes, keys
+from otpmail.conf import settings
+from otpmail.models import Challenge, Delivery
+from otpmail.outcomes import Outcome
+from otpmail.purposes import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail ready to leave, and the code in it, which no repr shows."""
+
+    mail: EmailMultiAlternatives = field(repr=False)
+    code: str = field(repr=False)
+
+    def redacted(self, outcome: Outcome) -> Outcome:
+        """Take the code out of a reply that quotes the mail."""
+        return replace(outcome, reply=outcome.reply.replace(self.code, "*" * len(self.code)))
+
+
+def code_of(challenge: Challenge) -> str | None:
+    """Derive a pending challenge's live code; None if its key was revoked."""
+    key = keys.find(challenge.key_id)
+    if key is None or challenge.nonce is None:
+        return None
+    return codes.derive(
+        key.subkey(challenge.purpose),
+        challenge_id=challenge.id,
+        generation=challenge.generation,
+        nonce=bytes(challenge.nonce),
+        purpose=challenge.purpose,
+        subject=challenge.subject,
+        binding=bytes(challenge.binding),
+        digits=challenge.digits,
+    )
+
+
+def is_changed(challenge: Challenge, *, lock: bool) -> bool:
+    """Tell whether a fact that the code is bound to is no longer what it was at issue."""
+    if not challenge.is_bound:
+        return False
+    facts = Purpose(challenge.purpose).facts(challenge, lock=lock)
+    return facts is None or binding.digest(facts) != bytes(challenge.binding)
+
+
+def render(delivery: Delivery, code: str) -> Letter:
+    """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``."""
+    challenge = delivery.challenge
+    with translation.override(challenge.language or None):
+        parts = {
+            name: _part(challenge, name, code) for name in ("subject.txt", "body.txt", "body.html")
+        }
+    mail = EmailMultiAlternatives(
+        subject=" ".join(parts["subject.txt"].split()),
+        body=parts["body.txt"],
+        from_email=settings.FROM or None,
+        to=[challenge.recipient],
+        headers=_headers(delivery),
+    )
+    mail.attach_alternative(parts["body.html"], "text/html")
+    return Letter(mail, code)
+
+
+def _part(challenge: Challenge, name: str, code: str) -> str:
+    template = select_template([f"otpmail/{challenge.purpose}/{name}", f"otpmail/default/{name}"])
+    context: dict[str, Any] = {
+        **challenge.context,
+        "code": ""
+        if name == "subject.txt"
+        else code,  # subjects are logged and shown on lock screens
+        "expires_at": challenge.expires_at,
+        "reference": challenge.reference,
+        "purpose": challenge.purpose,
+        "language": translation.get_language(),
+    }
+    return str(template.render(context)).strip() + "\n"
+
+
+def _headers(delivery: Delivery) -> dict[str, str]:
+    moment = delivery.created_at
+    if django_settings.EMAIL_USE_LOCALTIME:
+        moment = timezone.localtime(moment, timezone.get_default_timezone())
+    return {
+        "Message-ID": delivery.message_id,
+        "Date": format_datetime(moment),
+        "Auto-Submitted": "auto-generated",  # RFC 3834, 5
+        "X-Auto-Response-Suppress": "All",
+    }

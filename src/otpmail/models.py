@@ -1,0 +1,203 @@
+"""No row but a legal one: each law of the three tables is a constraint of the database.
+
+Challenges, the outbox of deliveries, and attempts. A code is in none of them. Rows are written by ``challenges``, ``endings`` and ``outbox`` alone.
+"""
+
+import base64
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from otpmail import binding
+from otpmail.compat import uuid7
+from otpmail.masking import mask
+
+
+class State(models.TextChoices):
+    """Where a challenge stands. Only a pending one can be confirmed; all others are final."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CHANGED = "changed"
+
+
+class Challenge(models.Model):
+    """One request to prove control of an address, for one purpose and subject."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    purpose = models.CharField(max_length=50)
+    subject = models.CharField(max_length=100)
+    recipient = models.EmailField()
+    language = models.CharField(max_length=20, blank=True)
+    context = models.JSONField(default=dict)
+    binding = models.BinaryField(max_length=32)
+    binding_version = models.PositiveSmallIntegerField()
+    key_id = models.CharField(max_length=50)
+    nonce = models.BinaryField(max_length=16, null=True)
+    digits = models.PositiveSmallIntegerField()
+    generation = models.PositiveSmallIntegerField(default=1)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    failures = models.PositiveSmallIntegerField(default=0)
+    sends = models.PositiveSmallIntegerField(default=1)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    resend_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Laws and readers."""
+
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state__in=State), name="otpmail_challenge_state"),
+            models.CheckConstraint(
+                # The random bytes die with the challenge, and only then.
+                condition=Q(state=State.PENDING, ended_at=None, nonce__isnull=False)
+                | (~Q(state=State.PENDING) & Q(ended_at__isnull=False, nonce=None)),
+                name="otpmail_challenge_ended",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=models.F("created_at"))
+                & Q(closes_at__gte=models.F("expires_at")),
+                name="otpmail_challenge_life",
+            ),
+            models.CheckConstraint(
+                condition=Q(digits__range=(4, 10), generation__gte=1, sends__gte=1),
+                name="otpmail_challenge_counts",
+            ),
+        ]
+        indexes: ClassVar = [
+            # endings.expire: pending challenges whose whole life is over
+            models.Index(
+                fields=["closes_at"], name="otpmail_closing", condition=Q(state=State.PENDING)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"{self.purpose} {self.id} to {mask(self.recipient)} ({self.state})"
+
+    @property
+    def reference(self) -> str:
+        """Six letters and figures that tell a person which mail belongs to which request."""
+        return base64.b32encode(self.id.bytes[-4:])[:6].decode()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the code stands for a transaction's facts."""
+        return bytes(self.binding) != binding.digest({})
+
+
+class DeliveryState(models.TextChoices):
+    """Where a delivery stands. All but queued are final."""
+
+    QUEUED = "queued"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+class Reason(models.TextChoices):
+    """Why a delivery failed or was dropped."""
+
+    CONFIRMED = "confirmed"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CHANGED = "changed"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+    GAVE_UP = "gave up"
+
+
+class Delivery(models.Model):
+    """One mail that was promised: a row of the outbox."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="deliveries")
+    generation = models.PositiveSmallIntegerField()
+    message_id = models.CharField(max_length=255)
+    state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
+    reason = models.CharField(max_length=10, choices=Reason, blank=True)
+    attempted = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    deadline = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    leased_by = models.CharField(max_length=80, blank=True)
+    leased_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Laws and readers."""
+
+        verbose_name_plural = "deliveries"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state=DeliveryState.QUEUED, settled_at=None)
+                | Q(
+                    state__in=[s for s in DeliveryState if s != DeliveryState.QUEUED],
+                    settled_at__isnull=False,
+                ),
+                name="otpmail_delivery_settled",
+            ),
+            models.CheckConstraint(
+                condition=Q(leased_by="", leased_until=None)
+                | (~Q(leased_by="") & Q(leased_until__isnull=False, state=DeliveryState.QUEUED)),
+                name="otpmail_delivery_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[DeliveryState.FAILED, DeliveryState.DROPPED], reason__in=Reason
+                )
+                | Q(state__in=[DeliveryState.QUEUED, DeliveryState.ACCEPTED], reason=""),
+                name="otpmail_delivery_reason",
+            ),
+        ]
+        indexes: ClassVar = [
+            # outbox.claim: what is due and nobody's
+            models.Index(
+                fields=["due_at"],
+                name="otpmail_due",
+                condition=Q(state=DeliveryState.QUEUED, leased_by=""),
+            ),
+            # outbox.reap: leases, to see which lapsed or whose owner died
+            models.Index(
+                fields=["leased_until"],
+                name="otpmail_leased",
+                condition=Q(leased_until__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"{self.id} ({self.state})"
+
+
+class Attempt(models.Model):
+    """One try to hand a delivery to one route, and the reply that came of it."""
+
+    delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
+    route = models.CharField(max_length=50)
+    started_at = models.DateTimeField()
+    took_ms = models.PositiveIntegerField()
+    outcome = models.CharField(max_length=10)
+    code = models.PositiveSmallIntegerField(null=True, blank=True)
+    reply = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        """Laws."""
+
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(outcome__in=["accepted", "transient", "permanent", "unknown"]),
+                name="otpmail_attempt_outcome",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"{self.outcome} by {self.route}"

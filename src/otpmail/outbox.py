@@ -1,0 +1,147 @@
+"""The outbox: the only writes on a delivery's row.
+
+A delivery is put in the caller's transaction; whoever works on it holds its lease; whoever holds
+its lease settles, drops or releases it; a lease that lapsed, or whose owner died, is reaped. Each
+write names the lease it stands on, so one that lost its lease writes nothing.
+
+In: challenges, owners, attempts. Out: rows.
+Knows nothing of: codes, mails, engines.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parseaddr
+from uuid import UUID
+
+from django.conf import settings as django_settings
+from django.db import connections, transaction
+from django.db.models import F, Q, QuerySet
+
+from otpmail import database, owners
+from otpmail.compat import uuid7
+from otpmail.conf import settings
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
+from otpmail.purposes import Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where an attempt leaves its delivery: settled, or queued for so many seconds more."""
+
+    state: DeliveryState
+    reason: Reason | None = None
+    wait_seconds: float | None = None
+
+
+def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
+    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
+    delivery_id = uuid7()
+    return _rows().create(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        leased_by=owner,
+        leased_until=_lease_end(now) if owner else None,
+    )
+
+
+def claim(owner: str, *, now: datetime, limit: int) -> list[UUID]:
+    """Lease up to so many deliveries that are due and nobody's, the oldest first."""
+    free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
+    with transaction.atomic(using=database.alias()):
+        candidates = _rows().filter(free).order_by("due_at")
+        found = list(
+            candidates.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)[
+                :limit
+            ]
+        )
+        _rows().filter(free, pk__in=found).update(leased_by=owner, leased_until=_lease_end(now))
+        mine = _held(owner).filter(pk__in=found)
+        return list(mine.order_by("due_at").values_list("pk", flat=True))
+
+
+def held(delivery_id: UUID, owner: str) -> Delivery | None:
+    """Read a delivery and its challenge, if this owner still holds it."""
+    return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+
+
+def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
+    """Lengthen the leases of deliveries that are being worked on."""
+    _held(owner).filter(pk__in=delivery_ids).update(leased_until=_lease_end(now))
+
+
+def settle(
+    delivery: Delivery, owner: str, attempt: Attempt, verdict: Verdict, *, now: datetime
+) -> bool:
+    """Record an attempt and where it leaves the delivery, in one transaction.
+
+    A delivery that stays queued stays this owner's too. Returns False if the lease was lost
+    meanwhile: then the attempt is recorded, and the row is another's.
+    """
+    with transaction.atomic(using=database.alias()):
+        attempt.delivery = delivery
+        attempt.save(using=database.alias(), force_insert=True)
+        changes = _changes(verdict, now)
+        kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
+    delivery.state, delivery.reason = verdict.state, verdict.reason or ""
+    delivery.attempted += 1
+    return kept == 1
+
+
+def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
+    """Settle a delivery without an attempt: sending it has become pointless."""
+    verdict = Verdict(DeliveryState.DROPPED, reason=reason)
+    delivery.state, delivery.reason = verdict.state, reason
+    return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+
+
+def release(owner: str, *, but: Collection[UUID] = ()) -> int:
+    """Give back all that this owner holds, save what it still works on. Returns how many."""
+    return _held(owner).exclude(pk__in=but).update(leased_by="", leased_until=None)
+
+
+def reap(*, now: datetime) -> int:
+    """Take leases from owners that let them lapse or died. Returns how many."""
+    leased = _rows().exclude(leased_until=None)
+    known = leased.order_by().values_list("leased_by", flat=True).distinct()
+    dead = [owner for owner in known if owners.is_dead(owner)]
+    lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
+    if not lost.exists():  # the usual case takes no write lock
+        return 0
+    return lost.update(leased_by="", leased_until=None)
+
+
+def _rows() -> QuerySet[Delivery]:
+    return Delivery.objects.using(database.alias())
+
+
+def _held(owner: str) -> QuerySet[Delivery]:
+    return _rows().filter(leased_by=owner, state=DeliveryState.QUEUED)
+
+
+def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
+    if verdict.wait_seconds is not None:
+        due_at = now + timedelta(seconds=verdict.wait_seconds)
+        return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+    return {
+        "state": verdict.state,
+        "reason": verdict.reason or "",
+        "settled_at": now,
+        "leased_by": "",
+        "leased_until": None,
+    }
+
+
+def _lease_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def _sender_domain() -> str:
+    sender = parseaddr(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)[1]
+    return sender.rpartition("@")[2] or "localhost"

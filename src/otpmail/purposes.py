@@ -1,0 +1,126 @@
+"""What a code is for, and the rules that hold for it.
+
+In: ``OTPMAIL_PURPOSES`` over the general settings. Out: a `Purpose`.
+Knows nothing of: rows.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from otpmail.binding import Facts
+from otpmail.conf import settings
+
+if TYPE_CHECKING:
+    from otpmail.models import Challenge
+
+OVERRIDES = frozenset(
+    {
+        "DIGITS",
+        "LIFE_SECONDS",
+        "TOTAL_LIFE_SECONDS",
+        "DEAD_MAIL_SECONDS",
+        "GUESSES",
+        "COOL_DOWN_SECONDS",
+        "SENDS",
+        "GENERATIONS",
+        "KEEP_CODE_SECONDS",
+        "KEEP_CODE_FAILURES",
+    }
+)
+"""Settings that a purpose may have a value of its own for."""
+
+FACTS = "FACTS"
+"""Beside them: the dotted path of ``facts(challenge, *, lock) -> Facts | None``.
+
+It reads the transaction's facts as they stand now, None if there is no such transaction any more.
+With ``lock`` it runs inside the transaction that consumes the code, and locks what it reads.
+"""
+
+type FactsNow = Callable[..., Facts | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """One purpose's rules. Rules are read from the settings at each access."""
+
+    name: str
+
+    def facts(self, challenge: "Challenge", *, lock: bool) -> Facts | None:
+        """Read the facts that a challenge is bound to, as they stand now."""
+        path = self._own().get(FACTS)
+        if path is None:
+            raise ImproperlyConfigured(
+                f"A code for {self.name!r} is bound to facts, and nothing tells what they are now: "
+                f"set OTPMAIL_PURPOSES[{self.name!r}]['FACTS']."
+            )
+        return _imported(path)(challenge, lock=lock)
+
+    @property
+    def digits(self) -> int:
+        """Digits of a code."""
+        return cast("int", self._rule("DIGITS"))
+
+    @property
+    def guesses(self) -> int:
+        """Wrong codes a challenge bears."""
+        return cast("int", self._rule("GUESSES"))
+
+    @property
+    def sends(self) -> int:
+        """Mails a generation."""
+        return cast("int", self._rule("SENDS"))
+
+    @property
+    def generations(self) -> int:
+        """Codes a challenge."""
+        return cast("int", self._rule("GENERATIONS"))
+
+    @property
+    def keep_code_failures(self) -> int:
+        """From so many wrong codes on, a resend makes a new code."""
+        return cast("int", self._rule("KEEP_CODE_FAILURES"))
+
+    @property
+    def life(self) -> timedelta:
+        """Life of one generation."""
+        return self._span("LIFE_SECONDS")
+
+    @property
+    def total_life(self) -> timedelta:
+        """Life of a challenge."""
+        return self._span("TOTAL_LIFE_SECONDS")
+
+    @property
+    def dead_mail(self) -> timedelta:
+        """Life that must be left for a mail to be worth sending."""
+        return self._span("DEAD_MAIL_SECONDS")
+
+    @property
+    def keep_code(self) -> timedelta:
+        """Life that must be left for a resend to keep the code."""
+        return self._span("KEEP_CODE_SECONDS")
+
+    def cool_down(self, sends: int) -> timedelta:
+        """Give the wait after so many mails (1 or more) before the next may be asked for."""
+        waits = self._rule("COOL_DOWN_SECONDS")
+        return timedelta(seconds=waits[min(sends, len(waits)) - 1])
+
+    def _span(self, rule: str) -> timedelta:
+        return timedelta(seconds=self._rule(rule))
+
+    def _rule(self, rule: str) -> Any:
+        return self._own().get(rule, getattr(settings, rule))
+
+    def _own(self) -> Mapping[str, Any]:
+        return settings.PURPOSES.get(self.name, {})
+
+
+@lru_cache
+def _imported(path: str) -> FactsNow:
+    return cast("FactsNow", import_string(path))

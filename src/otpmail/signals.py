@@ -1,0 +1,122 @@
+"""What happened, for whoever wants to know; and the log lines, which are written here alone.
+
+``challenge_ended`` is sent inside the transaction that ends the challenge: a receiver that raises
+rolls the end back, so what the challenge was bound to can end with it. All others are sent
+after the fact, and a receiver that raises stops nothing.
+
+No line holds a code, a body or a full address. Each begins with ``Email``.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.dispatch import Signal, receiver
+
+from otpmail.masking import mask
+
+if TYPE_CHECKING:
+    from otpmail.models import Attempt, Challenge, Delivery
+
+challenge_ended = Signal()
+"""``challenge``: it was pending and is now what its ``state`` says."""
+
+guess_failed = Signal()
+"""``challenge``, ``guesses_left``: a wrong code was typed."""
+
+delivery_promised = Signal()
+"""``delivery``, ``challenge``: the promise is committed."""
+
+delivery_accepted = Signal()
+"""``delivery``, ``challenge``, ``attempt``: a mail server took the mail."""
+
+delivery_delayed = Signal()
+"""``delivery``, ``challenge``, ``attempt``, ``wait_seconds``: not taken, tried again later."""
+
+delivery_failed = Signal()
+"""``delivery``, ``challenge``, ``attempt``: not taken, and not tried again."""
+
+delivery_dropped = Signal()
+"""``delivery``, ``challenge``: sending had become pointless; the delivery's reason says why."""
+
+log = logging.getLogger("otpmail")
+
+
+@receiver(delivery_promised)
+def _log_promised(delivery: "Delivery", challenge: "Challenge", **_: Any) -> None:
+    log.debug("Email promised %s", _who(delivery, challenge))
+
+
+@receiver(delivery_accepted)
+def _log_accepted(
+    delivery: "Delivery", challenge: "Challenge", attempt: "Attempt", **_: Any
+) -> None:
+    log.info("Email accepted %s %s", _who(delivery, challenge), _how(delivery, attempt))
+
+
+@receiver(delivery_delayed)
+def _log_delayed(
+    delivery: "Delivery",
+    challenge: "Challenge",
+    attempt: "Attempt",
+    wait_seconds: float,
+    **_: Any,
+) -> None:
+    log.warning(
+        "Email attempt failed, next in %.1f s %s %s",
+        wait_seconds,
+        _who(delivery, challenge),
+        _how(delivery, attempt),
+    )
+
+
+@receiver(delivery_failed)
+def _log_failed(delivery: "Delivery", challenge: "Challenge", attempt: "Attempt", **_: Any) -> None:
+    log.error(
+        "Email failed reason=%s %s %s",
+        delivery.reason.replace(" ", "-"),
+        _who(delivery, challenge),
+        _how(delivery, attempt),
+    )
+
+
+@receiver(delivery_dropped)
+def _log_dropped(delivery: "Delivery", challenge: "Challenge", **_: Any) -> None:
+    log.warning("Email dropped reason=%s %s", delivery.reason, _who(delivery, challenge))
+
+
+@receiver(guess_failed)
+def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
+    log.info(
+        "Email code wrong challenge=%s purpose=%s guesses_left=%d",
+        challenge.pk,
+        challenge.purpose,
+        guesses_left,
+    )
+
+
+@receiver(challenge_ended)
+def _log_ended(challenge: "Challenge", **_: Any) -> None:
+    # What a code was bound to does not change by a person's mistake: somebody should look.
+    level = logging.ERROR if challenge.state == "changed" else logging.INFO
+    log.log(
+        level,
+        "Email challenge %s challenge=%s purpose=%s",
+        challenge.state,
+        challenge.pk,
+        challenge.purpose,
+    )
+
+
+def _who(delivery: "Delivery", challenge: "Challenge") -> str:
+    return (
+        f"delivery={delivery.pk} challenge={challenge.pk} purpose={challenge.purpose} "
+        f"to={mask(challenge.recipient)}"
+    )
+
+
+def _how(delivery: "Delivery", attempt: "Attempt") -> str:
+    waited = (attempt.started_at - delivery.created_at).total_seconds()
+    return (
+        f"attempt={delivery.attempted} route={attempt.route} outcome={attempt.outcome} "
+        f"waited_ms={waited * 1000:.0f} took_ms={attempt.took_ms} reply={attempt.reply!r}"
+    )
