@@ -138,7 +138,7 @@ def verify(
     4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
        does what the code stood for. If that raises, the challenge stays pending.
 
-    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``, where 1. could not hold.
+    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
     """
     challenge = _find(purpose, challenge_id, subject)
     if challenge is None:
@@ -212,8 +212,8 @@ def _count_guess(challenge: Challenge) -> bool:
             return limits.take_guess(challenge, purpose=rules, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
-            "verify() must not run inside a transaction: a rollback would give the guess back. Call "
-            "it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
+            "verify() must not run inside a transaction: a rollback would give the guess back. "
+            "Call it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
         ) from error
 
 

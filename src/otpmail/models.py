@@ -1,6 +1,7 @@
 """No row but a legal one: each law of the three tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, and attempts. A code is in none of them. Rows are written by ``challenges``, ``endings`` and ``outbox`` alone.
+Challenges, the outbox of deliveries, and attempts. A code is in none of them. Rows are written
+by ``challenges``, ``limits``, ``endings`` and ``outbox`` alone.
 """
 
 import base64

@@ -16,6 +16,9 @@ from otpmail.masking import mask_addresses
 REPLY_LENGTH = 200
 """Characters kept of a reply or an error; enough for an enhanced code and a queue id."""
 
+READ_LENGTH = 1000
+"""Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
+
 
 class Kind(Enum):
     """Whether the mail was taken, and whether trying again can help."""
@@ -89,6 +92,6 @@ def describe(error: Exception) -> str:
 def words(text: str | bytes) -> str:
     """Make a stranger's text fit to store and to log: a line of ASCII, addresses masked."""
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    line = re.sub(r"[^\x20-\x7e]+", " ", text).strip()
+        text = text.decode("ascii", "replace")
+    line = re.sub(r"[^\x20-\x7e]+", " ", text[:READ_LENGTH]).strip()
     return mask_addresses(line)[:REPLY_LENGTH]

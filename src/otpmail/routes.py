@@ -8,6 +8,7 @@ A backend with ``send_outcomes`` (otpmail's own) keeps its connections itself. A
 open a thread, looked at before use, and closed after any fault so that the next mail opens it anew.
 """
 
+import contextlib
 import select
 import socket
 import threading
@@ -75,10 +76,8 @@ def _is_stale(backend: BaseEmailBackend) -> bool:
 
 
 def _close(backend: BaseEmailBackend) -> None:
-    try:
+    with contextlib.suppress(Exception):  # what is broken may break again while it is closed
         backend.close()
-    except Exception:  # noqa: BLE001, S110 - what is broken may break again while it is closed
-        pass
 
 
 class _Held(threading.local):

@@ -1,0 +1,30 @@
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db.models import F
+
+from otpmail.models import Challenge, Delivery
+
+
+@pytest.fixture
+def pass_time() -> Callable[[UUID, float], None]:
+    """Move a challenge and its deliveries into the past, by the database's own clock."""
+
+    def move(challenge_id: UUID, seconds: float) -> None:
+        span = timedelta(seconds=seconds)
+        Challenge.objects.filter(pk=challenge_id).update(
+            **{name: F(name) - span for name in ("created_at", "expires_at", "closes_at", "resend_at")}
+        )
+        Delivery.objects.filter(challenge=challenge_id).update(
+            **{name: F(name) - span for name in ("created_at", "due_at", "deadline")}
+        )
+
+    return move
+
+
+@pytest.fixture
+def orders(settings) -> None:
+    """Let codes be bound to orders."""
+    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.orders.facts"}}

@@ -1,0 +1,399 @@
+"""Alice owns, Mallory guesses."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+from django.core import mail
+from django.db import connection, transaction
+
+from otpmail import challenges, messages
+from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
+from otpmail.models import Challenge, Delivery, State
+from otpmail.results import (
+    AlreadyUsed,
+    Cancelled,
+    Ended,
+    Malformed,
+    NotFound,
+    OverCap,
+    Resent,
+    TooSoon,
+    Verified,
+    Wrong,
+)
+from otpmail.signals import challenge_ended
+from otpmail.testing import live_code
+from tests import orders
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def issue(**changes):
+    return challenges.issue(
+        **{"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
+    )
+
+
+def verify(issued, typed, **changes):
+    named = {"purpose": "sign-in", "subject": "alice"} | changes
+    return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
+
+
+def wrong_code(issued):
+    return f"{(int(live_code(issued.challenge_id)) + 1) % 10**6:06d}"
+
+
+def row(issued):
+    return Challenge.objects.get(pk=issued.challenge_id)
+
+
+def test_issued_code_arrives_and_verifies_once():
+    issued = issue()
+    code = mail.outbox[0].body.split()[0]
+    result = verify(issued, code)
+    assert isinstance(result, Verified)
+    assert verify(issued, code) == AlreadyUsed(confirmed_at=result.confirmed_at)
+    assert (row(issued).state, row(issued).nonce, row(issued).failures) == ("confirmed", None, 0)
+
+
+def test_issue_tells_what_the_client_needs():
+    issued = issue()
+    assert issued.recipient == "a***@example.org"
+    assert (issued.digits, issued.guesses_left, issued.sends_left) == (6, 5, 2)
+    assert len(issued.reference) == 6
+    assert (issued.expires_at - row(issued).created_at).total_seconds() == 600
+    assert (issued.resend_at - row(issued).created_at).total_seconds() == 60
+
+
+def test_rolled_back_issue_was_never_promised():
+    with pytest.raises(RuntimeError), transaction.atomic():
+        issue()
+        raise RuntimeError
+    assert (Challenge.objects.count(), Delivery.objects.count(), mail.outbox) == (0, 0, [])
+
+
+def test_mail_leaves_only_after_the_commit():
+    with transaction.atomic():
+        issue()
+        assert mail.outbox == []
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    ["", "alice", "a@b", "alice@example.org, bob@example.org", "a@example.org\nBcc: b@example.org"],
+)
+def test_issue_refuses_what_is_not_one_address(recipient):
+    with pytest.raises(InvalidRecipientError) as refused:
+        issue(recipient=recipient)
+    assert not recipient or recipient not in str(refused.value)
+    assert Challenge.objects.count() == 0
+
+
+def test_malformed_code_spends_no_guess():
+    issued = issue()
+    assert verify(issued, "12 34") == Malformed(digits=6)
+    assert verify(issued, "9" * 1_000_000) == Malformed(digits=6)
+    assert row(issued).failures == 0
+
+
+def test_fifth_wrong_code_ends_the_challenge():
+    issued, left = issue(), []
+    code, wrong = live_code(issued.challenge_id), wrong_code(issued)
+    for _ in range(4):
+        left.append(verify(issued, wrong).guesses_left)
+    assert left == [4, 3, 2, 1]
+    assert verify(issued, wrong) == Ended(state=State.EXHAUSTED)
+    assert verify(issued, code) == Ended(state=State.EXHAUSTED)
+    assert row(issued).failures == 5
+
+
+def test_right_code_on_the_last_guess_succeeds():
+    issued = issue()
+    for _ in range(4):
+        verify(issued, wrong_code(issued))
+    assert isinstance(verify(issued, live_code(issued.challenge_id)), Verified)
+
+
+def test_mallory_and_nobody_get_the_same_answer_and_spend_nothing():
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    assert verify(issued, code, subject="mallory") == NotFound()
+    assert verify(issued, code, purpose="transfer") == NotFound()
+    assert challenges.verify("sign-in", uuid4(), code, subject="alice") == NotFound()
+    assert row(issued).failures == 0
+
+
+def test_guess_counts_though_what_it_confirms_fails():
+    issued = issue()
+    code = live_code(issued.challenge_id)
+
+    def fail(challenge):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        verify(issued, code, confirmed=fail)
+    assert (row(issued).state, row(issued).failures) == ("pending", 1)
+
+
+def test_verify_refuses_to_run_inside_a_transaction():
+    """A rollback there would give the guess back."""
+    issued = issue()
+    with transaction.atomic(), pytest.raises(InsideTransactionError, match="non_atomic_requests"):
+        verify(issued, live_code(issued.challenge_id))
+
+
+def test_expired_code_is_refused_and_a_new_one_offered(pass_time):
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    pass_time(issued.challenge_id, 601)
+    assert verify(issued, code) == Ended(state=State.EXPIRED, can_resend=True)
+    assert row(issued).failures == 0
+
+
+def test_after_its_whole_life_no_new_code_is_offered(pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 1700)
+    assert verify(issued, "000000") == Ended(state=State.EXPIRED, can_resend=False)
+
+
+def test_cancelled_challenge_takes_no_code():
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    assert challenges.cancel("sign-in", issued.challenge_id, subject="mallory") == NotFound()
+    assert challenges.cancel("sign-in", issued.challenge_id, subject="alice") == Cancelled()
+    assert verify(issued, code) == Ended(state=State.CANCELLED)
+    again = challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    assert again == Ended(state=State.CANCELLED)
+
+
+def test_revoked_key_ends_its_challenges(settings):
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    settings.SECRET_KEY = "another"
+    assert verify(issued, code) == Ended(state=State.CANCELLED)
+
+
+def test_rotated_key_keeps_its_challenges(settings):
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", [settings.SECRET_KEY]
+    assert isinstance(verify(issued, code), Verified)
+
+
+# Binding
+
+
+def test_changed_fact_ends_the_challenge_before_the_code_is_looked_at(orders):
+    issued = issue(purpose="order", facts=order())
+    code = live_code(issued.challenge_id)
+    orders_changed(payee="acc-666")
+    assert verify(issued, code, purpose="order") == Ended(state=State.CHANGED)
+    orders_changed(payee="acc-7")
+    assert verify(issued, code, purpose="order") == Ended(state=State.CHANGED)
+
+
+def test_vanished_transaction_ends_the_challenge(orders):
+    issued = issue(purpose="order", facts=order())
+    orders_gone()
+    assert verify(issued, "123456", purpose="order") == Ended(state=State.CHANGED)
+
+
+def test_fact_changed_before_rendering_is_never_mailed(orders):
+    facts = order()
+    with transaction.atomic():
+        issued = issue(purpose="order", facts=facts)
+        orders_changed(amount_minor=99_999_00)
+    assert mail.outbox == []
+    assert row(issued).state == "changed"
+    assert Delivery.objects.get().reason == "changed"
+
+
+def test_unchanged_facts_confirm(orders):
+    issued = issue(purpose="order", facts=order())
+    assert isinstance(verify(issued, live_code(issued.challenge_id), purpose="order"), Verified)
+
+
+def order():
+    return orders.place()
+
+
+def orders_changed(**changes):
+    orders.ORDER.update(changes)
+
+
+def orders_gone():
+    orders.ORDER.clear()
+
+
+def test_end_and_what_it_was_bound_to_share_a_transaction():
+    """A receiver that raises rolls the end back."""
+    issued = issue()
+
+    def refuse(challenge, **_):
+        assert connection.in_atomic_block
+        raise RuntimeError
+
+    challenge_ended.connect(refuse)
+    try:
+        with pytest.raises(RuntimeError):
+            challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    finally:
+        challenge_ended.disconnect(refuse)
+    assert row(issued).state == "pending"
+
+
+# Resend
+
+
+def resend(issued, subject="alice"):
+    return challenges.resend("sign-in", issued.challenge_id, subject=subject)
+
+
+def test_resend_before_its_time_is_refused():
+    issued = issue()
+    assert resend(issued) == TooSoon(retry_at=issued.resend_at)
+    assert len(mail.outbox) == 1
+
+
+def test_resend_keeps_code_and_expiry(pass_time):
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    pass_time(issued.challenge_id, 61)
+    expires_at = row(issued).expires_at
+    result = resend(issued)
+    assert isinstance(result, Resent)
+    assert (result.generation, result.sends_left, result.expires_at) == (1, 1, expires_at)
+    assert live_code(issued.challenge_id) == code
+    assert [code in letter.body for letter in mail.outbox] == [True, True]
+
+
+def test_second_cool_down_is_longer(pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 61)
+    resend(issued)
+    pass_time(issued.challenge_id, 61)
+    assert isinstance(resend(issued), TooSoon)
+    pass_time(issued.challenge_id, 60)
+    assert isinstance(resend(issued), Resent)
+
+
+def test_resend_with_little_life_left_makes_a_new_code_and_kills_the_old(pass_time):
+    issued = issue()
+    old = live_code(issued.challenge_id)
+    verify(issued, wrong_code(issued))
+    pass_time(issued.challenge_id, 421)
+    result = resend(issued)
+    assert (result.generation, result.sends_left) == (2, 2)
+    new = live_code(issued.challenge_id)
+    if new != old:  # one in a million is equal, and right
+        assert verify(issued, old) == Wrong(guesses_left=3)
+    assert isinstance(verify(issued, new), Verified)
+
+
+def test_resend_after_three_failures_makes_a_new_code(pass_time):
+    issued = issue()
+    for _ in range(3):
+        verify(issued, wrong_code(issued))
+    pass_time(issued.challenge_id, 61)
+    assert resend(issued).generation == 2
+    assert row(issued).failures == 3
+
+
+def test_reissue_gives_no_guess_back(pass_time):
+    """The peers' commonest hole: a cap that a resend resets."""
+    issued = issue()
+    for _ in range(4):
+        verify(issued, wrong_code(issued))
+    pass_time(issued.challenge_id, 61)
+    resend(issued)
+    assert verify(issued, wrong_code(issued)) == Ended(state=State.EXHAUSTED)
+
+
+def test_expired_code_is_reissued(pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 700)
+    assert resend(issued).generation == 2
+    assert isinstance(verify(issued, live_code(issued.challenge_id)), Verified)
+
+
+def test_sends_and_generations_have_an_end(pass_time):
+    issued, seen = issue(), []
+    for _ in range(60):
+        pass_time(issued.challenge_id, 30)
+        result = resend(issued)
+        if isinstance(result, Resent):
+            seen.append(result.generation)
+    assert len(mail.outbox) == 1 + len(seen)
+    assert max(seen.count(generation) for generation in seen) <= 3
+    assert max(seen) == 3
+    assert resend(issued) == Ended(state=State.EXPIRED)
+
+
+def test_fourth_mail_of_a_generation_waits_for_the_next_one(pass_time):
+    issued = issue()
+    for seconds in (61, 121):
+        pass_time(issued.challenge_id, seconds)
+        resend(issued)
+    pass_time(issued.challenge_id, 121)
+    result = resend(issued)
+    assert isinstance(result, OverCap)
+    assert (row(issued).expires_at - result.retry_at).total_seconds() == 180
+
+
+def test_mallory_cannot_resend(pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 61)
+    assert resend(issued, subject="mallory") == NotFound()
+    assert len(mail.outbox) == 1
+
+
+# Races: real threads, each with its own connection
+
+
+def at_once(count, act):
+    barrier = threading.Barrier(count)
+
+    def run(_):
+        try:
+            barrier.wait()
+            return act()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_of_two_right_codes_at_once_one_wins():
+    issued, done = issue(), []
+    code = live_code(issued.challenge_id)
+    results = at_once(2, lambda: verify(issued, code, confirmed=lambda _: done.append(1)))
+    assert sorted(type(result).__name__ for result in results) == ["AlreadyUsed", "Verified"]
+    assert done == [1]
+
+
+def test_of_many_wrong_codes_at_once_five_are_looked_at():
+    issued = issue()
+    wrong = wrong_code(issued)
+    results = at_once(16, lambda: verify(issued, wrong))
+    looked_at = [result for result in results if isinstance(result, Wrong)]
+    assert len(looked_at) <= 4
+    assert row(issued).failures == 5
+    assert row(issued).state == "exhausted"
+
+
+def test_of_two_resends_at_once_one_is_taken(pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 61)
+    results = at_once(4, lambda: resend(issued))
+    assert sum(isinstance(result, Resent) for result in results) == 1
+    assert Delivery.objects.count() == 2
+
+
+def test_code_of_ended_challenge_cannot_be_derived():
+    issued = issue()
+    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    assert messages.code_of(row(issued)) is None

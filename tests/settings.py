@@ -1,0 +1,18 @@
+"""The kiosk's settings, as the tests run it: secrets of its own, mail sent at once into memory."""
+
+import os
+import tempfile
+from pathlib import Path
+
+_scratch = Path(tempfile.gettempdir()) / f"otpmail-tests-{os.getuid()}"
+os.environ.setdefault("SECRET_KEY", "a secret that only the tests know, of more than fifty characters")
+os.environ.setdefault("LOG_DIR", str(_scratch / "logs"))
+
+from coop_kiosk.settings import *  # noqa: E402, F403
+from coop_kiosk.settings import DATABASES  # noqa: E402
+
+if "sqlite3" in DATABASES["default"]["ENGINE"]:
+    # A file, not memory: threads and processes of the tests share it as they would in production.
+    DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "test.sqlite3")}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"

@@ -1,0 +1,16 @@
+import pytest
+
+from otpmail.masking import mask, mask_addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("alice@example.org", "a***@example.org"), ('"a@b"@example.org', '"***@example.org')],
+)
+def test_address_keeps_first_character_and_domain(address, shown):
+    assert mask(address) == shown
+
+
+def test_addresses_in_a_text_are_masked():
+    said = "<alice@example.org>: refused; bob@example.net too"
+    assert mask_addresses(said) == "<a***@example.org>: refused; b***@example.net too"

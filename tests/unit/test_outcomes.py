@@ -1,0 +1,72 @@
+import smtplib
+import socket
+import ssl
+
+import pytest
+
+from otpmail.outcomes import Blame, Kind, of_error, of_reply, words
+
+
+def refused(code: int) -> smtplib.SMTPRecipientsRefused:
+    return smtplib.SMTPRecipientsRefused({"alice@example.org": (code, b"5.1.1 no alice here")})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "blame"),
+    [
+        (refused(550), Kind.PERMANENT, Blame.MAIL),
+        (refused(450), Kind.TRANSIENT, Blame.MAIL),
+        (smtplib.SMTPDataError(554, b"spam"), Kind.PERMANENT, Blame.MAIL),
+        (smtplib.SMTPDataError(451, b"later"), Kind.TRANSIENT, Blame.MAIL),
+        (smtplib.SMTPSenderRefused(550, b"who?", "k@example.org"), Kind.PERMANENT, Blame.ROUTE),
+        (smtplib.SMTPSenderRefused(452, b"full", "k@example.org"), Kind.TRANSIENT, Blame.ROUTE),
+        (smtplib.SMTPAuthenticationError(535, b"no"), Kind.PERMANENT, Blame.ROUTE),
+        (smtplib.SMTPAuthenticationError(454, b"later"), Kind.TRANSIENT, Blame.ROUTE),
+        (smtplib.SMTPConnectError(421, b"busy"), Kind.TRANSIENT, Blame.ROUTE),
+        (smtplib.SMTPHeloError(-1, b"?"), Kind.TRANSIENT, Blame.ROUTE),
+        (smtplib.SMTPNotSupportedError("no STARTTLS"), Kind.PERMANENT, Blame.ROUTE),
+        (smtplib.SMTPServerDisconnected("gone"), Kind.UNKNOWN, Blame.ROUTE),
+        (TimeoutError("timed out"), Kind.UNKNOWN, Blame.ROUTE),
+        (ConnectionResetError(104, "reset"), Kind.UNKNOWN, Blame.ROUTE),
+        (ValueError("Invalid address"), Kind.PERMANENT, Blame.MAIL),
+        (UnicodeEncodeError("ascii", "é", 0, 1, "no"), Kind.PERMANENT, Blame.MAIL),
+        (RuntimeError("?"), Kind.TRANSIENT, Blame.ROUTE),
+    ],
+    ids=repr,
+)
+def test_error_while_sending_is_read(error, kind, blame):
+    outcome = of_error(error, sending=True)
+    assert (outcome.kind, outcome.blame) == (kind, blame)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, "refused"),
+        TimeoutError("timed out"),
+        socket.gaierror(-2, "Name or service not known"),
+        ssl.SSLCertVerificationError("wrong host"),
+        smtplib.SMTPServerDisconnected("gone"),
+    ],
+    ids=repr,
+)
+def test_connection_that_never_stood_took_nothing(error):
+    assert of_error(error, sending=False).kind is Kind.TRANSIENT
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(250, Kind.ACCEPTED), (450, Kind.TRANSIENT), (550, Kind.PERMANENT), (0, Kind.TRANSIENT)],
+)
+def test_reply_is_read_by_its_first_digit(code, kind):
+    assert of_reply(code, b"text").kind is kind
+
+
+def test_words_are_one_masked_line():
+    told = words("550 no\r\n\x1b[31m <alice@example.org>\u202e here")
+    assert told == "550 no [31m <a***@example.org>  here"
+
+
+@pytest.mark.timeout(1)
+def test_words_of_a_megabyte_are_cut_at_once():
+    assert len(words("x" * 1_000_000)) == 200

@@ -1,0 +1,27 @@
+import pytest
+
+from otpmail.retries import wait_seconds
+
+NOTE = (2, 4, 6)
+
+
+@pytest.mark.parametrize(("failed", "wait"), [(1, 2), (2, 4), (3, 6)])
+def test_waits_are_those_of_the_schedule(failed, wait):
+    assert wait_seconds(NOTE, failed=failed, life_left=60, chance=0.5) == pytest.approx(wait)
+
+
+def test_after_the_last_wait_there_is_none():
+    assert wait_seconds(NOTE, failed=4, life_left=60) is None
+
+
+def test_wait_beyond_the_deadline_is_none():
+    assert wait_seconds(NOTE, failed=2, life_left=3.5, chance=0.5) is None
+
+
+@pytest.mark.parametrize(("chance", "wait"), [(0, 1.8), (1, 2.2)])
+def test_waits_spread_by_a_tenth(chance, wait):
+    assert wait_seconds(NOTE, failed=1, life_left=60, chance=chance) == pytest.approx(wait)
+
+
+def test_chance_is_random_when_left_out():
+    assert len({wait_seconds(NOTE, failed=1, life_left=60) for _ in range(20)}) > 1
