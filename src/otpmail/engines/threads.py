@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from otpmail import courier, database, endings, outbox, owners, routes
 from otpmail.conf import settings
@@ -130,6 +130,7 @@ class ThreadsEngine(Engine):
             if wait_seconds is not None:
                 self._put(delivery_id, wait_seconds)
         routes.close()
+        connections.close_all()
 
     def _round(self, delivery_id: UUID) -> float | None:
         try:
@@ -147,6 +148,7 @@ class ThreadsEngine(Engine):
             self._guard(self._look_after)
             self._ending.wait(settings.SWEEP_SECONDS)
         self._guard(self._give_back)
+        connections.close_all()
         self._drained.set()
 
     def _guard(self, step: Callable[[], None]) -> None:

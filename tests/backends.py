@@ -1,0 +1,29 @@
+"""Mail backends that behave in ways a test needs."""
+
+import time
+from typing import Any
+
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.locmem import EmailBackend
+
+from otpmail import challenges
+from otpmail.models import Challenge
+
+
+class SlowToOpen(EmailBackend):
+    """While its connection is opened, the person cancels."""
+
+    def open(self) -> Any:
+        """Take so long that it does not matter any more."""
+        for challenge in Challenge.objects.filter(state="pending"):
+            challenges.cancel(challenge.purpose, challenge.pk, subject=challenge.subject)
+        return super().open()
+
+
+class Hanging(BaseEmailBackend):
+    """Takes two seconds for what should take milliseconds."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Hang, then send nothing."""
+        time.sleep(2)
+        return 0

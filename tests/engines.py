@@ -1,0 +1,23 @@
+"""An engine that hears nothing: what is promised waits in its row, as after a crash."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from otpmail.engines import Engine
+
+
+class Deaf(Engine):
+    """Loses every hint."""
+
+    def start(self) -> None:
+        """Begin nothing."""
+
+    def owner(self) -> str:
+        """Take nothing."""
+        return ""
+
+    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+        """Hear nothing."""
+
+    def stop(self, seconds: float) -> None:
+        """Finish nothing."""

@@ -1,0 +1,88 @@
+"""What the threads engine promises beyond the contract."""
+
+import time
+
+import pytest
+
+from otpmail import challenges, engines
+from otpmail.models import Attempt, Delivery
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def engine(settings, server):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    return engines.current()
+
+
+def promise():
+    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+
+
+def wait_until(holds, seconds=10):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"still not after {seconds} s"
+        time.sleep(0.01)
+
+
+def test_fresh_row_is_born_leased_to_this_engine(engine, server, settings):
+    """So that nobody need claim it: one write less on the way of a fresh mail."""
+    server.data = ["451 4.3.0 later"]
+    promise()
+    assert Delivery.objects.get().leased_by
+
+
+def test_retry_comes_at_its_time_and_not_at_a_sweep(engine, server, settings):
+    settings.OTPMAIL_RETRY_SECONDS = (0.3,)
+    settings.OTPMAIL_SWEEP_SECONDS = 60
+    server.data = ["451 4.3.0 later", "250 ok"]
+    promise()
+    server.wait_for(1)
+    wait_until(lambda: Attempt.objects.count() == 2)
+    first, second = Attempt.objects.order_by("pk")
+    waited = (second.started_at - first.started_at).total_seconds()
+    assert 0.27 <= waited <= 0.5
+
+
+def test_retry_is_timed_though_another_mail_is_in_hand(engine, server, settings):
+    """A courier that leaves to work hands the timer to one that waits."""
+    settings.OTPMAIL_RETRY_SECONDS = (0.3,)
+    server.data = ["451 4.3.0 later", "250 ok"]
+    promise()
+    wait_until(lambda: Attempt.objects.count() == 1)
+    for _ in range(5):
+        promise()
+    server.wait_for(6, seconds=2)
+
+
+def test_what_finds_no_room_in_memory_is_swept_up(settings, server):
+    settings.OTPMAIL_QUEUE_SIZE = 2
+    settings.OTPMAIL_SWEEP_SECONDS = 0.05
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    for _ in range(20):
+        promise()
+    server.wait_for(20)
+    wait_until(lambda: not Delivery.objects.exclude(state="accepted").exists())
+    assert len(server.mails) == 20
+
+
+def test_stop_waits_no_longer_than_told(engine, server, settings):
+    """A mail server that says nothing must not hold the exit."""
+    settings.MAILERS = {"default": {"BACKEND": "tests.backends.Hanging", "OPTIONS": {}}}
+    promise()
+    wait_until(lambda: "in_hand=1" in repr(engine))
+    started = time.monotonic()
+    engine.stop(seconds=0.3)
+    assert 0.25 <= time.monotonic() - started <= 1
+
+
+def test_expired_challenges_are_ended_by_the_sweep(settings, server, pass_time):
+    settings.OTPMAIL_SWEEP_SECONDS = 0.05
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    issued = promise()
+    server.wait_for(1)
+    pass_time(issued.challenge_id, 1801)
+    wait_until(lambda: Delivery.objects.get().challenge.state == "expired")
+    assert Delivery.objects.get().challenge.nonce is None

@@ -1,0 +1,272 @@
+"""One round, with a real mail server at the other end."""
+
+import logging
+import socket
+
+import pytest
+
+from otpmail import challenges, courier, database, outbox, routes
+from otpmail.models import Attempt, Challenge, Delivery
+from otpmail.testing import live_code
+from tests import mailserver, orders
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME = "elsewhere/1/1/me"
+
+
+@pytest.fixture
+def server(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    with mailserver.running() as server:
+        settings.MAILERS = smtp(server.port)
+        yield server
+        routes.close()
+
+
+def smtp(port):
+    return {
+        "default": {
+            "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "OPTIONS": {"host": "127.0.0.1", "port": port, "timeout": 5},
+        }
+    }
+
+
+def promise(**changes):
+    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
+    return challenges.issue(**named)
+
+
+def carry():
+    """Claim what is free and do one round with each."""
+    return [courier.run(pk, ME) for pk in outbox.claim(ME, now=database.now(), limit=10)]
+
+
+def test_accepted_mail_is_settled(server):
+    issued = promise()
+    assert carry() == [None]
+    (mail,) = server.wait_for(1)
+    assert live_code(issued.challenge_id) in mailserver.text_of(mail).splitlines()[0]
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempted) == ("accepted", 1)
+    assert Attempt.objects.get().outcome == "accepted"
+
+
+def test_connection_stays_open_between_mails(server):
+    for _ in range(3):
+        promise()
+    carry()
+    assert (len(server.mails), server.sessions) == (3, 1)
+
+
+def test_server_that_restarts_meanwhile_costs_no_attempt(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    with mailserver.running() as first:
+        settings.MAILERS = smtp(first.port)
+        promise()
+        carry()
+    with mailserver.running(port=first.port) as second:
+        promise()
+        assert carry() == [None]
+        second.wait_for(1)
+    routes.close()
+    assert set(Delivery.objects.values_list("state", "attempted")) == {("accepted", 1)}
+
+
+def test_transient_refusal_is_tried_again_with_the_same_mail(server):
+    server.data = ["451 4.3.0 later", "451 4.3.0 later", mailserver.OK]
+    promise()
+    (first,) = carry()
+    assert 1.8 <= first <= 2.2
+    delivery_id = Delivery.objects.get().pk
+    assert 3.6 <= courier.run(delivery_id, ME) <= 4.4
+    assert courier.run(delivery_id, ME) is None
+    assert Delivery.objects.get().state == "accepted"
+    outcomes = Attempt.objects.order_by("pk").values_list("outcome", "code", "reply")
+    assert list(outcomes) == [
+        ("transient", 451, "4.3.0 later"),
+        ("transient", 451, "4.3.0 later"),
+        ("accepted", None, ""),
+    ]
+    (mail,) = server.mails
+    assert mail["Message-ID"] == Delivery.objects.get().message_id
+
+
+def test_recipient_refused_for_good_fails_at_once(server, caplog):
+    server.rcpt = ["550 5.1.1 <alice@example.org>: no such user"]
+    promise()
+    assert carry() == [None]
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.reason) == ("failed", "refused")
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "a***@example.org" in record.message
+    assert "alice@example.org" not in caplog.text
+
+
+def test_recipient_refused_for_now_is_tried_again(server):
+    """smtplib gives 450 and 550 as one exception, whose dict tells them apart."""
+    server.rcpt = ["450 4.2.1 mailbox busy"]
+    promise()
+    assert carry() != [None]
+    assert Delivery.objects.get().state == "queued"
+
+
+def test_last_failed_attempt_fails_the_delivery(server, caplog):
+    server.data = ["451 4.3.0 later"]
+    promise()
+    carry()
+    delivery_id = Delivery.objects.get().pk
+    waits = [courier.run(delivery_id, ME) for _ in range(3)]
+    assert waits[-1] is None
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.reason, delivery.attempted) == ("failed", "gave up", 4)
+    levels = [record.levelname for record in caplog.records if record.name == "otpmail"]
+    assert levels == ["WARNING"] * 3 + ["ERROR"]
+
+
+def test_dead_server_is_a_transient_outcome(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.MAILERS = smtp(mailserver.free_port())
+    promise()
+    assert carry() != [None]
+    assert Attempt.objects.get().outcome == "transient"
+
+
+def test_silent_server_costs_its_timeout_and_no_more(settings, silent_port):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.MAILERS = smtp(silent_port)
+    settings.MAILERS["default"]["OPTIONS"]["timeout"] = 0.3
+    promise()
+    assert carry() != [None]
+    assert "imed out" in Attempt.objects.get().reply
+
+
+@pytest.fixture
+def silent_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+# Never a dead code
+
+
+def test_answered_challenge_is_not_mailed_again(server):
+    issued = promise()
+    challenges.verify(
+        "sign-in", issued.challenge_id, live_code(issued.challenge_id), subject="alice"
+    )
+    assert carry() == [None]
+    assert dropped() == ("dropped", "confirmed")
+    assert server.mails == []
+
+
+def test_cancelled_challenge_is_not_mailed(server):
+    issued = promise()
+    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    carry()
+    assert dropped() == ("dropped", "cancelled")
+
+
+def test_mail_with_too_little_life_left_is_not_sent(server, pass_time):
+    pass_time(promise().challenge_id, 481)
+    carry()
+    assert dropped() == ("dropped", "expired")
+
+
+def test_superseded_code_waiting_for_its_retry_is_not_sent(server, pass_time):
+    server.data = ["451 4.3.0 later", mailserver.OK]
+    issued = promise()
+    carry()
+    old = Delivery.objects.get()
+    pass_time(issued.challenge_id, 430)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    assert courier.run(old.pk, ME) is None
+    assert Delivery.objects.get(pk=old.pk).reason == "superseded"
+    carry()
+    assert len(server.mails) == 1
+
+
+def test_code_that_expires_while_it_waits_for_its_retry_is_not_sent(server, pass_time):
+    server.data = ["451 4.3.0 later", mailserver.OK]
+    issued = promise()
+    carry()
+    pass_time(issued.challenge_id, 481)
+    assert courier.run(Delivery.objects.get().pk, ME) is None
+    assert dropped() == ("dropped", "expired")
+
+
+def test_retry_that_would_come_after_the_deadline_is_not_waited_for(server, pass_time):
+    server.data = ["451 4.3.0 later"]
+    pass_time(promise().challenge_id, 479)
+    assert carry() == [None]
+    assert dropped() == ("failed", "gave up")
+
+
+def test_challenge_that_ends_while_the_connection_is_opened_is_not_mailed(settings):
+    """The second look, right before the envelope."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.MAILERS = {"default": {"BACKEND": "tests.backends.SlowToOpen", "OPTIONS": {}}}
+    promise()
+    assert carry() == [None]
+    assert dropped() == ("dropped", "cancelled")
+
+
+def test_fact_changed_while_it_waits_ends_the_challenge(server, orders):
+    issued = promise(purpose="order", facts=place())
+    change()
+    carry()
+    assert dropped() == ("dropped", "changed")
+    assert Challenge.objects.get(pk=issued.challenge_id).state == "changed"
+
+
+def place():
+    return orders.place()
+
+
+def change():
+    orders.ORDER["amount_minor"] = 1
+
+
+def test_broken_template_breaks_no_courier_and_shows_no_code(server, settings, caplog):
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {
+                "loaders": [
+                    (
+                        "django.template.loaders.locmem.Loader",
+                        {
+                            "otpmail/default/subject.txt": "s",
+                            "otpmail/default/body.html": "",
+                            "otpmail/default/body.txt": "{{ code|add:missing }}",
+                        },
+                    )
+                ]
+            },
+        }
+    ]
+    issued = promise()
+    assert carry() != [None]
+    attempt = Attempt.objects.get()
+    assert attempt.reply == "not rendered: VariableDoesNotExist"
+    assert live_code(issued.challenge_id) not in caplog.text
+
+
+def test_reply_that_quotes_the_code_is_redacted(server):
+    issued = promise()
+    code = live_code(issued.challenge_id)
+    server.data = [f"554 5.7.1 looks like spam: {code} is your code"]
+    carry()
+    assert Attempt.objects.get().reply == "5.7.1 looks like spam: ****** is your code"
+
+
+def test_other_owner_does_no_round(server):
+    promise()
+    (delivery_id,) = outbox.claim("elsewhere/2/2/other", now=database.now(), limit=1)
+    assert courier.run(delivery_id, ME) is None
+    assert Attempt.objects.count() == 0
+
+
+def dropped():
+    return Delivery.objects.values_list("state", "reason").get()

@@ -1,0 +1,148 @@
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from otpmail import challenges, database, outbox, owners
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME, OTHER = "elsewhere/1/1/me", "elsewhere/2/2/other"
+ACCEPTED = outbox.Verdict(DeliveryState.ACCEPTED)
+
+
+@pytest.fixture
+def delivery(settings) -> Delivery:
+    """A promise that nobody has taken up."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    return Delivery.objects.get()
+
+
+def later(seconds):
+    return database.now() + timedelta(seconds=seconds)
+
+
+def attempt(now):
+    return Attempt(route="default", started_at=now, took_ms=1, outcome="accepted", code=250)
+
+
+def test_due_delivery_is_claimed_once(delivery):
+    now = database.now()
+    assert outbox.claim(ME, now=now, limit=10) == [delivery.pk]
+    assert outbox.claim(OTHER, now=now, limit=10) == []
+    assert outbox.held(delivery.pk, OTHER) is None
+    assert outbox.held(delivery.pk, ME) == delivery
+
+
+def test_claim_takes_the_oldest_up_to_its_limit(delivery):
+    for _ in range(3):
+        challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    oldest = list(Delivery.objects.order_by("due_at").values_list("pk", flat=True))
+    assert outbox.claim(ME, now=database.now(), limit=2) == oldest[:2]
+
+
+def test_delivery_that_is_not_due_is_not_claimed(delivery):
+    assert outbox.claim(ME, now=later(-60), limit=10) == []
+
+
+def test_expired_lease_is_claimed_again(delivery):
+    outbox.claim(ME, now=database.now(), limit=1)
+    assert outbox.reap(now=later(59)) == 0
+    assert outbox.reap(now=later(61)) == 1
+    assert outbox.claim(OTHER, now=later(61), limit=1) == [delivery.pk]
+
+
+def test_renewed_lease_lasts(delivery):
+    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.renew([delivery.pk], ME, now=later(50))
+    assert outbox.reap(now=later(100)) == 0
+
+
+def test_lease_of_dead_process_is_reaped_at_once(delivery):
+    host, pid, started, fence = owners.new().split("/")
+    outbox.claim(f"{host}/{pid}/{int(started) - 1}/{fence}", now=database.now(), limit=1)
+    assert outbox.reap(now=database.now()) == 1
+
+
+def test_lease_of_living_process_is_not_reaped(delivery):
+    outbox.claim(owners.new(), now=database.now(), limit=1)
+    assert outbox.reap(now=database.now()) == 0
+
+
+def test_settling_is_fenced_by_the_lease(delivery):
+    now = database.now()
+    outbox.claim(ME, now=now, limit=1)
+    outbox.reap(now=later(61))
+    outbox.claim(OTHER, now=later(61), limit=1)
+    assert not outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    stored = Delivery.objects.get()
+    assert (stored.state, stored.leased_by) == ("queued", OTHER)
+    assert Attempt.objects.count() == 1  # it happened, so it is told
+
+
+def test_settled_delivery_is_nobodys_and_final(delivery):
+    now = database.now()
+    outbox.claim(ME, now=now, limit=1)
+    assert outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    stored = Delivery.objects.get()
+    assert (stored.state, stored.leased_by, stored.attempted) == ("accepted", "", 1)
+    assert not outbox.drop(delivery, ME, Reason.EXPIRED, now=now)
+    assert Delivery.objects.get().state == "accepted"
+
+
+def test_delivery_to_be_retried_stays_its_owners(delivery):
+    now = database.now()
+    outbox.claim(ME, now=now, limit=1)
+    again = outbox.Verdict(DeliveryState.QUEUED, wait_seconds=2)
+    assert outbox.settle(delivery, ME, attempt(now), again, now=now)
+    stored = Delivery.objects.get()
+    assert (stored.state, stored.leased_by) == ("queued", ME)
+    assert stored.due_at - now == timedelta(seconds=2)
+    assert stored.leased_until > stored.due_at
+
+
+def test_released_deliveries_are_free_but_for_those_in_hand(delivery):
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    outbox.claim(ME, now=database.now(), limit=2)
+    assert outbox.release(ME, but=[delivery.pk]) == 1
+    assert Delivery.objects.get(leased_by="").pk != delivery.pk
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        {"state": "sent"},
+        {"state": "accepted"},
+        {"state": "failed", "reason": ""},
+        {"reason": "expired"},
+        {"leased_by": ME},
+        {"leased_until": "2026-01-01T00:00:00Z"},
+        {"settled_at": "2026-01-01T00:00:00Z"},
+    ],
+    ids=repr,
+)
+def test_forbidden_delivery_cannot_be_stored(delivery, forbidden):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Delivery.objects.update(**forbidden)
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        {"state": "open"},
+        {"state": "confirmed"},
+        {"nonce": None},
+        {"ended_at": "2026-01-01T00:00:00Z"},
+        {"state": "confirmed", "ended_at": "2026-01-01T00:00:00Z"},
+        {"digits": 3},
+        {"generation": 0},
+        {"expires_at": "2026-01-01T00:00:00Z"},
+        {"closes_at": "2026-01-01T00:00:00Z"},
+    ],
+    ids=repr,
+)
+def test_forbidden_challenge_cannot_be_stored(delivery, forbidden):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Challenge.objects.update(**forbidden)

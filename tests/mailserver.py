@@ -1,0 +1,92 @@
+"""A real SMTP server on a free port of this machine, whose replies a test can bend."""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells every command
+
+OK = "250 2.0.0 Ok: queued as 4F2A"
+
+
+class MailServer:
+    """Keeps what it takes. ``rcpt`` and ``data`` are replies: lists are used up, the last stays."""
+
+    def __init__(self) -> None:
+        self.rcpt = ["250 2.1.5 Ok"]
+        self.data = [OK]
+        self.mails: list[EmailMessage] = []
+        self.sessions = 0
+        self.host, self.port = "127.0.0.1", 0
+        self._arrived = threading.Condition()
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, replies: list[str]
+    ) -> list[str]:
+        self.sessions += 1
+        session.host_name = hostname
+        return replies
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
+    ) -> str:
+        reply = self._next(self.rcpt)
+        if reply.startswith("2"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        reply = self._next(self.data)
+        if reply.startswith("2"):
+            assert isinstance(envelope.content, bytes)
+            with self._arrived:
+                self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+                self._arrived.notify_all()
+        return reply
+
+    def wait_for(self, count: int, seconds: float = 10) -> list[EmailMessage]:
+        """Wait until so many mails are here."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)
+            assert arrived, f"{len(self.mails)} of {count} mails in {seconds} s"
+            return list(self.mails)
+
+    @staticmethod
+    def _next(replies: list[str]) -> str:
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+
+@contextlib.contextmanager
+def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailServer]:
+    """Run a server until the block ends; port 0 takes a free one."""
+    server = server or MailServer()
+    controller = Controller(server, hostname=server.host, port=port or free_port())
+    controller.start()
+    server.port = controller.port
+    try:
+        yield server
+    finally:
+        controller.stop()
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Give the text part of a mail."""
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
