@@ -15,7 +15,10 @@ def pass_time() -> Callable[[UUID, float], None]:
     def move(challenge_id: UUID, seconds: float) -> None:
         span = timedelta(seconds=seconds)
         Challenge.objects.filter(pk=challenge_id).update(
-            **{name: F(name) - span for name in ("created_at", "expires_at", "closes_at", "resend_at")}
+            **{
+                name: F(name) - span
+                for name in ("created_at", "expires_at", "closes_at", "resend_at")
+            }
         )
         Delivery.objects.filter(challenge=challenge_id).update(
             **{name: F(name) - span for name in ("created_at", "due_at", "deadline")}

@@ -9,11 +9,14 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
+import django
+from aiosmtpd import smtp
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from aiosmtpd.smtp import Envelope, Session
 
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells every command
 
+SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 OK = "250 2.0.0 Ok: queued as 4F2A"
 
 
@@ -29,21 +32,31 @@ class MailServer:
         self._arrived = threading.Condition()
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, replies: list[str]
+        self,
+        server: smtp.SMTP,
+        session: Session,
+        envelope: Envelope,
+        hostname: str,
+        replies: list[str],
     ) -> list[str]:
         self.sessions += 1
         session.host_name = hostname
         return replies
 
     async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
+        self,
+        server: smtp.SMTP,
+        session: Session,
+        envelope: Envelope,
+        address: str,
+        options: list[Any],
     ) -> str:
         reply = self._next(self.rcpt)
         if reply.startswith("2"):
             envelope.rcpt_tos.append(address)
         return reply
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: smtp.SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         reply = self._next(self.data)
         if reply.startswith("2"):
             assert isinstance(envelope.content, bytes)
@@ -75,6 +88,18 @@ def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailSer
         yield server
     finally:
         controller.stop()
+
+
+def route_to(settings: Any, port: int, *, timeout: float = 5) -> None:
+    """Let the default route lead to a port of this machine."""
+    route_through(settings, SMTP_BACKEND, host="127.0.0.1", port=port, timeout=timeout)
+
+
+def route_through(settings: Any, backend: str, **options: Any) -> None:
+    """Let the default route be a backend."""
+    if django.VERSION < (6, 1):  # there a test runner's locmem stands in this setting
+        settings.EMAIL_BACKEND = backend
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
 
 
 def free_port() -> int:

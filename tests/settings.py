@@ -5,7 +5,9 @@ import tempfile
 from pathlib import Path
 
 _scratch = Path(tempfile.gettempdir()) / f"otpmail-tests-{os.getuid()}"
-os.environ.setdefault("SECRET_KEY", "a secret that only the tests know, of more than fifty characters")
+os.environ.setdefault(
+    "SECRET_KEY", "a secret that only the tests know, of more than fifty characters"
+)
 os.environ.setdefault("LOG_DIR", str(_scratch / "logs"))
 
 from coop_kiosk.settings import *  # noqa: E402, F403

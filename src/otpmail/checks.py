@@ -148,7 +148,9 @@ def check_timeouts(**_: Any) -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
     for alias in settings.ROUTES:
         config = compat.mailers().get(alias, {})
-        if config.get("BACKEND", SMTP) == SMTP and not config.get("OPTIONS", {}).get("timeout"):
+        if config.get("BACKEND", compat.SMTP) == compat.SMTP and not config.get("OPTIONS", {}).get(
+            "timeout"
+        ):
             yield Warning(
                 f"MAILERS[{alias!r}] has no timeout: a silent mail server stops its couriers.",
                 hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] = 10.",
@@ -170,9 +172,6 @@ def check_sqlite(databases: Iterable[str] | None = None, **_: Any) -> Iterable[C
                 "'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL'.",
                 id="otpmail.W003",
             )
-
-
-SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
 def _fits(value: object, kind: Any) -> bool:

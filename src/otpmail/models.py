@@ -54,7 +54,9 @@ class Challenge(models.Model):
         """Laws and readers."""
 
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(state__in=State), name="otpmail_challenge_state"),
+            models.CheckConstraint(
+                condition=Q(state__in=State.values), name="otpmail_challenge_state"
+            ),
             models.CheckConstraint(
                 # The random bytes die with the challenge, and only then.
                 condition=Q(state=State.PENDING, ended_at=None, nonce__isnull=False)
@@ -102,6 +104,9 @@ class DeliveryState(models.TextChoices):
     DROPPED = "dropped"
 
 
+SETTLED = [DeliveryState.ACCEPTED.value, DeliveryState.FAILED.value, DeliveryState.DROPPED.value]
+
+
 class Reason(models.TextChoices):
     """Why a delivery failed or was dropped."""
 
@@ -140,7 +145,7 @@ class Delivery(models.Model):
             models.CheckConstraint(
                 condition=Q(state=DeliveryState.QUEUED, settled_at=None)
                 | Q(
-                    state__in=[s for s in DeliveryState if s != DeliveryState.QUEUED],
+                    state__in=SETTLED,
                     settled_at__isnull=False,
                 ),
                 name="otpmail_delivery_settled",
@@ -152,7 +157,8 @@ class Delivery(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(
-                    state__in=[DeliveryState.FAILED, DeliveryState.DROPPED], reason__in=Reason
+                    state__in=[DeliveryState.FAILED, DeliveryState.DROPPED],
+                    reason__in=Reason.values,
                 )
                 | Q(state__in=[DeliveryState.QUEUED, DeliveryState.ACCEPTED], reason=""),
                 name="otpmail_delivery_reason",

@@ -100,11 +100,9 @@ def test_malformed_code_spends_no_guess():
 
 
 def test_fifth_wrong_code_ends_the_challenge():
-    issued, left = issue(), []
+    issued = issue()
     code, wrong = live_code(issued.challenge_id), wrong_code(issued)
-    for _ in range(4):
-        left.append(verify(issued, wrong).guesses_left)
-    assert left == [4, 3, 2, 1]
+    assert [verify(issued, wrong).guesses_left for _ in range(4)] == [4, 3, 2, 1]
     assert verify(issued, wrong) == Ended(state=State.EXHAUSTED)
     assert verify(issued, code) == Ended(state=State.EXHAUSTED)
     assert row(issued).failures == 5

@@ -19,18 +19,9 @@ ME = "elsewhere/1/1/me"
 def server(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     with mailserver.running() as server:
-        settings.MAILERS = smtp(server.port)
+        mailserver.route_to(settings, server.port)
         yield server
         routes.close()
-
-
-def smtp(port):
-    return {
-        "default": {
-            "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-            "OPTIONS": {"host": "127.0.0.1", "port": port, "timeout": 5},
-        }
-    }
 
 
 def promise(**changes):
@@ -63,7 +54,7 @@ def test_connection_stays_open_between_mails(server):
 def test_server_that_restarts_meanwhile_costs_no_attempt(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     with mailserver.running() as first:
-        settings.MAILERS = smtp(first.port)
+        mailserver.route_to(settings, first.port)
         promise()
         carry()
     with mailserver.running(port=first.port) as second:
@@ -105,7 +96,7 @@ def test_recipient_refused_for_good_fails_at_once(server, caplog):
 
 
 def test_recipient_refused_for_now_is_tried_again(server):
-    """smtplib gives 450 and 550 as one exception, whose dict tells them apart."""
+    """Smtplib gives 450 and 550 as one exception, whose dict tells them apart."""
     server.rcpt = ["450 4.2.1 mailbox busy"]
     promise()
     assert carry() != [None]
@@ -127,7 +118,7 @@ def test_last_failed_attempt_fails_the_delivery(server, caplog):
 
 def test_dead_server_is_a_transient_outcome(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    settings.MAILERS = smtp(mailserver.free_port())
+    mailserver.route_to(settings, mailserver.free_port())
     promise()
     assert carry() != [None]
     assert Attempt.objects.get().outcome == "transient"
@@ -135,8 +126,7 @@ def test_dead_server_is_a_transient_outcome(settings):
 
 def test_silent_server_costs_its_timeout_and_no_more(settings, silent_port):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    settings.MAILERS = smtp(silent_port)
-    settings.MAILERS["default"]["OPTIONS"]["timeout"] = 0.3
+    mailserver.route_to(settings, silent_port, timeout=0.3)
     promise()
     assert carry() != [None]
     assert "imed out" in Attempt.objects.get().reply
@@ -206,7 +196,7 @@ def test_retry_that_would_come_after_the_deadline_is_not_waited_for(server, pass
 def test_challenge_that_ends_while_the_connection_is_opened_is_not_mailed(settings):
     """The second look, right before the envelope."""
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    settings.MAILERS = {"default": {"BACKEND": "tests.backends.SlowToOpen", "OPTIONS": {}}}
+    mailserver.route_through(settings, "tests.backends.SlowToOpen")
     promise()
     assert carry() == [None]
     assert dropped() == ("dropped", "cancelled")

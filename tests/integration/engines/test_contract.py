@@ -113,5 +113,3 @@ def test_mail_of_a_dead_process_is_taken_up(engine, server, settings):
         Delivery.objects.update(leased_by=dead)
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
-
-

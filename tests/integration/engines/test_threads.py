@@ -6,6 +6,7 @@ import pytest
 
 from otpmail import challenges, engines
 from otpmail.models import Attempt, Delivery
+from tests import mailserver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -70,7 +71,7 @@ def test_what_finds_no_room_in_memory_is_swept_up(settings, server):
 
 def test_stop_waits_no_longer_than_told(engine, server, settings):
     """A mail server that says nothing must not hold the exit."""
-    settings.MAILERS = {"default": {"BACKEND": "tests.backends.Hanging", "OPTIONS": {}}}
+    mailserver.route_through(settings, "tests.backends.Hanging")
     promise()
     wait_until(lambda: "in_hand=1" in repr(engine))
     started = time.monotonic()

@@ -1,0 +1,87 @@
+# One command to see it work, one to check it. Both install what they need into .venv.
+
+CANDIDATES = python3.13 python3.12 python3.14 python3 $(wildcard $(HOME)/.pyenv/versions/3.1[234]*/bin/python3)
+OLDEST = python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12*/bin/python3)
+find = $(shell for p in $(1); do $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(call find,$(CANDIDATES))
+PYTHON_OLDEST ?= $(call find,$(OLDEST))
+
+V = .venv/bin/
+POSTGRES = postgres://postgres@127.0.0.1:5432/test
+# What this machine does not have is skipped and says so; on CI that is a failure.
+missing = echo "skipped: $(1)"; test "$$CI" != true
+
+.PHONY: help demo check test test-sqlite test-postgres test-oldest lint format types imports migrations lock clean
+
+help:  ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 | \2/p' Makefile | column -t -s '|'
+
+demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and typed back (ONCE=1 ends by itself)
+	@$(V)python -m demo $(if $(ONCE),--once)
+
+test: test-sqlite test-postgres test-oldest  ## Run the tests on each database, and on the oldest Django and Python
+
+test-sqlite: .venv/dev.done
+	$(V)pytest --cov
+
+test-postgres: .venv/dev.done
+	@if $(V)python -c "import psycopg; psycopg.connect('$(POSTGRES)')" 2>/dev/null; then \
+	set -x; DATABASE_URL=$(POSTGRES) $(V)pytest; \
+	else $(call missing,the tests on PostgreSQL, which does not run at 127.0.0.1:5432); fi
+
+test-oldest:
+	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
+	set -x && .venv-oldest/bin/pytest -p no:cacheprovider; \
+	else $(call missing,the tests on Django 5.2 with Python 3.12, which this machine does not have); fi
+
+check: lint types imports migrations test  ## All that CI runs: lint, types, imports, migrations, tests, the demo
+	$(MAKE) --no-print-directory demo ONCE=1
+
+lint: .venv/dev.done
+	$(V)ruff format --check
+	$(V)ruff check
+
+format: .venv/dev.done  ## Put the code in its format
+	$(V)ruff format
+	$(V)ruff check --fix
+
+types: .venv/dev.done
+	$(V)mypy
+
+imports: .venv/dev.done
+	$(V)lint-imports
+
+migrations: .venv/dev.done
+	DJANGO_SETTINGS_MODULE=tests.settings $(V)python manage.py makemigrations --check --dry-run
+
+lock: .venv/dev.done  ## Pin the requirements anew: names, versions and hashes, no address
+	for name in demo dev; do $(V)uv pip compile --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	$(V)uv pip compile --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/oldest.in -o requirements/oldest.txt
+
+clean:  ## Remove all that was installed and made
+	rm -rf .venv .venv-oldest var logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "otpmail needs Python 3.12 or newer, with venv; none was found. Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# pip checks each hash; the package itself is installed from here, with nothing downloaded for it.
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$(2).txt \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e . \
+	|| { echo "The packages could not be installed: is there a way to a package registry?"; exit 1; }
+
+.venv/demo.done: requirements/demo.txt pyproject.toml | .venv/bin/python
+	@echo "installing into .venv (once)"
+	@$(call install,.venv,demo)
+	@touch $@
+
+.venv/dev.done: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "installing into .venv (once)"
+	@$(call install,.venv,dev)
+	@touch $@ .venv/demo.done
+
+.venv-oldest/done: requirements/oldest.txt pyproject.toml
+	@echo "installing into .venv-oldest (once)"
+	@$(PYTHON_OLDEST) -m venv .venv-oldest
+	@$(call install,.venv-oldest,oldest)
+	@touch $@
