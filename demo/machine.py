@@ -1,4 +1,4 @@
-"""What the demo runs on: ports that are free, a fresh database, and two processes that end with it."""
+"""What the demo runs on: free ports, a fresh database, two processes that end with it."""
 
 import contextlib
 import os
@@ -53,8 +53,8 @@ class Ports:
                     sock.bind((HOST, port))
                 except OSError as error:
                     raise DemoError(
-                        f"Port {port} is taken ({error.strerror}). Stop what listens there, or name "
-                        f"another: make demo {name.upper()}_PORT={port + 1}"
+                        f"Port {port} is taken ({error.strerror}). Stop what listens there, "
+                        f"or name another: make demo {name.upper()}_PORT={port + 1}"
                     ) from None
 
 
