@@ -44,7 +44,7 @@ def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
     if response.status_code < 400 or is_problem:  # noqa: PLR2004
         return response
     problem = problems.of_status(response.status_code).response()
-    for name in ("Allow", "Retry-After"):
-        if name in response.headers:
-            problem.headers[name] = response.headers[name]
+    kept = {name: value for name, value in response.items() if name != "Content-Length"}
+    for name, value in kept.items():
+        problem.headers.setdefault(name, value)
     return problem

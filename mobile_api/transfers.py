@@ -7,8 +7,6 @@ Knows nothing of: JSON, mail.
 from collections.abc import Callable
 from uuid import UUID
 
-from django.db import transaction
-
 from mobile_api import ledger, problems
 from mobile_api.answers import problem_of
 from mobile_api.email_utils import PURPOSE, send_code, subject
@@ -21,10 +19,10 @@ from otpmail.models import Challenge
 from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, Resent, Verified
 
 
-def start(member: Member, wanted: NewTransfer) -> tuple[Transfer, Issued]:
-    """Write a pending transfer down and promise its code, in one transaction."""
+def draft(member: Member, wanted: NewTransfer) -> Transfer:
+    """Make a transfer that may be, or raise the problem that it has. Nothing is written yet."""
     payer, payee = _accounts(member, wanted)
-    transfer = Transfer(
+    return Transfer(
         payer=payer,
         payee=payee,
         amount_minor=wanted.amount_minor,
@@ -32,15 +30,18 @@ def start(member: Member, wanted: NewTransfer) -> tuple[Transfer, Issued]:
         memo=wanted.memo,
         created_at=database.now(),
     )
-    with transaction.atomic():
-        try:
-            issued = send_code(transfer)
-        except InvalidRecipientError:
-            detail = "The address that we have of you takes no mail, so no code can be sent."
-            raise Problem(problems.NO_ADDRESS, detail) from None
-        transfer.challenge_id = issued.challenge_id
-        transfer.save(force_insert=True)
-    return transfer, issued
+
+
+def start(transfer: Transfer) -> Issued:
+    """Promise a draft's code, and write the draft down with it. Joins the caller's transaction."""
+    try:
+        issued = send_code(transfer)
+    except InvalidRecipientError:
+        detail = "The address that we have of you takes no mail, so no code can be sent."
+        raise Problem(problems.NO_ADDRESS, detail) from None
+    transfer.challenge_id = issued.challenge_id
+    transfer.save(force_insert=True)
+    return issued
 
 
 def find(member: Member, transfer_id: UUID) -> Transfer:

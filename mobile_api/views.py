@@ -30,6 +30,7 @@ from mobile_api.schemas import (
     TokenOut,
     TransferOut,
 )
+from otpmail.results import Issued
 
 router = Router()
 
@@ -110,13 +111,11 @@ def create_transfer(
     """
     ask = _ask(request, idempotency_key, body.model_dump_json())
 
-    @transaction.atomic
     def act() -> Answer:
-        transfer, issued = transfers.start(ask.member, body)
-        out = promised_out(transfer, issued)
-        location = reverse("mobile_api:get_transfer", args=[transfer.pk])
-        answer = Answer(status=201, body=out.model_dump_json(), location=location)
-        idempotency.keep(ask, answer)
+        transfer = transfers.draft(ask.member, body)
+        with transaction.atomic():  # only writes in here: SQLite has one writer at a time
+            answer = _promised(transfer, transfers.start(transfer))
+            idempotency.keep(ask, answer)
         return answer
 
     return idempotency.once(ask, act).response()
@@ -195,6 +194,14 @@ def cancel_transfer(request: MemberRequest, transfer_id: UUID) -> Cancelled:
 
 def _ask(request: MemberRequest, key: str, content: str) -> Ask:
     return Ask(member=request.auth.member, key=key, content=f"{request.path}\n{content}")
+
+
+def _promised(transfer: Transfer, issued: Issued) -> Answer:
+    return Answer(
+        status=201,
+        body=promised_out(transfer, issued).model_dump_json(),
+        location=reverse("mobile_api:get_transfer", args=[transfer.pk]),
+    )
 
 
 def _confirmed(transfer: Transfer) -> Answer:
