@@ -1,12 +1,15 @@
-"""All settings of the kiosk, each from the environment, with a default that works on one machine."""
+"""All settings of the kiosk, each from the environment, with a default that works on one machine.
+
+``NAME_FILE`` names a file that holds the value of ``NAME``, for secrets that are mounted.
+"""
 
 from pathlib import Path
 
 import dj_database_url
-from environs import Env
+from environs import FileAwareEnv
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = Env()
+env = FileAwareEnv(strip_whitespace=True)
 
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env.str("SECRET_KEY", "")
@@ -23,14 +26,24 @@ INSTALLED_APPS = [
     "mobile_api",
 ]
 MIDDLEWARE = [
+    "mobile_api.middleware.problems_only",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "coop_kiosk.urls"
 WSGI_APPLICATION = "coop_kiosk.wsgi.application"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+ASGI_APPLICATION = "coop_kiosk.asgi.application"
+APPEND_SLASH = False  # an API answers 404 rather than redirect a POST
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
+WHITENOISE_USE_FINDERS = True  # straight out of the packages: no collectstatic to forget
+
+# Set behind a proxy that ends TLS and always sets this header itself.
+if env.bool("BEHIND_TLS_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000)
 
 DATABASES = {
     "default": dj_database_url.parse(

@@ -1,5 +1,11 @@
 """Where the kiosk answers."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from coop_kiosk.health import healthz
+from mobile_api.api import api
+
+urlpatterns = [
+    path("api/v1/", api.urls),
+    path("healthz", healthz),
+]

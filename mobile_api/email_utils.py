@@ -1,9 +1,63 @@
-"""Where the kiosk asks for mail."""
+"""Where the kiosk asks otpmail for the mail: recipient, amount, code, and no more.
 
+In: a transfer that is about to be written. Out: what was promised.
+Knows nothing of: HTTP, mail servers, what the code will be.
+"""
+
+from mobile_api.models import Account, Transfer
+from mobile_api.money import written
+from otpmail import challenges
 from otpmail.binding import Facts
 from otpmail.models import Challenge
+from otpmail.results import Issued
+
+PURPOSE = "transfer"
 
 
-def facts(challenge: Challenge, *, lock: bool) -> Facts | None:  # noqa: ARG001
-    """Read what a transfer's code is bound to."""
-    return None
+def send_code(transfer: Transfer) -> Issued:
+    """Promise the payer a code for this transfer. Joins the caller's transaction, never waits.
+
+    Raises `otpmail.exceptions.InvalidRecipientError` if the member's address takes no mail.
+    """
+    member = transfer.payer.member
+    if member is None:
+        raise ValueError("nobody types a code for the cooperative's own account")
+    return challenges.issue(
+        PURPOSE,
+        subject=subject(member.pk),
+        recipient=member.email,
+        facts=_facts(transfer),
+        context={
+            "amount": written(transfer.amount_minor, transfer.currency),
+            "payee": _payee(transfer.payee),
+        },
+    )
+
+
+def subject(member_id: int) -> str:
+    """Name whose a code is."""
+    return str(member_id)
+
+
+def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
+    """Read what a transfer's code is bound to, as it stands now; otpmail asks for it by name."""
+    transfers = Transfer.objects.filter(challenge_id=challenge.pk)
+    if lock:
+        transfers = transfers.select_for_update()
+    transfer = transfers.first()
+    return None if transfer is None else _facts(transfer)
+
+
+def _facts(transfer: Transfer) -> Facts:
+    return {
+        "transfer": str(transfer.pk),
+        "payer": transfer.payer_id,
+        "payee": transfer.payee_id,
+        "amount_minor": transfer.amount_minor,
+        "currency": transfer.currency,
+    }
+
+
+def _payee(account: Account) -> str:
+    name = account.member.name if account.member else "The cooperative"
+    return f"{' '.join(name.split())} ({account.number})"  # one line, whatever stands in a name

@@ -1,0 +1,15 @@
+"""The kiosk under gunicorn: threads that wait for the database, and time to end well."""
+
+# ruff: noqa: N999 - gunicorn's own name for it
+import os
+
+wsgi_app = "coop_kiosk.wsgi"
+bind = os.environ.get("BIND", "127.0.0.1:8000")
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+preload_app = False  # each worker has an engine of its own, started after the fork
+
+# A worker that ends lets its mails in flight arrive; only then may gunicorn kill it.
+graceful_timeout = int(float(os.environ.get("OTPMAIL_DRAIN_SECONDS", "10"))) + 20
+accesslog = None  # the proxy in front keeps one

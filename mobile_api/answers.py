@@ -1,0 +1,47 @@
+"""What otpmail found, as HTTP answers: one table from results to problems.
+
+In: a result of otpmail. Out: the problem it is, with what the caller can do next.
+Knows nothing of: requests, rows.
+"""
+
+from mobile_api import problems
+from mobile_api.problems import Kind, Problem
+from otpmail.models import State
+from otpmail.results import AlreadyUsed, Ended, Malformed, NotFound, OverCap, TooSoon, Wrong
+
+type Refusal = Malformed | Wrong | AlreadyUsed | Ended | NotFound | TooSoon | OverCap
+
+ENDINGS: dict[State, tuple[Kind, str]] = {
+    State.EXPIRED: (problems.EXPIRED, "The code's time is over."),
+    State.EXHAUSTED: (problems.EXHAUSTED, "Too many wrong codes: the transfer was cancelled."),
+    State.CANCELLED: (problems.CANCELLED, "The transfer was cancelled. No money was moved."),
+    State.CHANGED: (
+        problems.CHANGED,
+        "The transfer is no longer what the code was sent for, so it was cancelled.",
+    ),
+}
+
+
+def problem_of(result: Refusal) -> Problem:
+    """Tell which problem a result is."""
+    match result:
+        case Malformed(digits=digits):
+            detail = f"That is no code: a code has {digits} digits. No guess was spent."
+            return Problem(problems.MALFORMED_CODE, detail, digits=digits)
+        case Wrong(guesses_left=left):
+            detail = f"That is not the code. Guesses left: {left}."
+            return Problem(problems.INCORRECT, detail, guesses_left=left)
+        case AlreadyUsed(confirmed_at=confirmed_at):
+            detail = "This code was used before, and is good only once."
+            return Problem(problems.ALREADY_USED, detail, confirmed_at=confirmed_at)
+        case Ended(state=state, can_resend=can_resend):
+            kind, detail = ENDINGS[state]
+            return Problem(kind, detail, can_resend=can_resend)
+        case NotFound():
+            return Problem(problems.NO_SUCH_TRANSFER, "You have no such transfer.")
+        case TooSoon(retry_at=retry_at):
+            detail = "A mail was sent a moment ago; it may still be on its way."
+            return Problem(problems.TOO_SOON, detail, retry_at=retry_at)
+        case OverCap(retry_at=retry_at):
+            detail = "As many mails as may be sent for this code were sent."
+            return Problem(problems.RATE_LIMITED, detail, retry_at=retry_at)

@@ -1,0 +1,58 @@
+"""Who is asking: a member by number and PIN, and then by a bearer token.
+
+In: a number and a PIN, or a token. Out: the member, or None.
+Knows nothing of: what members may do.
+
+A token is 256 random bits, so that its bare SHA-256 is enough to keep; a PIN is short, so that it
+is kept under Django's slow hashers. An unknown number costs as much time as a wrong PIN.
+"""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, check_password
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja.security import HttpBearer
+
+from mobile_api.models import Member, Token
+
+TOKEN_BYTES = 32
+TOKEN_LIFE = timedelta(hours=12)
+
+
+class MemberRequest(HttpRequest):
+    """A request whose sender is known."""
+
+    auth: Token
+
+
+class Bearer(HttpBearer):
+    """``Authorization: Bearer <token>``."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Token | None:  # noqa: ARG002
+        """Find the token among those in force, and its member with it."""
+        in_force = Token.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
+        return in_force.select_related("member").filter(digest=_digest(token)).first()
+
+
+def sign_in(number: str, pin: str) -> tuple[str, datetime] | None:
+    """Give a token and its end, or None if the number and the PIN do not belong together."""
+    member = Member.objects.filter(number=number).first()
+    if not check_password(pin, member.pin if member else UNUSABLE_PASSWORD_PREFIX) or not member:
+        return None
+    token, now = secrets.token_urlsafe(TOKEN_BYTES), timezone.now()
+    Token.objects.create(
+        member=member, digest=_digest(token), created_at=now, expires_at=now + TOKEN_LIFE
+    )
+    return token, now + TOKEN_LIFE
+
+
+def sign_out(token: Token) -> None:
+    """Revoke a token. It stays a row, so that one can see until when it was good."""
+    Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,50 @@
+"""No error leaves but as a problem, and no body comes in that is too large or no JSON.
+
+The outermost of the middleware, so that it sees what Django itself answers.
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from mobile_api import problems
+
+MAX_BODY_BYTES = 64 * 1024
+API = "/api/"
+
+type Handler = Callable[[HttpRequest], HttpResponseBase]
+
+
+def problems_only(get_response: Handler) -> Handler:
+    """Answer with problems, and keep nothing of the API in a cache."""
+
+    def handle(request: HttpRequest) -> HttpResponseBase:
+        response = _refusal(request) or _as_problem(get_response(request))
+        if request.path.startswith(API):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return handle
+
+
+def _refusal(request: HttpRequest) -> HttpResponse | None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal():
+        return problems.of_status(400).response()
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+        return problems.of_status(413).response()
+    if int(length) and request.path.startswith(API) and request.content_type != "application/json":
+        return problems.of_status(415).response()
+    return None
+
+
+def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
+    is_problem = response.headers.get("Content-Type") == problems.MEDIA_TYPE
+    if response.status_code < 400 or is_problem:  # noqa: PLR2004
+        return response
+    problem = problems.of_status(response.status_code).response()
+    kept = {name: value for name, value in response.items() if name != "Content-Length"}
+    for name, value in kept.items():
+        problem.headers.setdefault(name, value)
+    return problem

@@ -1,0 +1,115 @@
+"""A transfer moves money once its code is typed, and not before.
+
+In: a member, what they want moved, what they typed. Out: rows, otpmail's results, or a `Problem`.
+Knows nothing of: JSON, mail.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from mobile_api import ledger, problems
+from mobile_api.answers import problem_of
+from mobile_api.email_utils import PURPOSE, send_code, subject
+from mobile_api.models import Account, Member, Transfer, TransferState
+from mobile_api.problems import Problem
+from mobile_api.schemas import NewTransfer
+from otpmail import challenges, database
+from otpmail.exceptions import InvalidRecipientError
+from otpmail.models import Challenge
+from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, Resent, Verified
+
+
+def draft(member: Member, wanted: NewTransfer) -> Transfer:
+    """Make a transfer that may be, or raise the problem that it has. Nothing is written yet."""
+    payer, payee = _accounts(member, wanted)
+    return Transfer(
+        payer=payer,
+        payee=payee,
+        amount_minor=wanted.amount_minor,
+        currency=wanted.currency,
+        memo=wanted.memo,
+        created_at=database.now(),
+    )
+
+
+def start(transfer: Transfer) -> Issued:
+    """Promise a draft's code, and write the draft down with it. Joins the caller's transaction."""
+    try:
+        issued = send_code(transfer)
+    except InvalidRecipientError:
+        detail = "The address that we have of you takes no mail, so no code can be sent."
+        raise Problem(problems.NO_ADDRESS, detail) from None
+    transfer.challenge_id = issued.challenge_id
+    transfer.save(force_insert=True)
+    return issued
+
+
+def find(member: Member, transfer_id: UUID) -> Transfer:
+    """Read a transfer of this member. Another's looks like none."""
+    mine = Transfer.objects.filter(payer__member=member).select_related("payer", "payee")
+    transfer = mine.filter(pk=transfer_id).first()
+    if transfer is None:
+        raise problem_of(NotFound())
+    return transfer
+
+
+def confirm(
+    member: Member, transfer: Transfer, typed: str, *, posted: Callable[[Transfer], None]
+) -> Transfer:
+    """Check the code, and post the transfer in the transaction that consumes it.
+
+    ``posted`` joins that transaction. Raises the problem for any other end, and for a right code
+    when the money has gone meanwhile.
+    """
+
+    def post(challenge: Challenge) -> None:
+        now = challenge.ended_at or database.now()
+        transfer.refresh_from_db(fields=["amount_minor", "currency", "state"])
+        if ledger.post(transfer, now=now):
+            posted(transfer)
+
+    result = challenges.verify(
+        PURPOSE, transfer.challenge, typed, subject=subject(member.pk), confirmed=post
+    )
+    if isinstance(result, Verified | AlreadyUsed):
+        transfer.refresh_from_db(fields=["state"])
+        if transfer.state == TransferState.REJECTED:
+            detail = "The code is right, but the account no longer holds the amount."
+            raise Problem(problems.REJECTED, detail)
+    if isinstance(result, Verified):
+        return transfer
+    raise problem_of(result)
+
+
+def resend(member: Member, transfer: Transfer) -> Resent:
+    """Promise one more mail."""
+    result = challenges.resend(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    if isinstance(result, Resent):
+        return result
+    raise problem_of(result)
+
+
+def cancel(member: Member, transfer: Transfer) -> None:
+    """End the code, and the transfer with it."""
+    result = challenges.cancel(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    if not isinstance(result, Cancelled):
+        raise problem_of(result)
+
+
+def _accounts(member: Member, wanted: NewTransfer) -> tuple[Account, Account]:
+    numbers = [wanted.payer_account, wanted.payee_account]
+    accounts = Account.objects.select_related("member").filter(number__in=numbers)
+    found = {account.number: account for account in accounts}
+    payer, payee = (found.get(number) for number in numbers)
+    if payer is None or payer.member_id != member.pk:
+        raise Problem(problems.UNKNOWN_PAYER, "You have no account of the payer's number.")
+    if payee is None:
+        raise Problem(problems.UNKNOWN_PAYEE, "There is no account of the payee's number.")
+    if payer == payee:
+        raise Problem(problems.SAME_ACCOUNT, "Payer and payee are the same account.")
+    if {payer.currency, payee.currency} != {wanted.currency}:
+        detail = f"{wanted.currency} is not the currency of both accounts."
+        raise Problem(problems.OTHER_CURRENCY, detail)
+    if not payer.can_pay(wanted.amount_minor):
+        raise Problem(problems.INSUFFICIENT_FUNDS, "The account does not hold that much.")
+    return payer, payee

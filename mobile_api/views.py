@@ -1,0 +1,208 @@
+"""The HTTP answers: each view says in a few lines what is asked, and what it is answered.
+
+In: requests. Out: JSON, or problems. No view waits for mail.
+Knows nothing of: codes, mail, how money moves.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Header, Router, Status
+
+from mobile_api import auth, idempotency, problems, transfers
+from mobile_api.auth import MemberRequest
+from mobile_api.idempotency import Answer, Ask
+from mobile_api.models import Account, Member, Transfer
+from mobile_api.presenters import confirmed_out, promised_out, transfer_out
+from mobile_api.problems import EVERYWHERE, UNAUTHENTICATED, WITH_BODY, Problem, declared
+from mobile_api.schemas import (
+    AccountOut,
+    Cancelled,
+    Code,
+    Confirmed,
+    MemberOut,
+    NewTransfer,
+    ResentOut,
+    SignIn,
+    TokenOut,
+    TransferOut,
+)
+from otpmail.results import Issued
+
+router = Router()
+
+KEY_FORM = "^[\x21-\x7e]{1,100}$"
+MINE = (*EVERYWHERE, UNAUTHENTICATED)
+ONE_OF_MINE = (*MINE, problems.NO_SUCH_TRANSFER)
+OVER = (
+    problems.ALREADY_USED,
+    problems.CHANGED,
+    problems.EXPIRED,
+    problems.EXHAUSTED,
+    problems.CANCELLED,
+)
+
+RequiredKey = Annotated[str, Header(alias="Idempotency-Key", pattern=KEY_FORM)]
+OptionalKey = Annotated[str | None, Header(alias="Idempotency-Key", pattern=KEY_FORM)]
+
+
+@router.post(
+    "/sign-in",
+    auth=None,
+    response=TokenOut,
+    tags=["session"],
+    openapi_extra=declared(*EVERYWHERE, *WITH_BODY, problems.NO_SUCH_MEMBER),
+)
+def sign_in(request: HttpRequest, body: SignIn) -> TokenOut:  # noqa: ARG001
+    """Get a token for a member number and a PIN."""
+    signed_in = auth.sign_in(body.member_number, body.pin)
+    if signed_in is None:
+        raise Problem(problems.NO_SUCH_MEMBER, "The member number and the PIN do not match.")
+    token, expires_at = signed_in
+    return TokenOut(token=token, expires_at=expires_at)
+
+
+@router.post("/sign-out", response={204: None}, tags=["session"], openapi_extra=declared(*MINE))
+def sign_out(request: MemberRequest) -> Status[None]:
+    """Revoke the token that this request is sent with."""
+    auth.sign_out(request.auth)
+    return Status(204, None)
+
+
+@router.get("/me", response=MemberOut, tags=["member"], openapi_extra=declared(*MINE))
+def me(request: MemberRequest) -> Member:
+    """Tell who you are."""
+    return request.auth.member
+
+
+@router.get("/accounts", response=list[AccountOut], tags=["member"], openapi_extra=declared(*MINE))
+def accounts(request: MemberRequest) -> list[Account]:
+    """Tell where your money is."""
+    return list(Account.objects.filter(member=request.auth.member).order_by("number"))
+
+
+@router.post(
+    "/transfers",
+    response={201: TransferOut},
+    tags=["transfers"],
+    openapi_extra=declared(
+        *MINE,
+        *WITH_BODY,
+        problems.BAD_KEY,
+        problems.KEY_MISMATCH,
+        problems.UNKNOWN_PAYER,
+        problems.UNKNOWN_PAYEE,
+        problems.SAME_ACCOUNT,
+        problems.OTHER_CURRENCY,
+        problems.INSUFFICIENT_FUNDS,
+        problems.NO_ADDRESS,
+        problems.NO_DELIVERY,
+    ),
+)
+def create_transfer(
+    request: MemberRequest, body: NewTransfer, idempotency_key: RequiredKey
+) -> HttpResponse:
+    """Start a transfer: its code is mailed to you at once, and nothing moves before it is typed.
+
+    The same Idempotency-Key with the same body gets the same answer, and no second transfer.
+    """
+    ask = _ask(request, idempotency_key, body.model_dump_json())
+
+    def act() -> Answer:
+        transfer = transfers.draft(ask.member, body)
+        with transaction.atomic():  # only writes in here: SQLite has one writer at a time
+            answer = _promised(transfer, transfers.start(transfer))
+            idempotency.keep(ask, answer)
+        return answer
+
+    return idempotency.once(ask, act).response()
+
+
+@router.get(
+    "/transfers/{transfer_id}",
+    response=TransferOut,
+    tags=["transfers"],
+    url_name="get_transfer",
+    openapi_extra=declared(*ONE_OF_MINE),
+)
+def get_transfer(request: MemberRequest, transfer_id: UUID) -> TransferOut:
+    """Tell how far a transfer, its code and its mail have come."""
+    return transfer_out(transfers.find(request.auth.member, transfer_id))
+
+
+@router.post(
+    "/transfers/{transfer_id}/confirm",
+    response=Confirmed,
+    tags=["transfers"],
+    openapi_extra=declared(
+        *ONE_OF_MINE,
+        *WITH_BODY,
+        *OVER,
+        problems.BAD_KEY,
+        problems.KEY_MISMATCH,
+        problems.MALFORMED_CODE,
+        problems.INCORRECT,
+        problems.REJECTED,
+    ),
+)
+def confirm_transfer(
+    request: MemberRequest, transfer_id: UUID, body: Code, idempotency_key: OptionalKey = None
+) -> HttpResponse:
+    """Type the code, and the money moves."""
+    member = request.auth.member
+    ask = _ask(request, idempotency_key, body.code) if idempotency_key else None
+
+    def posted(transfer: Transfer) -> None:
+        idempotency.keep(ask, _confirmed(transfer))
+
+    def act() -> Answer:
+        transfer = transfers.find(member, transfer_id)
+        return _confirmed(transfers.confirm(member, transfer, body.code, posted=posted))
+
+    return idempotency.once(ask, act).response()
+
+
+@router.post(
+    "/transfers/{transfer_id}/code",
+    response={202: ResentOut},
+    tags=["transfers"],
+    openapi_extra=declared(
+        *ONE_OF_MINE, *OVER, problems.TOO_SOON, problems.RATE_LIMITED, problems.NO_DELIVERY
+    ),
+)
+def resend_code(request: MemberRequest, transfer_id: UUID) -> Status[object]:
+    """Have the code mailed once more, or a new one once the older has too little life left."""
+    member = request.auth.member
+    return Status(202, transfers.resend(member, transfers.find(member, transfer_id)))
+
+
+@router.post(
+    "/transfers/{transfer_id}/cancel",
+    response=Cancelled,
+    tags=["transfers"],
+    openapi_extra=declared(*ONE_OF_MINE, *OVER),
+)
+def cancel_transfer(request: MemberRequest, transfer_id: UUID) -> Cancelled:
+    """End a pending transfer, and its code with it."""
+    member = request.auth.member
+    transfers.cancel(member, transfers.find(member, transfer_id))
+    return Cancelled()
+
+
+def _ask(request: MemberRequest, key: str, content: str) -> Ask:
+    return Ask(member=request.auth.member, key=key, content=f"{request.path}\n{content}")
+
+
+def _promised(transfer: Transfer, issued: Issued) -> Answer:
+    return Answer(
+        status=201,
+        body=promised_out(transfer, issued).model_dump_json(),
+        location=reverse("mobile_api:get_transfer", args=[transfer.pk]),
+    )
+
+
+def _confirmed(transfer: Transfer) -> Answer:
+    return Answer(status=200, body=confirmed_out(transfer).model_dump_json())
