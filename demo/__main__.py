@@ -4,12 +4,11 @@ import argparse
 import contextlib
 import signal
 import sys
-from pathlib import Path
 
 from demo import client, machine
 from demo.machine import HOST, DemoError, Ports
 
-HOME = Path("var/demo")
+HOME = machine.ROOT / "var" / "demo"
 
 
 def main() -> int:
@@ -20,7 +19,11 @@ def main() -> int:
     try:
         ports = Ports.from_environment()
         ports.check_free()
-        with machine.running(ports, HOME.absolute()):
+        environment = machine.prepare(HOME, ports)
+        with (
+            machine.mail_server(HOME, ports),
+            machine.kiosk(HOME, ports, environment),
+        ):
             story = client.tell(ports)
             if not once:
                 _stay(ports)
@@ -39,7 +42,7 @@ def _stay(ports: Ports) -> None:
 Look around; Ctrl-C ends it.
   the API, to read and to try   http://{HOST}:{ports.kiosk}/api/v1/docs
   the mail that came            http://{HOST}:{ports.mailbox}/
-  the log                       grep Email {HOME}/logs/django.log
+  the log                       grep Email {HOME / "logs" / "django.log"}
 """)
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

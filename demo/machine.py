@@ -15,6 +15,10 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 START_SECONDS = 20
+STOP_SECONDS = 15
+ROOT = Path(__file__).parents[1]
+
+type Popen = subprocess.Popen[bytes]
 
 
 class DemoError(Exception):
@@ -58,9 +62,8 @@ class Ports:
                     ) from None
 
 
-@contextlib.contextmanager
-def running(ports: Ports, home: Path) -> Iterator[None]:
-    """Run the mail server and the kiosk on a fresh database until the block ends."""
+def prepare(home: Path, ports: Ports) -> dict[str, str]:
+    """Make a fresh database with two members, and give the environment that a kiosk runs in."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     environment = os.environ | {
@@ -72,42 +75,67 @@ def running(ports: Ports, home: Path) -> Iterator[None]:
         "BIND": f"{HOST}:{ports.kiosk}",
     }
     for command in (["migrate", "--verbosity=0"], ["demo_data"]):
-        _run([sys.executable, "manage.py", *command], environment)
-    mailbox = [sys.executable, "-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox)]
-    kiosk = [sys.executable, "-m", "gunicorn", "-c", "coop_kiosk/gunicorn.conf.py"]
-    with _process(mailbox, environment, home / "mailserver.out"):
-        _wait_for(ports.smtp, home / "mailserver.out")
-        with _process(kiosk, environment, home / "kiosk.out"):
-            _wait_for(ports.kiosk, home / "kiosk.out")
-            yield
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DemoError(f"{' '.join(command[1:])} failed:\n{done.stderr}")
-    print(done.stdout, end="")
+        _run(["manage.py", *command], environment)
+    return environment
 
 
 @contextlib.contextmanager
-def _process(command: list[str], environment: dict[str, str], output: Path) -> Iterator[None]:
-    with output.open("wb") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=15)
-            process.kill()
+def mail_server(home: Path, ports: Ports) -> Iterator[Popen]:
+    """Run the mail server until the block ends."""
+    command = ["-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox)]
+    with _process(command, dict(os.environ), home / "mailserver.out", ports.smtp) as process:
+        yield process
 
 
-def _wait_for(port: int, output: Path) -> None:
+@contextlib.contextmanager
+def kiosk(home: Path, ports: Ports, environment: dict[str, str]) -> Iterator[Popen]:
+    """Run the kiosk on its production server until the block ends."""
+    command = ["-m", "gunicorn", "-c", "coop_kiosk/gunicorn.conf.py"]
+    with _process(command, environment, home / "kiosk.out", ports.kiosk) as process:
+        yield process
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(f"{' '.join(command)} failed:\n{done.stderr}")
+
+
+@contextlib.contextmanager
+def _process(
+    command: list[str], environment: dict[str, str], output: Path, port: int
+) -> Iterator[Popen]:
+    with output.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,  # Ctrl-C is for the demo, which ends its processes in order
+        )
+    try:
+        _wait_for(port, process, output)
+        yield process
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_for(port: int, process: Popen, output: Path) -> None:
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
+    while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
         time.sleep(0.05)
-    raise DemoError(
-        f"Nothing listens on port {port} after {START_SECONDS} s:\n{output.read_text()}"
-    )
+    raise DemoError(f"Nothing listens on port {port}:\n{output.read_text()}")
