@@ -67,6 +67,7 @@ def prepare(home: Path, ports: Ports) -> dict[str, str]:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "DATABASE_URL": f"sqlite:///{home / 'kiosk.sqlite3'}",
         "LOG_DIR": str(home / "logs"),
