@@ -1,0 +1,1 @@
+"""One file a question; see README.md beside this."""
