@@ -22,7 +22,10 @@ OK = "250 2.0.0 Ok: queued as 4F2A"
 
 
 class MailServer:
-    """Keeps what it takes, after ``delay_seconds``. ``rcpt`` and ``data`` are replies: lists are used up, the last stays."""
+    """Keeps what it takes, after ``delay_seconds``.
+
+    ``rcpt`` and ``data`` are lists of replies: they are used up, but for the last one.
+    """
 
     def __init__(self) -> None:
         self.rcpt = ["250 2.1.5 Ok"]

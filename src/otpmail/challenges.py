@@ -72,7 +72,8 @@ def issue(
         closes_at=now + max(rules.life, rules.total_life),
         resend_at=now + rules.cool_down(1),
     )
-    with transaction.atomic(using=database.alias()):
+    # No savepoint: a promise that fails half-way takes the caller's transaction with it.
+    with transaction.atomic(using=database.alias(), savepoint=False):
         challenge.save(using=database.alias(), force_insert=True)
         _promise(challenge, now)
     return Issued(

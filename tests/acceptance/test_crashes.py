@@ -53,7 +53,9 @@ def test_killed_in_a_burst_every_answered_request_has_its_mail(site):
     assert set(answered) <= set(mailed)
     doubled = {reference for reference, count in mailed.items() if count > 1}
     unknown = site.rows("SELECT count(*) FROM otpmail_attempt WHERE outcome = 'unknown'")[0][0]
-    in_hand_when_killed = 2 * 8  # couriers of two workers: taken by the server, not yet written down
+    in_hand_when_killed = (
+        2 * 8
+    )  # couriers of two workers: taken by the server, not yet written down
     assert len(doubled) <= unknown + in_hand_when_killed
     assert len({mail["Message-ID"] for mail in server.mails}) == len(mailed)
 

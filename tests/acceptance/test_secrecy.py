@@ -15,7 +15,7 @@ def test_no_code_in_database_or_log(site):
         transfers = [alice.ask().json() for _ in range(20)]
         codes = {text_of(mail).split()[0] for mail in server.wait_for(19)}
         for transfer in transfers[:5]:
-            alice.type(transfer["id"], sorted(codes)[0])
+            alice.type(transfer["id"], min(codes))
         wait_until(lambda: "queued" not in site.states())
     dump = "\n".join(
         str(row)

@@ -1,6 +1,7 @@
 """The docs say what the code does."""
 
 import ast
+import itertools
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def settings_table() -> list[str]:
         if isinstance(node, ast.ClassDef)
     ]
     rows = []
-    for setting, doc in zip(body, body[1:], strict=False):
+    for setting, doc in itertools.pairwise(body):
         if isinstance(setting, ast.AnnAssign) and isinstance(doc, ast.Expr):
             default = ast.unparse(setting.value)
             meaning = ast.literal_eval(doc.value).replace("``", "`")
@@ -37,7 +38,7 @@ def test_every_check_has_an_id_of_its_own():
     source = Path(checks.__file__).read_text()
     ids = re.findall(r'id="otpmail\.([EW]\d{3})"', source)
     assert len(ids) == len(set(ids))
-    assert {told for told in re.findall(r"[EW]\d{3}(?=:)", source)} == set(ids)
+    assert set(re.findall(r"[EW]\d{3}(?=:)", source)) == set(ids)
 
 
 def test_commands_in_the_docs_are_those_of_the_makefile():

@@ -134,9 +134,7 @@ def test_a_confirmed_transfer_cannot_be_cancelled(alice, bob):
 
 
 @pytest.mark.parametrize("change", ["amount_minor", "payee"])
-def test_a_changed_transfer_is_cancelled_before_the_code_is_looked_at(
-    alice, bob, mallory, change
-):
+def test_a_changed_transfer_is_cancelled_before_the_code_is_looked_at(alice, bob, mallory, change):
     transfer = alice.transfer(bob)
     values = {"amount_minor": 9_999, "payee": mallory.member.account_set.get()}
     Transfer.objects.filter(pk=transfer["id"]).update(**{change: values[change]})

@@ -1,0 +1,87 @@
+"""Wrong settings are found at start, each by an id and with a remedy."""
+
+import pytest
+from django.core.checks import Tags, run_checks
+from django.db import connection
+
+from otpmail.conf import PREFIX
+
+pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
+
+
+@pytest.fixture
+def found(settings):
+    def find(deploy=False):
+        told = [m for m in run_checks(include_deployment_checks=deploy) if "otpmail" in str(m.id)]
+        assert all(message.hint for message in told)
+        return {message.id: message for message in told}
+
+    return find
+
+
+def test_the_kiosk_has_no_complaint(found):
+    assert found() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check"),
+    [
+        ("DIGIT", 6, "E001"),
+        ("DIGITS", "six", "E002"),
+        ("DIGITS", True, "E002"),
+        ("DIGITS", -1, "E002"),
+        ("ROUTES", "default", "E002"),
+        ("KEYS", ["key"], "E002"),
+        ("RETRY_SECONDS", 2, "E002"),
+        ("ROUTES", ["nowhere"], "E003"),
+        ("ROUTES", [], "E004"),
+        ("ENGINE", "otpmail.engines.nowhere.Engine", "E005"),
+        ("ENGINE", "otpmail.conf.Settings", "E005"),
+        ("KEYS", {"k": "short"}, "E006"),
+        ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E007"),
+        ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E008"),
+        ("DEAD_MAIL_SECONDS", 600, "E010"),
+    ],
+)
+def test_wrong_setting_is_an_error(settings, found, name, value, check):
+    setattr(settings, PREFIX + name, value)
+    assert f"otpmail.{check}" in found()
+
+
+def test_misspelt_name_is_told_the_right_one(settings, found):
+    settings.OTPMAIL_ROUTE = ["default"]
+    assert found()["otpmail.E001"].hint == "Did you mean OTPMAIL_ROUTES?"
+
+
+def test_without_time_zones_nothing_works(settings, found):
+    settings.USE_TZ = False
+    assert "otpmail.E009" in found()
+
+
+def test_keys_made_of_the_secret_key_are_a_warning_of_deployment(settings, found):
+    assert "otpmail.W001" in found(deploy=True)
+    settings.OTPMAIL_KEYS = {"k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
+    assert "otpmail.W001" not in found(deploy=True)
+
+
+def test_malformed_key_is_not_shown(settings, found):
+    settings.OTPMAIL_KEYS = {"k": "not-so-secret"}
+    assert "not-so-secret" not in str(found()["otpmail.E006"])
+
+
+def test_django_backend_without_timeout_is_a_warning(settings, found):
+    settings.MAILERS = {"default": {"OPTIONS": {"host": "localhost"}}}
+    assert "otpmail.W002" in found()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")
+def test_sqlite_that_does_not_wait_for_its_writer_is_a_warning():
+    told = run_checks(tags=[Tags.database], databases=["default"])
+    assert "otpmail.W003" not in {message.id for message in told}
+    options = connection.settings_dict["OPTIONS"]
+    mode = options.pop("transaction_mode")
+    try:
+        told = run_checks(tags=[Tags.database], databases=["default"])
+    finally:
+        options["transaction_mode"] = mode
+    assert "otpmail.W003" in {message.id for message in told}
