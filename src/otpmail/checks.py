@@ -20,7 +20,43 @@ from otpmail.purposes import FACTS, OVERRIDES
 
 
 @register()
-def check_names(**_: Any) -> Iterable[CheckMessage]:
+def check_settings(**_: Any) -> Iterable[CheckMessage]:
+    """Look at each setting by itself, and only if all are of their type at what they say."""
+    wrong = [*_names(), *_types()]
+    if wrong:
+        return wrong
+    rules = (_routes, _engine, _keys, _purposes, _time_zones, _lives, _timeouts)
+    return [message for rule in rules for message in rule()]
+
+
+@register(Tags.security, deploy=True)
+def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
+    """W001: codes hang on ``SECRET_KEY``, whose rotation is then theirs too."""
+    if not settings.KEYS:
+        yield Warning(
+            "OTPMAIL_KEYS is not set: codes are derived from a key made of SECRET_KEY.",
+            hint="Set OTPMAIL_KEYS to a mapping of key ids to 32 bytes in URL-safe base64.",
+            id="otpmail.W001",
+        )
+
+
+@register(Tags.database)
+def check_sqlite(databases: Iterable[str] | None = None, **_: Any) -> Iterable[CheckMessage]:
+    """W003: two writers on SQLite fail at once instead of waiting, unless each begins IMMEDIATE."""
+    for alias in databases or ():
+        connection = connections[alias]
+        options = connection.settings_dict.get("OPTIONS", {})
+        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
+            yield Warning(
+                f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
+                "requests and couriers will meet 'database is locked'.",
+                hint="Set OPTIONS: transaction_mode 'IMMEDIATE', and init_command "
+                "'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL'.",
+                id="otpmail.W003",
+            )
+
+
+def _names() -> Iterable[CheckMessage]:
     """E001: an unknown ``OTPMAIL_*`` name, which would otherwise be ignored in silence."""
     for name in dir(django_settings):
         if name.startswith(PREFIX) and name not in NAMES:
@@ -29,21 +65,19 @@ def check_names(**_: Any) -> Iterable[CheckMessage]:
             yield Error(f"{name} is no setting of otpmail.", hint=hint, id="otpmail.E001")
 
 
-@register()
-def check_types(**_: Any) -> Iterable[CheckMessage]:
+def _types() -> Iterable[CheckMessage]:
     """E002: a value of the wrong type, or a number below nought."""
     for name, kind in get_annotations(Settings, eval_str=True).items():
         value = getattr(settings, name)
         if not _fits(value, kind):
             yield Error(
-                f"{PREFIX}{name} is {value!r}, which is not {_told(kind)}.",
+                f"{PREFIX}{name} is {_shown(value)}, which is not {_told(kind)}.",
                 hint=f"Set {PREFIX}{name} to {_told(kind)}, or remove it for its default.",
                 id="otpmail.E002",
             )
 
 
-@register()
-def check_routes(**_: Any) -> Iterable[CheckMessage]:
+def _routes() -> Iterable[CheckMessage]:
     """E003: a route that is no alias of ``MAILERS``; E004: no route at all."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
     for alias in settings.ROUTES:
@@ -61,8 +95,7 @@ def check_routes(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register()
-def check_engine(**_: Any) -> Iterable[CheckMessage]:
+def _engine() -> Iterable[CheckMessage]:
     """E005: ``OTPMAIL_ENGINE`` is no engine."""
     try:
         engine = import_string(settings.ENGINE)
@@ -78,8 +111,7 @@ def check_engine(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(Tags.security)
-def check_keys(**_: Any) -> Iterable[CheckMessage]:
+def _keys() -> Iterable[CheckMessage]:
     """E006: a key that is not 256 bits."""
     try:
         keys.ring()
@@ -93,19 +125,7 @@ def check_keys(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(Tags.security, deploy=True)
-def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
-    """W001: codes hang on ``SECRET_KEY``, whose rotation is then theirs too."""
-    if not settings.KEYS:
-        yield Warning(
-            "OTPMAIL_KEYS is not set: codes are derived from a key made of SECRET_KEY.",
-            hint="Set OTPMAIL_KEYS to a mapping of key ids to 32 bytes in URL-safe base64.",
-            id="otpmail.W001",
-        )
-
-
-@register()
-def check_purposes(**_: Any) -> Iterable[CheckMessage]:
+def _purposes() -> Iterable[CheckMessage]:
     """E007: a purpose overrides a rule that there is not; E008: its facts cannot be imported."""
     for purpose, rules in settings.PURPOSES.items():
         for rule in set(rules) - OVERRIDES - {FACTS}:
@@ -125,15 +145,13 @@ def check_purposes(**_: Any) -> Iterable[CheckMessage]:
                 )
 
 
-@register()
-def check_time_zones(**_: Any) -> Iterable[CheckMessage]:
+def _time_zones() -> Iterable[CheckMessage]:
     """E009: without time zones a code's life has no meaning on two hosts."""
     if not django_settings.USE_TZ:
         yield Error("otpmail needs USE_TZ = True.", hint="Set USE_TZ = True.", id="otpmail.E009")
 
 
-@register()
-def check_lives(**_: Any) -> Iterable[CheckMessage]:
+def _lives() -> Iterable[CheckMessage]:
     """E010: a mail would be dead when it is promised."""
     if settings.DEAD_MAIL_SECONDS >= settings.LIFE_SECONDS:
         yield Error(
@@ -143,8 +161,7 @@ def check_lives(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register()
-def check_timeouts(**_: Any) -> Iterable[CheckMessage]:
+def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
     for alias in settings.ROUTES:
         config = compat.mailers().get(alias, {})
@@ -158,22 +175,6 @@ def check_timeouts(**_: Any) -> Iterable[CheckMessage]:
             )
 
 
-@register(Tags.database)
-def check_sqlite(databases: Iterable[str] | None = None, **_: Any) -> Iterable[CheckMessage]:
-    """W003: two writers on SQLite fail at once instead of waiting, unless each begins IMMEDIATE."""
-    for alias in databases or ():
-        connection = connections[alias]
-        options = connection.settings_dict.get("OPTIONS", {})
-        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
-            yield Warning(
-                f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
-                "requests and couriers will meet 'database is locked'.",
-                hint="Set OPTIONS: transaction_mode 'IMMEDIATE', and init_command "
-                "'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL'.",
-                id="otpmail.W003",
-            )
-
-
 def _fits(value: object, kind: Any) -> bool:
     origin = get_origin(kind) or kind
     if isinstance(value, bool) or (origin is not str and isinstance(value, str)):
@@ -183,6 +184,11 @@ def _fits(value: object, kind: Any) -> bool:
     if issubclass(origin, Mapping):
         return isinstance(value, Mapping)
     return isinstance(value, origin)
+
+
+def _shown(value: object) -> str:
+    # Never a text as it stands: it may be a key.
+    return str(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _told(kind: Any) -> str:

@@ -67,6 +67,8 @@ def test_keys_made_of_the_secret_key_are_a_warning_of_deployment(settings, found
 def test_malformed_key_is_not_shown(settings, found):
     settings.OTPMAIL_KEYS = {"k": "not-so-secret"}
     assert "not-so-secret" not in str(found()["otpmail.E006"])
+    settings.OTPMAIL_KEYS = "not-so-secret"
+    assert "not-so-secret" not in str(found()["otpmail.E002"])
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):
