@@ -1,0 +1,42 @@
+"""An engine whose parent forked: its threads did not come along, and nobody notices."""
+
+import subprocess
+import sys
+
+from tests import mailserver
+from tests.acceptance.site import wait_until
+
+FORKING = """
+import os, time
+import django
+django.setup()
+from otpmail import challenges, engines
+from django.db import connections
+
+def issue():
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+
+engines.current().start()
+issue()
+connections.close_all()
+if (child := os.fork()) == 0:
+    issue()
+    raise SystemExit  # ends as a worker does: by its exit handlers
+assert os.waitpid(child, 0)[1] == 0
+issue()
+"""
+
+
+def test_parent_and_child_both_send_what_they_promised(site):
+    with mailserver.running(port=site.ports.smtp) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", FORKING],
+            env=site.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        server.wait_for(3)
+        wait_until(lambda: site.states() == ["accepted"] * 3)
+    assert len(server.mails) == 3
