@@ -11,6 +11,7 @@ import os, time
 import django
 django.setup()
 from otpmail import challenges, engines
+from otpmail.models import Delivery
 from django.db import connections
 
 def issue():
@@ -18,6 +19,9 @@ def issue():
 
 engines.current().start()
 issue()
+while Delivery.objects.exclude(state="accepted").exists():
+    time.sleep(0.01)
+time.sleep(0.1)  # SQLite forbids a fork while another thread is inside it
 connections.close_all()
 if (child := os.fork()) == 0:
     issue()

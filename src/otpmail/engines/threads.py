@@ -4,7 +4,7 @@
 2. A courier thread takes the id that is due first and does one round.
 3. If the round says to try again, the id goes back with the moment at which it is due: no polling.
 4. A sweep looks now and then for rows whose process died, or that found no room in memory.
-5. At the end, couriers finish what is in flight, and all else is released for others.
+5. At the end, couriers send what is due while there is time, and all else is released for others.
 
 In: ids. Out: rounds.
 Knows nothing of: codes, mails.
@@ -14,6 +14,7 @@ import atexit
 import heapq
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -30,6 +31,9 @@ from otpmail.outcomes import describe
 EXPIRE_LIMIT = 100
 """Challenges ended a sweep; a backlog is worked off sweep by sweep."""
 
+GIVE_BACK_SECONDS = 0.5
+"""Of the time to end, what is kept for releasing."""
+
 log = logging.getLogger("otpmail.engine")
 
 
@@ -45,6 +49,7 @@ class ThreadsEngine(Engine):
         self._known: set[UUID] = set()  # in the heap or in hand
         self._in_hand: set[UUID] = set()
         self._started = self._stopping = False
+        self._stop_at = math.inf
         self._ending = threading.Event()
         self._drained = threading.Event()
 
@@ -84,9 +89,10 @@ class ThreadsEngine(Engine):
             self._put(delivery_id, 0)
 
     def stop(self, seconds: float) -> None:
-        """Give back what waits at once, then wait for what is in flight; never longer than told."""
+        """Send what is due, give back the rest for others; never take longer than told."""
         with self._changed:
             self._stopping = True
+            self._stop_at = time.monotonic() + seconds
             self._changed.notify_all()
         self._ending.set()
         if self._started and not self._drained.wait(seconds):
@@ -108,16 +114,18 @@ class ThreadsEngine(Engine):
     def _take(self) -> UUID | None:
         """Wait for the first id that is due; None when the engine stops."""
         with self._changed:
-            while not self._stopping:
-                wait = self._due[0][0] - time.monotonic() if self._due else None
-                if wait is not None and wait <= 0:
-                    delivery_id = heapq.heappop(self._due)[2]
-                    self._in_hand.add(delivery_id)
-                    if self._due:  # somebody must wait for the next one
-                        self._changed.notify()
-                    return delivery_id
+            while (wait := self._wait_seconds()) > 0:
+                if self._stopping:
+                    return None
                 self._changed.wait(wait)
-            return None
+            delivery_id = heapq.heappop(self._due)[2]
+            self._in_hand.add(delivery_id)
+            if self._due:  # somebody must wait for the next one
+                self._changed.notify()
+            return delivery_id
+
+    def _wait_seconds(self) -> float:
+        return self._due[0][0] - time.monotonic() if self._due else threading.TIMEOUT_MAX
 
     def _carry(self) -> None:
         while (delivery_id := self._take()) is not None:
@@ -172,6 +180,11 @@ class ThreadsEngine(Engine):
 
     def _give_back(self) -> None:
         with self._changed:
+            self._changed.wait_for(
+                lambda: not self._in_hand and self._wait_seconds() > 0,
+                self._stop_at - GIVE_BACK_SECONDS - time.monotonic(),
+            )
+            self._due.clear()
             in_hand = set(self._in_hand)
         outbox.release(self._owner, but=in_hand)
         with self._changed:
