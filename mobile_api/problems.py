@@ -167,6 +167,8 @@ EVERYWHERE = (NOT_FOUND, NOT_ALLOWED, FAULT, UNAVAILABLE)
 WITH_BODY = (MALFORMED_JSON, TOO_LARGE, NOT_JSON, INVALID)
 """What an operation with a body can answer with besides."""
 
+CATALOGUE = {kind.type: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
+
 _BY_STATUS = {
     400: (MALFORMED_JSON, "The request cannot be read."),
     401: (UNAUTHENTICATED, "You are not signed in, or your token is no longer good."),
