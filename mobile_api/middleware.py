@@ -29,6 +29,10 @@ def problems_only(get_response: Handler) -> Handler:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
+    if (
+        "Transfer-Encoding" in request.headers
+    ):  # WSGI tells no length then, and Django reads nothing
+        return problems.of_status(411).response()
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
         return problems.of_status(400).response()

@@ -100,6 +100,9 @@ NOT_FOUND = Kind("not-found", 404, "Not found", "Check the address against the A
 NOT_ALLOWED = Kind(
     "method-not-allowed", 405, "Method not allowed", "Use a method that the header Allow names."
 )
+NO_LENGTH = Kind(
+    "length-required", 411, "Length required", "Send a Content-Length, and the body in one piece."
+)
 TOO_LARGE = Kind("too-large", 413, "Request too large", "Send less: a body has room for 64 KiB.")
 NOT_JSON = Kind(
     "unsupported-media-type", 415, "Not JSON", "Send the body as Content-Type: application/json."
@@ -164,7 +167,7 @@ NO_DELIVERY = Kind(
 EVERYWHERE = (NOT_FOUND, NOT_ALLOWED, FAULT, UNAVAILABLE)
 """What any operation can answer with."""
 
-WITH_BODY = (MALFORMED_JSON, TOO_LARGE, NOT_JSON, INVALID)
+WITH_BODY = (MALFORMED_JSON, NO_LENGTH, TOO_LARGE, NOT_JSON, INVALID)
 """What an operation with a body can answer with besides."""
 
 CATALOGUE = {kind.type: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
@@ -174,6 +177,7 @@ _BY_STATUS = {
     401: (UNAUTHENTICATED, "You are not signed in, or your token is no longer good."),
     404: (NOT_FOUND, "There is nothing at this address."),
     405: (NOT_ALLOWED, "This address does not take this method."),
+    411: (NO_LENGTH, "The body is sent in chunks, so its length is not known."),
     413: (TOO_LARGE, "The request is larger than 64 KiB."),
     415: (NOT_JSON, "The body is not sent as JSON."),
     500: (FAULT, "Something broke on our side. No money was moved by it."),

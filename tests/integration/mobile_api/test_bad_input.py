@@ -264,3 +264,9 @@ def test_what_is_not_there_is_told_in_words(alice, method, path, status):
 def test_an_unknown_host_is_refused_in_words(alice):
     response = alice.client.get("/api/v1/me", headers={"host": "mallory.example"})
     assert_understandable(response, MALFORMED)
+
+
+def test_a_body_in_chunks_is_refused_in_words(alice):
+    headers = {"transfer-encoding": "chunked"}
+    response = alice.client.generic("POST", "/api/v1/sign-in", b"", JSON, headers=headers)
+    assert_understandable(response, (411, "length-required"))
