@@ -29,9 +29,7 @@ def problems_only(get_response: Handler) -> Handler:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
-    if (
-        "Transfer-Encoding" in request.headers
-    ):  # WSGI tells no length then, and Django reads nothing
+    if "Transfer-Encoding" in request.headers:  # then Django would read no body at all
         return problems.of_status(411).response()
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():

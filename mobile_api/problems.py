@@ -83,7 +83,12 @@ def moment(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-MALFORMED_JSON = Kind("malformed-request", 400, "Malformed request", "Send a JSON object in UTF-8.")
+MALFORMED_JSON = Kind(
+    "malformed-request",
+    400,
+    "Malformed request",
+    "Send well-formed HTTP, and a JSON object in UTF-8.",
+)
 BAD_KEY = Kind(
     "idempotency-key",
     400,
