@@ -82,7 +82,6 @@ EMAIL_USE_LOCALTIME = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Cooperative Kiosk <kiosk@localhost>")
 
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
-OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py reads it too
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current
 
 LOG_DIR = Path(env.str("LOG_DIR", str(BASE_DIR / "logs")))
