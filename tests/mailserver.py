@@ -1,5 +1,6 @@
 """A real SMTP server on a free port of this machine, whose replies a test can bend."""
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -21,12 +22,13 @@ OK = "250 2.0.0 Ok: queued as 4F2A"
 
 
 class MailServer:
-    """Keeps what it takes. ``rcpt`` and ``data`` are replies: lists are used up, the last stays."""
+    """Keeps what it takes, after ``delay_seconds``. ``rcpt`` and ``data`` are replies: lists are used up, the last stays."""
 
     def __init__(self) -> None:
         self.rcpt = ["250 2.1.5 Ok"]
         self.data = [OK]
         self.mails: list[EmailMessage] = []
+        self.delay_seconds = 0.0
         self.sessions = 0
         self.host, self.port = "127.0.0.1", 0
         self._arrived = threading.Condition()
@@ -57,6 +59,7 @@ class MailServer:
         return reply
 
     async def handle_DATA(self, server: smtp.SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        await asyncio.sleep(self.delay_seconds)
         reply = self._next(self.data)
         if reply.startswith("2"):
             assert isinstance(envelope.content, bytes)

@@ -1,0 +1,54 @@
+"""The docs say what the code does."""
+
+import ast
+import re
+from pathlib import Path
+
+from otpmail import checks, conf
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def settings_table() -> list[str]:
+    """Build the README's table from conf.py: name, default, docstring."""
+    (body,) = [
+        node.body
+        for node in ast.parse(Path(conf.__file__).read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    rows = []
+    for setting, doc in zip(body, body[1:], strict=False):
+        if isinstance(setting, ast.AnnAssign) and isinstance(doc, ast.Expr):
+            default = ast.unparse(setting.value)
+            meaning = ast.literal_eval(doc.value).replace("``", "`")
+            rows.append(f"| `OTPMAIL_{setting.target.id}` | `{default}` | {meaning} |")
+    return rows
+
+
+def test_readme_tells_every_setting_with_its_default():
+    rows = settings_table()
+    assert len(rows) == len(conf.NAMES)
+    told = [line for line in README.splitlines() if line.startswith("| `OTPMAIL_")]
+    assert told == rows, "\n".join(["write this table:", *rows])
+
+
+def test_every_check_has_an_id_of_its_own():
+    source = Path(checks.__file__).read_text()
+    ids = re.findall(r'id="otpmail\.([EW]\d{3})"', source)
+    assert len(ids) == len(set(ids))
+    assert {told for told in re.findall(r"[EW]\d{3}(?=:)", source)} == set(ids)
+
+
+def test_commands_in_the_docs_are_those_of_the_makefile():
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for doc in [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        told = set(re.findall(r"(?:^    |`)make ([a-z-]+)", doc.read_text(), re.MULTILINE))
+        assert told
+        assert told <= made
+
+
+def test_links_in_the_docs_lead_to_files():
+    for doc in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", doc.read_text()):
+            assert (doc.parent / target).exists(), f"{doc.name}: {target}"
