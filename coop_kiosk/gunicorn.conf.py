@@ -12,4 +12,5 @@ preload_app = False  # each worker has an engine of its own, started after the f
 
 # A worker that ends lets its mails in flight arrive; only then may gunicorn kill it.
 graceful_timeout = int(float(os.environ.get("OTPMAIL_DRAIN_SECONDS", "10"))) + 20
+control_socket_disable = True  # it would stand in the home directory, and nobody asks it
 accesslog = None  # the proxy in front keeps one

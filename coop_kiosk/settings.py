@@ -47,7 +47,9 @@ if env.bool("BEHIND_TLS_PROXY", False):
 
 DATABASES = {
     "default": dj_database_url.parse(
-        env.str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'kiosk.sqlite3'}"), conn_max_age=None
+        env.str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'kiosk.sqlite3'}"),
+        conn_max_age=None,
+        conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

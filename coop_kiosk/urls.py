@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from coop_kiosk.health import healthz
+from coop_kiosk.pages import explain, healthz
 from mobile_api.api import api
 
 urlpatterns = [
     path("api/v1/", api.urls),
+    path("problems/<path:kind>", explain),
     path("healthz", healthz),
 ]

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
 
 from mobile_api import problems
 from mobile_api.auth import Bearer
@@ -39,15 +40,24 @@ NAME_LENGTH = 60
 
 log = logging.getLogger("mobile_api")
 
-api = NinjaAPI(
+
+class Api(NinjaAPI):
+    """Ninja's API, whose document tells what a problem looks like."""
+
+    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
+        """Add the schema that every declared problem refers to."""
+        document = super().get_openapi_schema(**options)
+        problem = ProblemOut.model_json_schema(mode="serialization")
+        document["components"]["schemas"]["Problem"] = problem
+        return document
+
+
+api = Api(
     title="The cooperative's kiosk",
     version="1",
     description="Sign in, start a transfer, type the code that is mailed to you.",
     urls_namespace="mobile_api",
     auth=Bearer(),
-    openapi_extra={
-        "components": {"schemas": {"Problem": ProblemOut.model_json_schema(mode="serialization")}}
-    },
 )
 api.add_router("", router)
 

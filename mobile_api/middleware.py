@@ -29,6 +29,8 @@ def problems_only(get_response: Handler) -> Handler:
 
 
 def _refusal(request: HttpRequest) -> HttpResponse | None:
+    if "Transfer-Encoding" in request.headers:  # then Django would read no body at all
+        return problems.of_status(411).response()
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
         return problems.of_status(400).response()

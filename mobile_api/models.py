@@ -4,7 +4,7 @@ Members and their tokens, accounts, transfers and their ledger entries, and the 
 repeated requests. Rows of the ledger are written by ``ledger`` alone.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
 from django.db import models
@@ -175,6 +175,21 @@ class Transfer(models.Model):
         return self.challenge_id
 
 
+class AppendOnly(models.QuerySet["Entry"]):
+    """Rows that are added, and nothing else."""
+
+    def update(self, **_: Any) -> NoReturn:
+        """Refuse."""
+        raise TypeError(BOOKED)
+
+    def delete(self) -> NoReturn:
+        """Refuse."""
+        raise TypeError(BOOKED)
+
+
+BOOKED = "what is booked stays booked: post another transfer instead"
+
+
 class Entry(models.Model):
     """One line of the ledger: what a transfer did to one account. Never changed, never deleted."""
 
@@ -183,6 +198,8 @@ class Entry(models.Model):
     account = models.ForeignKey(Account, models.PROTECT, related_name="entries")
     amount_minor = models.BigIntegerField()
     """What came in, or with a minus what went out. A transfer's entries add up to nought."""
+
+    objects = AppendOnly.as_manager()
 
     class Meta:
         """Laws."""
@@ -202,10 +219,19 @@ class Entry(models.Model):
         """Tell the line."""
         return f"{self.amount_minor:+d} on {self.account_id} by {self.transfer_id}"
 
+    def save(self, **options: Any) -> None:
+        """Add it, once."""
+        super().save(**options | {"force_insert": True})
+
+    def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
+        """Refuse."""
+        raise TypeError(BOOKED)
+
 
 class IdempotencyKey(models.Model):
     """A request that was carried out, and the answer it got."""
 
+    # Found by the unique index below, which begins with it.
     member = models.ForeignKey(Member, models.CASCADE, db_index=False)
     key = models.CharField(max_length=100)
     fingerprint = models.CharField(max_length=64)

@@ -83,7 +83,12 @@ def moment(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
-MALFORMED_JSON = Kind("malformed-request", 400, "Malformed request", "Send a JSON object in UTF-8.")
+MALFORMED_JSON = Kind(
+    "malformed-request",
+    400,
+    "Malformed request",
+    "Send well-formed HTTP, and a JSON object in UTF-8.",
+)
 BAD_KEY = Kind(
     "idempotency-key",
     400,
@@ -99,6 +104,9 @@ NO_SUCH_MEMBER = Kind(
 NOT_FOUND = Kind("not-found", 404, "Not found", "Check the address against the API's document.")
 NOT_ALLOWED = Kind(
     "method-not-allowed", 405, "Method not allowed", "Use a method that the header Allow names."
+)
+NO_LENGTH = Kind(
+    "length-required", 411, "Length required", "Send a Content-Length, and the body in one piece."
 )
 TOO_LARGE = Kind("too-large", 413, "Request too large", "Send less: a body has room for 64 KiB.")
 NOT_JSON = Kind(
@@ -164,14 +172,17 @@ NO_DELIVERY = Kind(
 EVERYWHERE = (NOT_FOUND, NOT_ALLOWED, FAULT, UNAVAILABLE)
 """What any operation can answer with."""
 
-WITH_BODY = (MALFORMED_JSON, TOO_LARGE, NOT_JSON, INVALID)
+WITH_BODY = (MALFORMED_JSON, NO_LENGTH, TOO_LARGE, NOT_JSON, INVALID)
 """What an operation with a body can answer with besides."""
+
+CATALOGUE = {kind.type: kind for kind in list(globals().values()) if isinstance(kind, Kind)}
 
 _BY_STATUS = {
     400: (MALFORMED_JSON, "The request cannot be read."),
     401: (UNAUTHENTICATED, "You are not signed in, or your token is no longer good."),
     404: (NOT_FOUND, "There is nothing at this address."),
     405: (NOT_ALLOWED, "This address does not take this method."),
+    411: (NO_LENGTH, "The body is sent in chunks, so its length is not known."),
     413: (TOO_LARGE, "The request is larger than 64 KiB."),
     415: (NOT_JSON, "The body is not sent as JSON."),
     500: (FAULT, "Something broke on our side. No money was moved by it."),

@@ -22,13 +22,20 @@ from pydantic import (
 from mobile_api.models import MAX_AMOUNT_MINOR
 from mobile_api.problems import TYPE_PREFIX, moment
 
-_NO_LINE = frozenset({"Cc", "Zl", "Zp"})
-"""Controls and separators of lines: they break mails and logs, and PostgreSQL takes no NUL."""
+_NO_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Controls and separators of lines break mails and logs, and PostgreSQL takes no NUL; surrogates
+(``Cs``) are halves of characters, which JSON can spell and UTF-8 cannot."""
 
 
 def _line(value: str) -> str:
     if any(unicodedata.category(char) in _NO_LINE for char in value):
         raise ValueError("must be one line without control characters")
+    return value
+
+
+def _text(value: str) -> str:
+    if any(unicodedata.category(char) == "Cs" for char in value):
+        raise ValueError("must be text in Unicode")
     return value
 
 
@@ -67,7 +74,7 @@ class NewTransfer(Strict):
 class Code(Strict):
     """What was typed; spaces and dashes do not matter."""
 
-    code: str = Field(examples=["123456"])
+    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"])
 
 
 class TokenOut(Schema):

@@ -7,6 +7,8 @@ Knows nothing of: JSON, mail.
 from collections.abc import Callable
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from mobile_api import ledger, problems
 from mobile_api.answers import problem_of
 from mobile_api.email_utils import PURPOSE, send_code, subject
@@ -46,8 +48,7 @@ def start(transfer: Transfer) -> Issued:
 
 def find(member: Member, transfer_id: UUID) -> Transfer:
     """Read a transfer of this member. Another's looks like none."""
-    mine = Transfer.objects.filter(payer__member=member).select_related("payer", "payee")
-    transfer = mine.filter(pk=transfer_id).first()
+    transfer = _rows().filter(payer__member=member, pk=transfer_id).first()
     if transfer is None:
         raise problem_of(NotFound())
     return transfer
@@ -63,18 +64,17 @@ def confirm(
     """
 
     def post(challenge: Challenge) -> None:
-        now = challenge.ended_at or database.now()
-        transfer.refresh_from_db(fields=["amount_minor", "currency", "state"])
-        if ledger.post(transfer, now=now):
-            posted(transfer)
+        locked = _rows().get(challenge_id=challenge.pk)  # by facts(), which found it unchanged
+        if ledger.post(locked, now=challenge.ended_at or database.now()):
+            posted(locked)
 
     result = challenges.verify(
         PURPOSE, transfer.challenge, typed, subject=subject(member.pk), confirmed=post
     )
     if isinstance(result, Verified | AlreadyUsed):
-        transfer.refresh_from_db(fields=["state"])
+        transfer = find(member, transfer.pk)
         if transfer.state == TransferState.REJECTED:
-            detail = "The code is right, but the account no longer holds the amount."
+            detail = "The code was right, but the account no longer held the amount."
             raise Problem(problems.REJECTED, detail)
     if isinstance(result, Verified):
         return transfer
@@ -94,6 +94,10 @@ def cancel(member: Member, transfer: Transfer) -> None:
     result = challenges.cancel(PURPOSE, transfer.challenge, subject=subject(member.pk))
     if not isinstance(result, Cancelled):
         raise problem_of(result)
+
+
+def _rows() -> QuerySet[Transfer]:
+    return Transfer.objects.select_related("payer", "payee")
 
 
 def _accounts(member: Member, wanted: NewTransfer) -> tuple[Account, Account]:

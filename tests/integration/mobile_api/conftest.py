@@ -9,13 +9,6 @@ from mobile_api.models import Account, AccountKind, Member, Transfer
 from tests.integration.mobile_api.phone import Phone
 
 
-@pytest.fixture(autouse=True)
-def _kiosk(settings):
-    settings.OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"
-    settings.MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def till(db):
     return Account.objects.create(number="00-1", kind=AccountKind.COOPERATIVE, currency="EUR")

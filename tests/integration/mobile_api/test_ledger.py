@@ -1,0 +1,116 @@
+"""No row can hold a state that the cooperative forbids."""
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+
+from mobile_api import ledger
+from mobile_api.models import Account, Entry, Transfer, TransferState
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def draft(alice, bob):
+    """A transfer from Alice to Bob, with some columns changed."""
+
+    def draft(**columns):
+        payer, payee = (phone.member.account_set.get() for phone in (alice, bob))
+        values = {
+            "payer": payer,
+            "payee": payee,
+            "amount_minor": 100,
+            "currency": "EUR",
+            "created_at": timezone.now(),
+        }
+        return Transfer(**values | columns)
+
+    return draft
+
+
+def refused(write):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write()
+
+
+def test_a_posting_adds_up_to_nought(draft):
+    transfer = draft()
+    transfer.save()
+    assert ledger.post(transfer, now=timezone.now())
+    assert transfer.state == TransferState.CONFIRMED
+    assert transfer.entries.aggregate(sum=Sum("amount_minor"))["sum"] == 0
+
+
+def test_a_posting_that_the_money_does_not_cover_is_rejected(draft, alice, bob):
+    transfer = draft(amount_minor=10_001)
+    transfer.save()
+    assert not ledger.post(transfer, now=timezone.now())
+    assert transfer.state == TransferState.REJECTED
+    assert (alice.balance(), bob.balance()) == (10_000, 10_000)
+    assert not transfer.entries.exists()
+
+
+def test_a_transfer_is_posted_once(draft):
+    transfer = draft()
+    transfer.save()
+    ledger.post(transfer, now=timezone.now())
+    refused(lambda: ledger.post(transfer, now=timezone.now()))
+    assert transfer.payer.entries.filter(transfer=transfer).count() == 1
+
+
+def test_the_cooperative_alone_may_owe(draft, till, alice):
+    transfer = draft(payer=till, amount_minor=999_999_999_999)
+    transfer.save()
+    assert ledger.post(transfer, now=timezone.now())
+    refused(lambda: Account.objects.filter(member=alice.member).update(balance_minor=-1))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"amount_minor": 0},
+        {"amount_minor": -1},
+        {"amount_minor": 1_000_000_000_000},
+        {"state": "lost"},
+        {"state": "confirmed"},
+        {"state": "cancelled", "ended_at": timezone.now()},
+        {"state": "cancelled", "ended_at": timezone.now(), "reason": "insufficient-funds"},
+        {"state": "rejected", "ended_at": timezone.now(), "reason": "expired"},
+        {"ended_at": timezone.now()},
+        {"reason": "expired"},
+    ],
+    ids=str,
+)
+def test_a_forbidden_transfer_cannot_be_stored(draft, columns):
+    refused(draft(**columns).save)
+
+
+def test_a_transfer_to_itself_cannot_be_stored(draft):
+    transfer = draft()
+    transfer.payee = transfer.payer
+    refused(transfer.save)
+
+
+def test_an_entry_that_moves_nothing_cannot_be_stored(draft):
+    transfer = draft()
+    transfer.save()
+    refused(Entry(transfer=transfer, account=transfer.payer, amount_minor=0).save)
+
+
+def test_an_account_has_an_owner_or_is_the_cooperatives(alice, till):
+    refused(lambda: Account.objects.create(number="x", currency="EUR"))
+    refused(lambda: Account.objects.filter(pk=till.pk).update(kind="current", balance_minor=0))
+    refused(lambda: Account.objects.filter(member=alice.member).update(kind="cooperative"))
+
+
+def test_an_entry_is_neither_changed_nor_deleted(alice):
+    entry = Entry.objects.filter(account__member=alice.member).get()
+    entry.amount_minor += 1
+    refused(entry.save)
+    for write in (entry.delete, Entry.objects.all().delete):
+        with pytest.raises(TypeError):
+            write()
+    with pytest.raises(TypeError):
+        Entry.objects.update(amount_minor=F("amount_minor") + 1)
+    assert Entry.objects.get(pk=entry.pk).amount_minor == 10_000
