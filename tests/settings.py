@@ -4,17 +4,17 @@ import os
 import tempfile
 from pathlib import Path
 
-_scratch = Path(tempfile.gettempdir()) / f"otpmail-tests-{os.getuid()}"
+_scratch = tempfile.TemporaryDirectory(prefix="otpmail-tests-")  # gone when the run ends
 os.environ.setdefault(
     "SECRET_KEY", "a secret that only the tests know, of more than fifty characters"
 )
-os.environ.setdefault("LOG_DIR", str(_scratch / "logs"))
+os.environ.setdefault("LOG_DIR", _scratch.name)
 
 from coop_kiosk.settings import *  # noqa: E402, F403
 from coop_kiosk.settings import DATABASES  # noqa: E402
 
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.
-    DATABASES["default"]["TEST"] = {"NAME": str(_scratch / "test.sqlite3")}
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(_scratch.name) / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"

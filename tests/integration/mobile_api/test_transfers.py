@@ -248,7 +248,7 @@ def test_starting_a_transfer_takes_few_queries(alice, bob):
     queries = [query["sql"] for query in captured.captured_queries]
     promised = queries[: queries.index("COMMIT") + 1]  # what follows is the courier's
     ours = [query for query in promised if "clock_timestamp" not in query]
-    assert len(ours) == 11, "\n".join(ours)
+    assert len(ours) == 9, "\n".join(ours)
 
 
 def test_a_ledger_entry_stands_for_each_side(alice, bob):
