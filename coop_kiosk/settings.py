@@ -98,7 +98,8 @@ LOGGING = {
     },
     "handlers": {
         "file": {
-            "class": "logging.handlers.RotatingFileHandler",
+            # Several processes write to it: the standard library's would rotate it under them.
+            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
             "filename": str(LOG_DIR / "django.log"),
             "maxBytes": 10_000_000,
             "backupCount": 5,
