@@ -1,6 +1,6 @@
 """Django's mails in the wire's words, and the wire's ends in Django's and otpmail's.
 
-In: an ``EmailMessage``; the end of a mail. Out: a `Mail`; an `Outcome`, or an ``smtplib`` exception.
+In: an ``EmailMessage``; a mail's end. Out: a `Mail`; an `Outcome`, or an ``smtplib`` exception.
 Knows nothing of: sessions and pools.
 """
 

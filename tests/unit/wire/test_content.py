@@ -1,0 +1,57 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpmail.wire.content import for_data, in_seven_bits, with_crlf
+
+
+def test_every_kind_of_line_end_becomes_cr_lf():
+    assert with_crlf(b"a\nb\rc\r\nd") == b"a\r\nb\r\nc\r\nd\r\n"
+
+
+def test_a_message_in_order_is_left_alone():
+    content = b"a\r\nb\r\n"
+    assert with_crlf(content) is content
+
+
+@given(st.binary(max_size=100))
+def test_line_ends_are_in_order_after_one_pass(content):
+    once = with_crlf(content)
+    assert with_crlf(once) == once
+    assert once.count(b"\r\n") == once.count(b"\n") == once.count(b"\r")
+
+
+@given(st.lists(st.sampled_from([b".", b"..", b"a", b"\r\n", b".\r\n"]), max_size=30))
+def test_no_content_ends_the_mail_early_and_all_of_it_comes_back(parts):
+    content = with_crlf(b"".join(parts))
+    stuffed = for_data(content)
+    lines = stuffed.split(b"\r\n")
+    assert lines.index(b".") == len(lines) - 2
+    back = b"\r\n".join(line[1:] if line.startswith(b".") else line for line in lines[:-2])
+    assert (back + b"\r\n" if content else b"") == content
+
+
+EIGHT_BIT = """\
+Subject: =?utf-8?q?caf=C3=A9?=
+MIME-Version: 1.0
+Content-Type: text/plain; charset="utf-8"
+Content-Transfer-Encoding: 8bit
+
+Votre code pour le café: 123456
+""".encode()
+
+
+def test_a_body_is_re_encoded_in_seven_bits():
+    encoded = in_seven_bits(EIGHT_BIT)
+    assert encoded is not None
+    assert encoded.isascii()
+    assert b"Content-Transfer-Encoding: 8bit" not in encoded
+    assert encoded.endswith(b"\r\n")
+    from email import message_from_bytes, policy
+
+    message = message_from_bytes(encoded, policy=policy.default)
+    assert message["Subject"] == "café"
+    assert message.get_content() == "Votre code pour le café: 123456\n"
+
+
+def test_what_cannot_be_re_encoded_is_not_sent_broken():
+    assert in_seven_bits(b"Content-Type: text/plain; charset=nonsense\r\n\r\n\xff\r\n") is None
