@@ -250,7 +250,10 @@ def test_a_refused_token_is_told_after_its_challenge_is_answered():
     credentials = Credentials(username="tim", token=lambda: "t")
     script = signing_in(
         b"XOAUTH2",
-        (b"AUTH XOAUTH2 " + b64(b"user=tim\1auth=Bearer t\1\1"), b"334 " + b64(b'{"status":"401"}')),
+        (
+            b"AUTH XOAUTH2 " + b64(b"user=tim\1auth=Bearer t\1\1"),
+            b"334 " + b64(b'{"status":"401"}'),
+        ),
         (b"", b"535 5.7.8 no"),
     )
     with scripted(script) as server:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,7 +114,9 @@ def test_no_bytes_raise_anything_but_the_parsers_own_error(segments):
 
 
 SMTP_LIKE = st.lists(
-    st.sampled_from([b"2", b"5", b"0", b"50", b"-", b" ", b"\r", b"\n", b"\r\n", b"\0", b"x", b"2.0.0"]),
+    st.sampled_from(
+        [b"2", b"5", b"0", b"50", b"-", b" ", b"\r", b"\n", b"\r\n", b"\0", b"x", b"2.0.0"]
+    ),
     max_size=60,
 ).map(b"".join)
 
@@ -130,7 +134,7 @@ def test_where_segments_end_never_changes_what_is_read(data, cuts):
         return replies, False
 
     ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    segments = [data[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    segments = [data[start:end] for start, end in itertools.pairwise(ends)]
     assert read(segments) == read([data])
 
 
