@@ -54,6 +54,8 @@ def as_mail(message: EmailMessage) -> Mail:
     """Render a Django message. Raises ``ValueError`` if an address or a header is not in order."""
     sender = addr_spec(message.from_email)
     recipients = tuple(addr_spec(recipient) for recipient in message.recipients())
+    if not recipients:
+        raise ValueError("The message has no recipients")
     utf8 = any(map(needs_utf8, (sender, *recipients)))
     if django.VERSION >= (6, 0):
         policy = email.policy.SMTPUTF8 if utf8 else email.policy.SMTP

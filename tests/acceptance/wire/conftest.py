@@ -27,7 +27,7 @@ class Certificate(NamedTuple):
         return context
 
     def client(self) -> ssl.SSLContext:
-        """A context that trusts this certificate alone."""
+        """Trust this certificate alone."""
         return ssl.create_default_context(cafile=str(self.cert))
 
 

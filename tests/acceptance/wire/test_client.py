@@ -15,7 +15,7 @@ def ends(pool, *mails, **options):
 
 
 def served_once_then(last_words):
-    """The first connection takes a mail and then ends with some words; later ones take all."""
+    """Let the first connection take a mail and end with some words; later ones take all."""
 
     def script(talk: Talk):
         talk.greet(OFFER_PIPELINING)

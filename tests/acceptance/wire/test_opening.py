@@ -195,7 +195,7 @@ def test_a_handshake_that_never_ends_is_not_waited_for(localhost_certificate):
 
 
 def signing_in(offer: bytes, *exchange: tuple[bytes, bytes]):
-    """A script: greet, then expect each line and say each reply."""
+    """Greet, then expect each line and say each reply."""
 
     def script(talk: Talk):
         talk.greet(b"250-scripted\r\n250 AUTH " + offer + b"\r\n")

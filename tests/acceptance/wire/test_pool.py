@@ -263,7 +263,10 @@ def test_a_process_that_ends_says_goodbye_in_time():
 
 def test_no_thread_of_the_pool_outlives_it():
     before = set(threading.enumerate())
-    with scripted(obedient) as server, a_pool(server, min_warm=2) as pool:
-        with pool.lend(in_seconds()):
-            pass
+    with (
+        scripted(obedient) as server,
+        a_pool(server, min_warm=2) as pool,
+        pool.lend(in_seconds()),
+    ):
+        pass
     assert eventually(lambda: set(threading.enumerate()) <= before)
