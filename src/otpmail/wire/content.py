@@ -4,14 +4,15 @@ In: a message's bytes. Out: the same with CR LF line ends, with dots doubled, or
 Knows nothing of: envelopes and servers.
 """
 
+import quopri
 import re
 from email import message_from_bytes, policy
-from email.errors import MessageError
+from email.message import Message
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
-SEVEN_BIT = policy.SMTP.clone(cte_type="7bit", max_line_length=None)
+AS_IT_IS = policy.SMTP.clone(refold_source="none")
 
 
 def with_crlf(content: bytes) -> bytes:
@@ -28,9 +29,22 @@ def for_data(content: bytes) -> bytes:
 
 
 def in_seven_bits(content: bytes) -> bytes | None:
-    """Re-encode what uses the eighth bit (RFC 6152, 3); ``None`` if that cannot be done."""
-    try:
-        encoded = message_from_bytes(content, policy=SEVEN_BIT).as_bytes()
-    except (MessageError, LookupError, ValueError):
-        return None
+    """Re-encode what uses the eighth bit (RFC 6152, 3); ``None`` if a header does."""
+    if not content.partition(b"\r\n\r\n")[0].isascii():
+        return None  # that takes SMTPUTF8 (RFC 6532)
+    message = message_from_bytes(content, policy=AS_IT_IS)
+    for part in message.walk():
+        if "8bit" in str(part["Content-Transfer-Encoding"]).lower():
+            del part["Content-Transfer-Encoding"]  # of a container: its parts will have their own
+        if not part.is_multipart():
+            _quote(part)
+    encoded = message.as_bytes()
     return with_crlf(encoded) if encoded.isascii() else None
+
+
+def _quote(part: Message) -> None:
+    body = part.get_payload(decode=True)
+    if isinstance(body, bytes) and not body.isascii():
+        del part["Content-Transfer-Encoding"]
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        part.set_payload(quopri.encodestring(LINE_END.sub(b"\n", body)).decode("ascii"))

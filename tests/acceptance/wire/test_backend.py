@@ -43,7 +43,7 @@ def taking_all(bodies: list[bytes]):
 
 
 def answering(*replies: bytes, offer: bytes = OFFER_NOTHING):
-    """A script that says these replies to one command each, then waits."""
+    """Say these replies to one command each, then wait."""
 
     def script(talk: Talk):
         talk.greet(offer)
@@ -146,9 +146,8 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("replies", "raised", "kind", "blame"), REFUSALS)
 def test_a_refusal_is_raised_as_by_django_and_told_as_an_outcome(replies, raised, kind, blame):
-    with scripted(answering(*replies)) as server:
-        with pytest.raises(raised) as caught:
-            backend(server).send_messages([message()])
+    with scripted(answering(*replies)) as server, pytest.raises(raised) as caught:
+        backend(server).send_messages([message()])
     code, text = int(replies[-1][:3]), replies[-1][4:]
     if raised is smtplib.SMTPRecipientsRefused:
         assert caught.value.recipients == {"bob@example.org": (code, text)}
@@ -164,9 +163,8 @@ def test_a_refusal_is_raised_as_by_django_and_told_as_an_outcome(replies, raised
 def test_a_refused_sign_in_is_the_routes_fault():
     script = answering(b"535 5.7.8 no", offer=b"250-scripted\r\n250 AUTH PLAIN\r\n")
     options = {"username": "tim", "password": "tanstaaf"}
-    with scripted(script) as server:
-        with pytest.raises(smtplib.SMTPAuthenticationError):
-            backend(server, **options).open()
+    with scripted(script) as server, pytest.raises(smtplib.SMTPAuthenticationError):
+        backend(server, **options).open()
     with scripted(script) as server:
         (outcome,) = backend(server, **options).send_outcomes([message()])
     assert (outcome.kind, outcome.blame, outcome.code) == (Kind.PERMANENT, Blame.ROUTE, 535)

@@ -1,3 +1,6 @@
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,18 +43,37 @@ Votre code pour le café: 123456
 """.encode()
 
 
+def read(content: bytes | None) -> EmailMessage:
+    assert content is not None
+    assert content.isascii()
+    message = message_from_bytes(content, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
 def test_a_body_is_re_encoded_in_seven_bits():
-    encoded = in_seven_bits(EIGHT_BIT)
-    assert encoded is not None
-    assert encoded.isascii()
-    assert b"Content-Transfer-Encoding: 8bit" not in encoded
-    assert encoded.endswith(b"\r\n")
-    from email import message_from_bytes, policy
-
-    message = message_from_bytes(encoded, policy=policy.default)
+    message = read(in_seven_bits(with_crlf(EIGHT_BIT)))
+    assert message["Content-Transfer-Encoding"] == "quoted-printable"
     assert message["Subject"] == "café"
-    assert message.get_content() == "Votre code pour le café: 123456\n"
+    assert message.get_content().splitlines() == ["Votre code pour le café: 123456"]
 
 
-def test_what_cannot_be_re_encoded_is_not_sent_broken():
-    assert in_seven_bits(b"Content-Type: text/plain; charset=nonsense\r\n\r\n\xff\r\n") is None
+def test_each_part_is_re_encoded_and_the_rest_left_as_it_is():
+    long_header = b"X-Long: " + b"word " * 60 + b"end\r\n"
+    content = with_crlf(
+        long_header
+        + b"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 8bit\n\n--b\n"
+        + EIGHT_BIT
+        + b"--b\nContent-Type: text/plain; charset=nonsense\n\n\xff.\n--b--\n"
+    )
+    encoded = in_seven_bits(content)
+    message = read(encoded)
+    assert long_header in encoded
+    assert b"8bit" not in encoded
+    first, second = message.iter_parts()
+    assert first.get_content().startswith("Votre code pour le café: 123456")
+    assert second.get_payload(decode=True) == b"\xff."
+
+
+def test_a_header_in_eight_bits_cannot_be_re_encoded():
+    assert in_seven_bits("Subject: café\r\n\r\nx\r\n".encode()) is None
