@@ -114,8 +114,15 @@ class EmailBackend(BaseEmailBackend):
         self.use_ssl = bool(self.use_ssl)
         if self.use_tls and self.use_ssl:
             if self.alias is None:  # as Django has it
-                raise ValueError("EMAIL_USE_TLS and EMAIL_USE_SSL exclude each other.")
-            raise invalid("'use_tls' and 'use_ssl' exclude each other.", self.alias)
+                raise ValueError(
+                    "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those "
+                    "settings to True."
+                )
+            raise invalid(
+                "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to "
+                "True.",
+                self.alias,
+            )
         if self.host is None:
             raise invalid("OPTIONS must define 'host'.", self.alias)
         if self.port is None:

@@ -101,7 +101,7 @@ def _greet(session: Session, server: Server, deadline: Deadline) -> None:
 
 def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
     if "STARTTLS" not in session.features:
-        raise Unsupported("the server does not offer STARTTLS", phase=Phase.STARTTLS)
+        raise Unsupported("STARTTLS extension not supported by server.", phase=Phase.STARTTLS)
     reply = session.command(commands.STARTTLS, phase=Phase.STARTTLS, deadline=deadline)
     _expect(reply, Phase.STARTTLS)
     if not session.settled:
@@ -111,6 +111,8 @@ def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
 
 
 def _sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline) -> None:
+    if "AUTH" not in session.features:
+        raise Unsupported("SMTP AUTH extension not supported by server.", phase=Phase.AUTH)
     encrypted = session.channel.encrypted
     ways = auth.choose(credentials, session.features.mechanisms, encrypted=encrypted)
     for name, mechanism in ways:

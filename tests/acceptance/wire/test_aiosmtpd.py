@@ -27,7 +27,8 @@ class Inbox:
 
 
 def authenticate(server, session, envelope, mechanism, data) -> AuthResult:
-    return AuthResult(success=(data.login, data.password) == (b"tim", b"tanstaaf"))
+    right = (data.login, data.password) == (b"tim", b"tanstaaf")
+    return AuthResult(success=right, handled=False)
 
 
 def serve(**options):
