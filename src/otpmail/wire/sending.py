@@ -27,7 +27,7 @@ from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Session
 
-MAX_AWAITED = 64
+MAX_AWAITED = 128
 """Replies awaited at once.
 
 A server that blocks on writing its replies stops reading, and while we write we do not read: so all

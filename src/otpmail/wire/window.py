@@ -101,8 +101,7 @@ class _Window:
         try:
             while self._waiting or self._flying:
                 self._fill()
-                if self._flying:
-                    self._settle_oldest()
+                self._settle()
         except WireError as error:
             self._abort(error)
         return self._results
@@ -142,6 +141,16 @@ class _Window:
             and octets + len(mail.content) <= MAX_OCTETS
             and replies + len(mail.recipients) + 3 <= MAX_AWAITED
         )
+
+    def _settle(self) -> None:
+        """Await the oldest's replies, and take what others have come with them.
+
+        What then leaves together is one write again, not a trickle of single mails.
+        """
+        while self._flying:
+            self._settle_oldest()
+            if self._session.settled:
+                return
 
     def _settle_oldest(self) -> None:
         oldest = self._flying[0]

@@ -1,8 +1,8 @@
 """Django's own tests of its SMTP backend, run on ours.
 
-They come with Django's source distribution, not with its wheel: set ``DJANGO_SOURCE`` to a directory
-that holds the unpacked distribution of the installed version, as ``pip download --no-deps
---no-binary :all: Django==<version>`` fetches it. Without it this test is skipped.
+They come with Django's source distribution, not with its wheel: set ``DJANGO_SOURCE`` to where the
+distribution of the installed version is unpacked, as ``pip download --no-deps --no-binary :all:
+Django==<version>`` fetches it. Without it this test is skipped.
 """
 
 import os
@@ -22,8 +22,8 @@ PRIVATE = {
     "test_auth_attempted": "replaces smtplib.SMTP.login, which is not used",
     "test_server_open": "looks at _partial_connection",
     "test_reopen_replaces_partial_connection": "looks at _partial_connection",
-    "test_ssl_context_uses_ssl_certfile_and_keyfile": "replaces ssl.SSLContext; ours also trusts the "
-    "system's authorities when a client certificate is given",
+    "test_ssl_context_uses_ssl_certfile_and_keyfile": "replaces ssl.SSLContext; ours also trusts "
+    "the system's authorities when a client certificate is given",
     "test_connection_timeout_custom": "looks at connection.timeout; connection is a pool here",
     "test_smtp_connection_uses_timeout": "looks at connection.timeout; connection is a pool here",
     "test_serialized_message_uses_crlf_line_ending": "replaces connection.sendmail",

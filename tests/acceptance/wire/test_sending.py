@@ -15,7 +15,7 @@ from otpmail.wire.errors import (
     Written,
 )
 from otpmail.wire.modes import Mode, memory
-from otpmail.wire.sending import send
+from otpmail.wire.sending import MAX_AWAITED, send
 from otpmail.wire.session import Timeouts
 from tests.mailings import a_mail, a_session, in_seconds
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, OFFER_PIPELINING, Talk, scripted
@@ -420,7 +420,7 @@ def test_many_recipients_go_in_flights_whose_replies_find_room():
     with scripted(script) as server, a_session(server) as session:
         assert sent(session, a_mail(to=to)).refused == {}
     assert sum(flights) == 1002
-    assert max(flights) <= 64
+    assert max(flights) <= MAX_AWAITED
 
 
 def test_eight_bits_are_announced_and_kept():
