@@ -22,20 +22,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "src"), str(Path(__file__).parents[1])]
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-import django
-from django.conf import settings
+import django  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.core.mail import EmailMessage  # noqa: E402
+from django.core.mail.backends.smtp import EmailBackend as DjangoBackend  # noqa: E402
 
-if not settings.configured:
-    settings.configure(MAILERS={})
-
-from django.core.mail import EmailMessage
-from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
-
-from otpmail.backends.smtp import EmailBackend, close_pools
-from tests.acceptance.wire.sink import Sink, running
-from tests.acceptance.wire.soak import Soak
+from otpmail.backends.smtp import EmailBackend, close_pools  # noqa: E402
+from tests.acceptance.wire.sink import Sink, running  # noqa: E402
+from tests.acceptance.wire.soak import Soak  # noqa: E402
 
 ROUND_TRIPS_MS = (0, 50, 200)
 MAILS = {0: 400, 50: 24, 200: 12}
@@ -44,8 +41,12 @@ BODY = "Your code is 123456. It expires at 12:34.\n\n" + "Not you? Cancel here.\
 
 Send = Callable[[int], object]
 
+if not settings.configured:
+    settings.configure(MAILERS={})
+
 
 def message() -> EmailMessage:
+    """Build what a project would."""
     return EmailMessage("Your code", BODY, "codes@example.org", ["alice@example.org"])
 
 
@@ -62,6 +63,7 @@ class Client:
         self._options = options
 
     def sender(self, sink: Sink) -> Send:
+        """Make the function that sends so many mails, one after the other."""
         place = {"alias": "bench", "host": sink.host, "port": sink.ports[self._way]}
         if not self.name.startswith("Django"):
             backend = EmailBackend(
@@ -118,6 +120,7 @@ def measure(client: Client, sink: Sink, mails: int) -> tuple[float, float, float
 
 
 def table() -> None:
+    """Print what each client costs at each delay."""
     print(
         f"Python {platform.python_version()}, Django {django.__version__}, {os.cpu_count()} cores"
     )
@@ -141,6 +144,7 @@ def table() -> None:
 
 
 def soak(mails: int) -> None:
+    """Send mails over cut connections; fail if one is lost, or doubled without doubt."""
     with running() as sink:
         sink.set(cut_after=40)
         run = Soak(sink, threads=SESSIONS)

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 
-from otpmail.wire.errors import InvalidArgument, Phase, Unsupported
+from otpmail.wire.errors import Broken, InvalidArgument, Phase, Unsupported
 
 Talk = Generator[bytes | None, bytes, None]
 """Yields the initial response first, ``None`` if the server has to speak first."""
@@ -47,11 +47,20 @@ def cram_md5(credentials: Credentials) -> Talk:
 
 def xoauth2(credentials: Credentials) -> Talk:
     """Google's and Microsoft's bearer token. A refusal comes as a challenge, answered empty."""
-    token = credentials.token() if credentials.token else ""
+    token = _token(credentials)
     if "\1" in credentials.username + token:
         raise InvalidArgument("a name or token holds a separator", phase=Phase.AUTH)
     yield f"user={credentials.username}\1auth=Bearer {token}\1\1".encode()
     yield b""
+
+
+def _token(credentials: Credentials) -> str:
+    if credentials.token is None:
+        raise InvalidArgument("there is no token", phase=Phase.AUTH)
+    try:
+        return credentials.token()
+    except Exception as error:  # the project's own code, which may ask a server of its own
+        raise Broken(f"no token was had: {type(error).__name__}", phase=Phase.AUTH) from error
 
 
 Mechanism = Callable[[Credentials], Talk]

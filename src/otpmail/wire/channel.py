@@ -132,6 +132,8 @@ class _Told:
         match error:
             case TimeoutError():
                 raise TimedOut(f"no end of {self._phase} in time", phase=self._phase) from error
+            case UnicodeError() if self._phase is Phase.CONNECT:
+                raise Broken("the host has no valid name", phase=self._phase) from error
             case ssl.SSLError() | ssl.CertificateError() if self._phase is Phase.TLS:
                 words = getattr(error, "reason", None) or type(error).__name__
                 raise InsecureChannel(f"TLS failed: {words}", phase=self._phase) from error

@@ -5,7 +5,6 @@ Knows nothing of: how each way is gone.
 """
 
 import logging
-import threading
 import time
 from enum import IntEnum
 
@@ -32,8 +31,7 @@ class Memory:
     """Which servers misbehaved, by host and port, for an hour each."""
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, int], float] = {}
-        self._lock = threading.Lock()
+        self._until: dict[tuple[str, int], float] = {}  # no lock: one would not survive a fork
 
     def ceiling(self, host: str, port: int) -> Mode:
         """Tell the best way that this server can be trusted with."""
@@ -42,10 +40,9 @@ class Memory:
 
     def distrust(self, host: str, port: int, reason: object) -> None:
         """Remember that a server misbehaved, and log it."""
-        with self._lock:
-            if len(self._until) >= MAX_REMEMBERED:
-                self._until.clear()
-            self._until[host, port] = time.monotonic() + REMEMBERED
+        if len(self._until) >= MAX_REMEMBERED:
+            self._until.clear()
+        self._until[host, port] = time.monotonic() + REMEMBERED
         logger.warning(
             "SMTP server %s:%d misbehaves (%s); sending step by step from now on",
             host,
@@ -55,8 +52,7 @@ class Memory:
 
     def clear(self) -> None:
         """Forget all."""
-        with self._lock:
-            self._until.clear()
+        self._until.clear()
 
 
 memory = Memory()

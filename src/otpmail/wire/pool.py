@@ -208,7 +208,10 @@ class Pool:
                 self._keeper = threading.Thread(
                     target=self._keep, name=f"otpmail keeper {self.name}", daemon=True
                 )
-                self._keeper.start()
+                try:
+                    self._keeper.start()
+                except RuntimeError:  # the process is ending
+                    self._keeper = None
         if at_once:
             self._kick.set()
 

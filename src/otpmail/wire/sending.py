@@ -30,8 +30,9 @@ from otpmail.wire.session import Session
 MAX_AWAITED = 128
 """Replies awaited at once.
 
-A server that blocks on writing its replies stops reading, and while we write we do not read: so all
-replies to a flight must find room in the kernels' buffers (RFC 2920, 3.1). 64 of 512 octets do.
+A server that blocks on writing its replies stops reading, and while we write we do not read: so
+all replies to a flight must find room in the kernels' buffers (RFC 2920, 3.1). 128 of 512 octets
+are 64 KiB, as much as Linux gives a fresh socket.
 """
 
 SEND_BODY = 354
@@ -57,6 +58,11 @@ class Answers:
             reply = session.reply(phase=phase, deadline=deadline)
             if reply.code == CLOSING:
                 raise _refusal(reply, phase)
+            if phase is Phase.RSET and not reply.positive:
+                # Nobody refuses RSET (RFC 5321, 4.1.1.5): this answers something else, as when a
+                # server took the chunk it had refused for commands.
+                session.close()
+                raise ProtocolError("replies are out of step", phase=phase)
             self._take(reply)
 
     def _take(self, reply: Reply) -> None:
@@ -131,7 +137,8 @@ def send(
 
 def judge(session: Session, answers: Answers) -> Sent:
     """Tell what became of a mail whose replies are all here; close a session that misbehaved."""
-    session.must_reset = answers.begun is not None and answers.begun.positive
+    begun = answers.begun is not None and answers.begun.positive
+    session.must_reset = begun or session.mode is Mode.CHUNKED
     misbehaviour = answers.misbehaviour if session.mode > Mode.STEPWISE else None
     if misbehaviour is not None:
         memory.distrust(session.host, session.port, f"{misbehaviour.code} to a pipelined command")
@@ -142,6 +149,9 @@ def judge(session: Session, answers: Answers) -> Sent:
         if misbehaviour is None:
             raise
         raise Misbehaved("the server refused what it offered", phase=error.phase) from error
+    except ProtocolError:
+        session.close()
+        raise
     session.must_reset = False
     return sent
 

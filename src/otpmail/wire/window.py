@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Broken, Misbehaved, Phase, Refused, WireError, Written
+from otpmail.wire.errors import Broken, Phase, Refused, WireError, Written
 from otpmail.wire.mails import Mail, Sent, fit
 from otpmail.wire.modes import Mode
 from otpmail.wire.sending import MAX_AWAITED, Answers, chunked_flight, judge, send, suspect
@@ -162,10 +162,8 @@ class _Window:
         self._flying.popleft()
         try:
             self._results[oldest.index] = judge(self._session, oldest.answers)
-        except Misbehaved as error:
-            self._results[oldest.index] = error
-            raise
         except WireError as error:
+            suspect(self._session, oldest.answers, error)
             self._results[oldest.index] = error
         if not self._session.usable:
             raise Broken("the session ended before this mail's answer", phase=Phase.BODY)

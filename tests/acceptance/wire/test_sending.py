@@ -161,6 +161,27 @@ def test_a_refused_recipient_with_its_chunk_refused_leaves_the_session_of_use():
     assert heard == [b"RSET"]
 
 
+def test_replies_out_of_step_are_not_taken_for_the_next_mails():
+    """A server that refuses a chunk unread takes its lines for commands, and answers each."""
+
+    def script(talk: Talk):
+        talk.greet()
+        talk.hear(), talk.hear(), talk.hear()
+        talk.say(b"550 no\r\n503 no\r\n503 no\r\n")
+        talk.hear_bytes(len(BODY))
+        talk.hear()
+        talk.say(b"500 Message-ID?\r\n500 Subject?\r\n250 flushed\r\n250 ok\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server) as session:
+        with pytest.raises(Refused):
+            sent(session)
+        with pytest.raises(ProtocolError):
+            sent(session)
+        assert not session.usable
+        assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
+
+
 def test_a_body_asked_for_though_nobody_takes_it_is_ended_at_once():
     """RFC 2920, 3.1."""
     bodies = []

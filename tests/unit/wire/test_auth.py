@@ -2,7 +2,7 @@ import pytest
 
 from otpmail.wire import auth
 from otpmail.wire.auth import Credentials, choose
-from otpmail.wire.errors import InvalidArgument, Unsupported
+from otpmail.wire.errors import Broken, InvalidArgument, Unsupported
 
 TIM = Credentials(username="tim", password="tanstaaftanstaaf")
 
@@ -62,6 +62,16 @@ def test_xoauth2_asks_for_the_token_each_time_and_answers_a_refusal_empty():
     talk = auth.xoauth2(credentials)
     assert next(talk) == b"user=tim\1auth=Bearer second\1\1"
     assert talk.send(b'{"status":"401"}') == b""
+
+
+def test_a_token_that_cannot_be_had_is_a_fault_of_the_way():
+    def fails() -> str:
+        raise RuntimeError("secret")
+
+    with pytest.raises(Broken) as caught:
+        next(auth.xoauth2(Credentials(username="tim", token=fails)))
+    assert caught.value.untried
+    assert "secret" not in str(caught.value)
 
 
 def test_no_secret_shows():
