@@ -126,6 +126,7 @@ class Server(asyncio.Protocol):
         self._world.counts.mails += 1
         del self._buffer[:size]
         self._chunk, self._in_data = 0, False
+        self._commands_left -= 1  # so that a cut can come between a mail and its reply
         return b"250 2.0.0 taken"
 
     def _command(self, line: bytes) -> bytes:
