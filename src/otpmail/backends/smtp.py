@@ -163,6 +163,10 @@ class EmailBackend(BaseEmailBackend):
         self.connection = pool
         return True
 
+    def warm(self) -> None:
+        """Have ``min_warm`` sessions opened now, off this thread, before a mail asks for one."""
+        self.pool.warm()
+
     def close(self) -> None:
         """Leave the sessions to the pool."""
         self.connection = None

@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+import threading
 from email import message_from_bytes, policy
 
 import django
@@ -181,6 +182,60 @@ def test_a_server_that_turns_us_away_is_the_routes_fault():
             backend(server).send_messages([message()])
         (outcome,) = backend(server).send_outcomes([message()])
     assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.ROUTE)
+
+
+def test_a_refused_greeting_or_starttls_is_told_as_by_django():
+    def refuses_ehlo(talk: Talk):
+        talk.say(b"220 scripted\r\n")
+        talk.hear()
+        talk.say(b"550 go away\r\n")
+
+    with scripted(refuses_ehlo) as server, pytest.raises(smtplib.SMTPHeloError):
+        backend(server).open()
+    script = answering(b"454 not now", offer=b"250-scripted\r\n250 STARTTLS\r\n")
+    with scripted(script) as server, pytest.raises(smtplib.SMTPResponseException) as caught:
+        backend(server, use_tls=True).open()
+    assert caught.value.smtp_code == 454
+
+
+def test_a_mail_too_large_for_the_server_is_the_mails_fault():
+    script = answering(offer=b"250-scripted\r\n250 SIZE 10\r\n")
+    with scripted(script) as server:
+        with pytest.raises(smtplib.SMTPSenderRefused) as caught:
+            backend(server).send_messages([message()])
+        (outcome,) = backend(server).send_outcomes([message()])
+    assert caught.value.smtp_code == 552
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.MAIL)
+
+
+def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_not_at_all():
+    mail = message(to=("jürgen@bücher.example",))
+
+    def script(talk: Talk):
+        talk.greet(OFFER_ALL.replace(b"250 CH", b"250-SMTPUTF8\r\n250 CH"))
+        talk.take_chunked()
+        assert talk.heard[1].endswith(b" SMTPUTF8")
+        assert talk.heard[2] == "RCPT TO:<jürgen@xn--bcher-kva.example>".encode()
+
+    with scripted(script) as server:
+        assert backend(server).send_messages([mail]) == 1
+    with scripted(answering()) as server:
+        (outcome,) = backend(server).send_outcomes([mail])
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.MAIL)
+    assert "rgen" not in outcome.reply
+
+
+def test_sessions_can_be_opened_before_the_first_mail():
+    opened = threading.Event()
+
+    def script(talk: Talk):
+        talk.greet()
+        opened.set()
+        talk.take_chunked()
+
+    with scripted(script) as server:
+        backend(server, min_warm=1).warm()
+        assert opened.wait(5)
 
 
 def test_missing_starttls_is_not_passed_over():

@@ -140,6 +140,18 @@ def test_the_keeper_opens_ahead_and_replaces_what_is_lost():
         assert eventually(lambda: repr(pool) == "<Pool test: 3 idle, 0 busy, 0 opening of 8>")
 
 
+def test_the_keeper_opens_several_at_the_same_time():
+    def slow(talk: Talk):
+        time.sleep(0.3)
+        obedient(talk)
+
+    with scripted(slow) as server, a_pool(server, min_warm=8) as pool:
+        start = time.monotonic()
+        pool.warm()
+        assert eventually(lambda: repr(pool) == "<Pool test: 8 idle, 0 busy, 0 opening of 8>")
+        assert time.monotonic() - start < 1.5
+
+
 def test_the_keeper_lets_go_of_what_idles_and_then_rests():
     with scripted(obedient) as server, a_pool(server, max_idle=0.05) as pool:
         with pool.lend(in_seconds()), pool.lend(in_seconds()):
