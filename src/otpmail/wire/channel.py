@@ -31,12 +31,15 @@ class Channel:
         """Whether this side has closed it."""
         return self._socket.fileno() < 0
 
-    def write(self, data: bytes, *, phase: Phase, deadline: Deadline) -> None:
-        """Write all of it; whatever happens, ``written`` tells how far it came."""
+    def write(self, data: bytes, *, phase: Phase, limit: float, deadline: Deadline) -> None:
+        """Write all of it; whatever happens, ``written`` tells how far it came.
+
+        The other side may stop taking it for ``limit`` seconds: a large mail may take its time.
+        """
         rest = memoryview(data)
         while rest:
             with _Told(phase):
-                allow(self._socket, deadline)
+                allow(self._socket, deadline.sooner(limit))
                 sent = self._socket.send(rest)
             self.written += sent
             rest = rest[sent:]

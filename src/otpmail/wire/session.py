@@ -22,6 +22,8 @@ KEYWORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:[ =](.*))?", re.ASCII)
 class Timeouts:
     """Seconds that each phase may take, within whatever deadline the caller has.
 
+    ``write`` is for as long as nothing at all can be written.
+
     RFC 5321 (4.5.3.2) asks for five minutes and more; a code is dead by then.
     """
 
@@ -125,7 +127,8 @@ class Session:
     def write(self, data: bytes, *, phase: Phase, deadline: Deadline) -> None:
         """Write a flight of commands, and bodies, at once."""
         try:
-            self.channel.write(data, phase=phase, deadline=deadline.sooner(self._timeouts.write))
+            limit = self._timeouts.write
+            self.channel.write(data, phase=phase, limit=limit, deadline=deadline)
         except WireError:
             self.close()
             raise

@@ -108,6 +108,15 @@ def test_a_window_of_mails_arrives_and_each_has_its_own_end(server, token, windo
     assert len(server.arrived(token, 32)) == 32
 
 
+def test_one_session_carries_hundreds_of_mails_in_a_window(server, token):
+    """Postfix counts RSET as junk, a hundred of which it bears between two mails."""
+    mails = [a_mail(number, body=token) for number in range(300)]
+    with a_pool(server.at("full"), max_messages=300) as pool:
+        ends = deliver(pool, mails, window=32, deadline=in_seconds(30))
+    assert all(isinstance(end, Sent) for end in ends)
+    assert len(server.arrived(token, 300, 30)) == 300
+
+
 def test_starttls_and_each_way_to_sign_in(server, token, localhost_certificate):
     tim = Credentials(username=f"{postfix.USER}@{postfix.REALM}", password=postfix.PASSWORD)
     places = [

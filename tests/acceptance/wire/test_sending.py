@@ -409,6 +409,23 @@ def test_a_server_that_does_not_read_is_not_waited_for():
         event.set()
 
 
+def test_a_large_mail_may_take_its_time():
+    def script(talk: Talk):
+        talk.greet()
+        talk.hear(), talk.hear()
+        left = int(talk.hear().split()[1]) - len(talk._buffer)
+        while left > 0:
+            left -= len(talk.sock.recv(500_000))
+            time.sleep(0.02)
+        talk.say(b"250 ok\r\n250 ok\r\n250 taken\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server, timeouts=Timeouts(write=0.3)) as session:
+        start = time.monotonic()
+        assert sent(session, a_mail(body="x" * 20_000_000)).reply.code == 250
+        assert time.monotonic() - start > 0.3
+
+
 def test_a_mail_not_wanted_any_more_is_not_written():
     def script(talk: Talk):
         talk.greet()
