@@ -15,7 +15,7 @@ OFFER_PIPELINING = b"250-scripted\r\n250-8BITMIME\r\n250 PIPELINING\r\n"
 OFFER_NOTHING = b"250 scripted\r\n"
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The client closed the connection."""
 
 
@@ -77,7 +77,7 @@ class Talk:
         self.sock = context.wrap_socket(self.sock, server_side=True)
 
     def wait_for_end(self) -> None:
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(GoneError):
             while True:
                 self._more()
 
@@ -92,7 +92,7 @@ class Talk:
         except OSError:
             data = b""
         if not data:
-            raise Gone
+            raise GoneError
         self._buffer += data
 
 
@@ -121,7 +121,7 @@ class ScriptedServer:
     def _run(self, talk: Talk) -> None:
         try:
             self._script(talk)
-        except (Gone, BrokenPipeError, ConnectionResetError, ssl.SSLError):
+        except (GoneError, BrokenPipeError, ConnectionResetError, ssl.SSLError):
             pass
         except BaseException as fault:  # noqa: BLE001 - raised again in the test's thread
             self.faults.append(fault)

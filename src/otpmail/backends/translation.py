@@ -15,12 +15,12 @@ from django.core.mail import EmailMessage
 from otpmail.outcomes import Blame, Kind, Outcome, named, of_reply, words
 from otpmail.wire.addresses import needs_utf8
 from otpmail.wire.errors import (
-    InvalidArgument,
+    InvalidArgumentError,
     Phase,
-    RecipientsRefused,
-    Refused,
-    TooLarge,
-    Unsupported,
+    RecipientsRefusedError,
+    RefusedError,
+    TooLargeError,
+    UnsupportedError,
     WireError,
 )
 from otpmail.wire.mails import Mail, Sent
@@ -94,9 +94,9 @@ def as_outcome(end: Result) -> Outcome | None:
         case Sent():
             outcome = of_reply(end.reply.code, end.reply.text)
             return _with_refused(outcome, end) if end.refused else outcome
-        case Refused():
+        case RefusedError():
             return of_reply(end.reply.code, end.reply.text, blame=_blame(end))
-        case Unsupported() | InvalidArgument():
+        case UnsupportedError() | InvalidArgumentError():
             blame = Blame.ROUTE if end.phase in OPENING else Blame.MAIL
             return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame)
         case _:
@@ -104,7 +104,7 @@ def as_outcome(end: Result) -> Outcome | None:
             return Outcome(kind=kind, reply=named(end), blame=Blame.ROUTE)
 
 
-def _blame(error: Refused) -> Blame:
+def _blame(error: RefusedError) -> Blame:
     of_the_mail = error.phase in OF_THE_MAIL or error.reply.code == TOO_LARGE
     return Blame.MAIL if of_the_mail else Blame.ROUTE
 
@@ -115,26 +115,24 @@ def _with_refused(outcome: Outcome, sent: Sent) -> Outcome:
     return Outcome(kind=outcome.kind, reply=reply, code=outcome.code)
 
 
-def as_smtplib(  # noqa: PLR0911 - a table
-    error: WireError, mail: Mail | None = None
-) -> Exception:
+def as_smtplib(error: WireError, mail: Mail | None = None) -> Exception:
     """Tell an error as ``smtplib`` would have raised it under Django's backend."""
     sender = mail.sender if mail else ""
     match error:
-        case InvalidArgument():
+        case InvalidArgumentError():
             return error  # a ValueError
-        case RecipientsRefused():
+        case RecipientsRefusedError():
             return smtplib.SMTPRecipientsRefused(
                 {
                     address: (reply.code, reply.message)
                     for address, reply in error.recipients.items()
                 }
             )
-        case Refused():
+        case RefusedError():
             return _refusal(error, sender)
-        case TooLarge():
+        case TooLargeError():
             return smtplib.SMTPSenderRefused(TOO_LARGE, str(error).encode(), sender)
-        case Unsupported():
+        case UnsupportedError():
             return smtplib.SMTPNotSupportedError(str(error))
         case _ if error.phase in {Phase.CONNECT, Phase.TLS} and isinstance(
             error.__cause__, OSError
@@ -146,7 +144,7 @@ def as_smtplib(  # noqa: PLR0911 - a table
             return smtplib.SMTPServerDisconnected(f"{error} ({error.phase})")
 
 
-def _refusal(error: Refused, sender: str) -> smtplib.SMTPResponseException:
+def _refusal(error: RefusedError, sender: str) -> smtplib.SMTPResponseException:
     code, message = error.reply.code, error.reply.message
     match error.phase:
         case Phase.BANNER:

@@ -7,7 +7,7 @@ Knows nothing of: display names, headers, and whether the address exists.
 import re
 import unicodedata
 
-from otpmail.wire.errors import InvalidArgument, Phase, Unsupported
+from otpmail.wire.errors import InvalidArgumentError, Phase, UnsupportedError
 
 MAX_PATH = 254
 """Octets of an address: a path has 256 with its brackets (RFC 5321, 4.5.3.1.3)."""
@@ -31,19 +31,19 @@ JOINERS = frozenset("\u200c\u200d")
 def path(address: str, *, phase: Phase, utf8: bool = False) -> bytes:
     """Write an address as a path; the empty one is the null reverse-path ``<>``.
 
-    Raises `InvalidArgument` if it could end the command or is no address, and `Unsupported` if its
-    local part needs SMTPUTF8 and ``utf8`` is not given.
+    Raises `InvalidArgumentError` if it could end the command or is no address, and
+    `UnsupportedError` if its local part needs SMTPUTF8 and ``utf8`` is not given.
     """
     if CONTROL.search(address):
-        raise InvalidArgument("an address holds a control character", phase=phase)
+        raise InvalidArgumentError("an address holds a control character", phase=phase)
     local, at, domain = _split(address)
     if address and not (DOT_STRING.fullmatch(local) or QUOTED_STRING.fullmatch(local)):
-        raise InvalidArgument("an address has no valid local part", phase=phase)
+        raise InvalidArgumentError("an address has no valid local part", phase=phase)
     if needs_utf8(address) and not utf8:
-        raise Unsupported("an address needs SMTPUTF8", phase=phase)
+        raise UnsupportedError("an address needs SMTPUTF8", phase=phase)
     spec = (local + at + _ascii_domain(domain, phase) if at else local).encode()
     if len(spec) > MAX_PATH:
-        raise InvalidArgument("an address is too long", phase=phase)
+        raise InvalidArgumentError("an address is too long", phase=phase)
     return b"<%b>" % spec
 
 
@@ -63,14 +63,14 @@ def _ascii_domain(domain: str, phase: Phase) -> str:
     if not domain.isascii():
         domain = ".".join(_a_label(label, phase) for label in DOTS.split(domain))
     if not DOMAIN.fullmatch(domain):
-        raise InvalidArgument("an address has no valid domain", phase=phase)
+        raise InvalidArgumentError("an address has no valid domain", phase=phase)
     return domain
 
 
 def _a_label(label: str, phase: Phase) -> str:
     """Encode one label as IDNA does (RFC 5890, 2.3.2.1)."""
     if JOINERS & set(label):
-        raise InvalidArgument("a domain holds a joiner", phase=phase)
+        raise InvalidArgumentError("a domain holds a joiner", phase=phase)
     try:
         if KEPT & set(label):
             kept = unicodedata.normalize("NFKC", label.lower())
@@ -78,7 +78,7 @@ def _a_label(label: str, phase: Phase) -> str:
         else:
             encoded = label.encode("idna").decode("ascii")
     except UnicodeError:
-        raise InvalidArgument("a domain cannot be written in ASCII", phase=phase) from None
+        raise InvalidArgumentError("a domain cannot be written in ASCII", phase=phase) from None
     if len(encoded) > MAX_LABEL:
-        raise InvalidArgument("a domain's label is too long", phase=phase)
+        raise InvalidArgumentError("a domain's label is too long", phase=phase)
     return encoded

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 
-from otpmail.wire.errors import Broken, InvalidArgument, Phase, Unsupported
+from otpmail.wire.errors import BrokenError, InvalidArgumentError, Phase, UnsupportedError
 
 Talk = Generator[bytes | None, bytes, None]
 """Yields the initial response first, ``None`` if the server has to speak first."""
@@ -27,7 +27,7 @@ class Credentials:
 def plain(credentials: Credentials) -> Talk:
     """RFC 4616."""
     if "\0" in credentials.username + credentials.password:
-        raise InvalidArgument("a name or password holds a NUL", phase=Phase.AUTH)
+        raise InvalidArgumentError("a name or password holds a NUL", phase=Phase.AUTH)
     yield f"\0{credentials.username}\0{credentials.password}".encode()
 
 
@@ -49,18 +49,18 @@ def xoauth2(credentials: Credentials) -> Talk:
     """Google's and Microsoft's bearer token. A refusal comes as a challenge, answered empty."""
     token = _token(credentials)
     if "\1" in credentials.username + token:
-        raise InvalidArgument("a name or token holds a separator", phase=Phase.AUTH)
+        raise InvalidArgumentError("a name or token holds a separator", phase=Phase.AUTH)
     yield f"user={credentials.username}\1auth=Bearer {token}\1\1".encode()
     yield b""
 
 
 def _token(credentials: Credentials) -> str:
     if credentials.token is None:
-        raise InvalidArgument("there is no token", phase=Phase.AUTH)
+        raise InvalidArgumentError("there is no token", phase=Phase.AUTH)
     try:
         return credentials.token()
     except Exception as error:  # the project's own code, which may ask a server of its own
-        raise Broken(f"no token was had: {type(error).__name__}", phase=Phase.AUTH) from error
+        raise BrokenError(f"no token was had: {type(error).__name__}", phase=Phase.AUTH) from error
 
 
 Mechanism = Callable[[Credentials], Talk]
@@ -75,7 +75,7 @@ def choose(
     """List the mechanisms to try, best first.
 
     Under TLS the one that costs one round trip; in the clear the one that hides the password.
-    Raises `Unsupported` if the server offers none of them.
+    Raises `UnsupportedError` if the server offers none of them.
     """
     if credentials.token is not None:
         known: dict[str, Mechanism] = {"XOAUTH2": xoauth2}
@@ -83,5 +83,5 @@ def choose(
         known = TELLING | HIDING if encrypted else HIDING | TELLING
     usable = [(name, mechanism) for name, mechanism in known.items() if name in offered]
     if not usable:
-        raise Unsupported("the server offers no known way to sign in", phase=Phase.AUTH)
+        raise UnsupportedError("the server offers no known way to sign in", phase=Phase.AUTH)
     return usable

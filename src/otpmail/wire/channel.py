@@ -1,6 +1,6 @@
 """A channel is a socket that never waits longer than it may, and knows how much it has written.
 
-In: bytes and a deadline. Out: bytes, or `Broken`, `TimedOut`, `InsecureChannel`.
+In: bytes and a deadline. Out: bytes, or `BrokenError`, `TimedOutError`, `InsecureChannelError`.
 Knows nothing of: SMTP.
 """
 
@@ -9,7 +9,7 @@ import socket
 import ssl
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Broken, InsecureChannel, Phase, TimedOut
+from otpmail.wire.errors import BrokenError, InsecureChannelError, Phase, TimedOutError
 
 READ_SIZE = 65536
 
@@ -50,11 +50,11 @@ class Channel:
             allow(self._socket, deadline)
             data = self._socket.recv(READ_SIZE)
         if not data:
-            raise Broken("the server ended the connection", phase=phase)
+            raise BrokenError("the server ended the connection", phase=phase)
         return data
 
     def encrypt(self, context: ssl.SSLContext, host: str, *, deadline: Deadline) -> None:
-        """Put TLS over it. Raises `InsecureChannel` if certificate or name are not in order."""
+        """Put TLS over it. Raises `InsecureChannelError` if certificate or name are wrong."""
         with _Told(Phase.TLS):
             allow(self._socket, deadline)
             self._socket = context.wrap_socket(
@@ -96,12 +96,12 @@ def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> Channe
     """
     with _Told(Phase.CONNECT):
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    last: Broken = Broken("the host has no address", phase=Phase.CONNECT)
+    last: BrokenError = BrokenError("the host has no address", phase=Phase.CONNECT)
     for family, kind, protocol, _, address in addresses:
         try:
             with _Told(Phase.CONNECT):
                 return Channel(_connected(family, kind, protocol, address, deadline.sooner(limit)))
-        except Broken as error:
+        except BrokenError as error:
             last = error
     raise last
 
@@ -134,14 +134,16 @@ class _Told:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         match error:
             case TimeoutError():
-                raise TimedOut(f"no end of {self._phase} in time", phase=self._phase) from error
+                raise TimedOutError(
+                    f"no end of {self._phase} in time", phase=self._phase
+                ) from error
             case UnicodeError() if self._phase is Phase.CONNECT:
-                raise Broken("the host has no valid name", phase=self._phase) from error
+                raise BrokenError("the host has no valid name", phase=self._phase) from error
             case ssl.SSLError() | ssl.CertificateError() if self._phase is Phase.TLS:
                 words = getattr(error, "reason", None) or type(error).__name__
-                raise InsecureChannel(f"TLS failed: {words}", phase=self._phase) from error
+                raise InsecureChannelError(f"TLS failed: {words}", phase=self._phase) from error
             case OSError():
                 words = error.strerror or type(error).__name__
-                raise Broken(f"the connection broke: {words}", phase=self._phase) from error
+                raise BrokenError(f"the connection broke: {words}", phase=self._phase) from error
             case _:
                 return

@@ -13,7 +13,7 @@ and be lost before it writes its first reply. That mail is given back as in doub
 from collections.abc import Callable, Sequence
 
 from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.errors import Misbehaved, WireError
+from otpmail.wire.errors import MisbehavedError, WireError
 from otpmail.wire.mails import Mail
 from otpmail.wire.pool import Pool
 from otpmail.wire.session import Session
@@ -92,7 +92,7 @@ class _Delivery:
     def _replace(self, error: Result, *, rested: bool) -> None:
         """Go on after a session that carried nothing, unless it was new: so would be the next."""
         self._replaced += 1
-        excused = rested or isinstance(error, Misbehaved)
+        excused = rested or isinstance(error, MisbehavedError)
         if self._replaced > MAX_REPLACED or not excused:
             self._give_up(error)
         elif rested:

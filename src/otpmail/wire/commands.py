@@ -1,6 +1,6 @@
 """A command is one line, and no argument can make it two.
 
-In: values. Out: bytes that end in the only CR LF they hold, or `InvalidArgument`.
+In: values. Out: bytes that end in the only CR LF they hold, or `InvalidArgumentError`.
 Knows nothing of: sockets, replies, and the order of commands.
 """
 
@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 
 from otpmail.wire.addresses import path
-from otpmail.wire.errors import InvalidArgument, Phase
+from otpmail.wire.errors import InvalidArgumentError, Phase
 
 MAX_NAME = 255
 """Octets of a domain (RFC 5321, 4.5.3.1.2)."""
@@ -56,7 +56,7 @@ def mail(
 def rcpt(recipient: str, *, utf8: bool = False) -> bytes:
     """Name one recipient."""
     if not recipient:
-        raise InvalidArgument("a recipient is empty", phase=Phase.RCPT)
+        raise InvalidArgumentError("a recipient is empty", phase=Phase.RCPT)
     return b"RCPT TO:" + path(recipient, phase=Phase.RCPT, utf8=utf8) + b"\r\n"
 
 
@@ -68,7 +68,7 @@ def bdat_last(size: int) -> bytes:
 def auth(mechanism: str, initial: bytes | None) -> bytes:
     """Begin to sign in (RFC 4954, 4). An initial response that is too long is left for later."""
     if not MECHANISM.fullmatch(mechanism):
-        raise InvalidArgument("a mechanism has no valid name", phase=Phase.AUTH)
+        raise InvalidArgumentError("a mechanism has no valid name", phase=Phase.AUTH)
     bare = b"AUTH " + mechanism.encode("ascii")
     if initial is None:
         return bare + b"\r\n"
@@ -80,11 +80,11 @@ def auth_answer(answer: bytes) -> bytes:
     """Answer a 334 (RFC 4954, 4)."""
     line = b64encode(answer) + b"\r\n"
     if len(line) > MAX_AUTH:
-        raise InvalidArgument("an answer is too long", phase=Phase.AUTH)
+        raise InvalidArgumentError("an answer is too long", phase=Phase.AUTH)
     return line
 
 
 def _name(name: str) -> bytes:
     if not NAME.fullmatch(name) or len(name) > MAX_NAME:
-        raise InvalidArgument("this host has no valid name", phase=Phase.EHLO)
+        raise InvalidArgumentError("this host has no valid name", phase=Phase.EHLO)
     return name.encode("ascii")

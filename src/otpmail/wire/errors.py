@@ -75,19 +75,19 @@ class WireError(Exception):
         return False
 
 
-class InvalidArgument(WireError, ValueError):
+class InvalidArgumentError(WireError, ValueError):
     """An argument that would break the protocol; nothing was written."""
 
 
-class Unsupported(WireError):
+class UnsupportedError(WireError):
     """The server does not offer what the options or the mail need; nothing was written."""
 
 
-class TooLarge(Unsupported):
+class TooLargeError(UnsupportedError):
     """The mail is larger than the server takes (RFC 1870); nothing was written."""
 
 
-class Refused(WireError):
+class RefusedError(WireError):
     """The server answered 4xx or 5xx: the mail was not taken."""
 
     reply: Reply
@@ -98,7 +98,7 @@ class Refused(WireError):
         return self.reply.code == CLOSING
 
 
-class RecipientsRefused(Refused):
+class RecipientsRefusedError(RefusedError):
     """The server refused every recipient."""
 
     def __init__(self, replies: Mapping[str, Reply]) -> None:
@@ -110,7 +110,7 @@ class RecipientsRefused(Refused):
         self.recipients = dict(replies)
 
 
-class Broken(WireError):
+class BrokenError(WireError):
     """The connection could not be made, or ended."""
 
     @property
@@ -119,11 +119,11 @@ class Broken(WireError):
         return self.written is not Written.WHOLE
 
 
-class TimedOut(Broken):
+class TimedOutError(BrokenError):
     """A step took longer than it may, or the caller's budget ran out."""
 
 
-class InsecureChannel(WireError):
+class InsecureChannelError(WireError):
     """TLS could not be agreed on: certificate, name or version."""
 
 
@@ -131,7 +131,7 @@ class ProtocolError(WireError):
     """What came back is not SMTP."""
 
 
-class Misbehaved(ProtocolError):
+class MisbehavedError(ProtocolError):
     """The server offered an extension and then refused its use; the mail was not taken."""
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from otpmail.wire import commands
 from otpmail.wire.content import in_seven_bits, with_crlf
-from otpmail.wire.errors import InvalidArgument, Phase, TooLarge, Unsupported
+from otpmail.wire.errors import InvalidArgumentError, Phase, TooLargeError, UnsupportedError
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Features
 
@@ -50,14 +50,14 @@ class Fitted:
 def fit(mail: Mail, features: Features) -> Fitted:
     """Fit a mail to a server.
 
-    Raises `InvalidArgument` for what may not be written to any server, and `Unsupported` or
-    `TooLarge` for what this one cannot take.
+    Raises `InvalidArgumentError` for what may not be written to any server, and
+    `UnsupportedError` or `TooLargeError` for what this one cannot take.
     """
     if not mail.recipients:
-        raise InvalidArgument("a mail has no recipients", phase=Phase.RCPT)
+        raise InvalidArgumentError("a mail has no recipients", phase=Phase.RCPT)
     utf8 = mail.utf8 and "SMTPUTF8" in features
     if mail.utf8 and not utf8:
-        raise Unsupported("the server does not offer SMTPUTF8", phase=Phase.MAIL)
+        raise UnsupportedError("the server does not offer SMTPUTF8", phase=Phase.MAIL)
     content = _content(mail, features)
     eight_bit = not content.isascii()
     size = len(content) if "SIZE" in features else None
@@ -74,8 +74,8 @@ def _content(mail: Mail, features: Features) -> bytes:
     if not content.isascii() and "8BITMIME" not in features:
         encoded = in_seven_bits(content)
         if encoded is None:
-            raise Unsupported("the server does not offer 8BITMIME", phase=Phase.MAIL)
+            raise UnsupportedError("the server does not offer 8BITMIME", phase=Phase.MAIL)
         content = encoded
     if features.max_size is not None and len(content) > features.max_size:
-        raise TooLarge("the mail is larger than the server takes", phase=Phase.MAIL)
+        raise TooLargeError("the mail is larger than the server takes", phase=Phase.MAIL)
     return content

@@ -13,7 +13,7 @@ from enum import Enum
 from otpmail.wire import auth, commands
 from otpmail.wire.channel import connect
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Phase, ProtocolError, Refused, Unsupported
+from otpmail.wire.errors import Phase, ProtocolError, RefusedError, UnsupportedError
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Features, Session, Timeouts
@@ -52,8 +52,7 @@ class Server:
 def open_session(server: Server, deadline: Deadline) -> Session:
     """Open a session.
 
-    Raises `Broken`, `TimedOut`, `InsecureChannel`, `Refused`, `Unsupported` or `ProtocolError`,
-    with the phase that failed; nothing is left open then.
+    Raises a `WireError` of any kind, with the phase that failed; nothing is left open then.
     """
     channel = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
     session = Session(
@@ -101,7 +100,7 @@ def _greet(session: Session, server: Server, deadline: Deadline) -> None:
 
 def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
     if "STARTTLS" not in session.features:
-        raise Unsupported("STARTTLS extension not supported by server.", phase=Phase.STARTTLS)
+        raise UnsupportedError("STARTTLS extension not supported by server.", phase=Phase.STARTTLS)
     reply = session.command(commands.STARTTLS, phase=Phase.STARTTLS, deadline=deadline)
     _expect(reply, Phase.STARTTLS)
     if not session.settled:
@@ -112,7 +111,7 @@ def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
 
 def _sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline) -> None:
     if "AUTH" not in session.features:
-        raise Unsupported("SMTP AUTH extension not supported by server.", phase=Phase.AUTH)
+        raise UnsupportedError("SMTP AUTH extension not supported by server.", phase=Phase.AUTH)
     encrypted = session.channel.encrypted
     ways = auth.choose(credentials, session.features.mechanisms, encrypted=encrypted)
     for name, mechanism in ways:
@@ -149,5 +148,5 @@ def _expect(reply: Reply, phase: Phase) -> Reply:
     if reply.positive:
         return reply
     if reply.code // 100 in {4, 5}:
-        raise Refused(f"{phase} was refused with {reply.code}", phase=phase, reply=reply)
+        raise RefusedError(f"{phase} was refused with {reply.code}", phase=phase, reply=reply)
     raise ProtocolError(f"{phase} was answered with {reply.code}", phase=phase)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Phase, TimedOut, WireError
+from otpmail.wire.errors import Phase, TimedOutError, WireError
 from otpmail.wire.session import Session
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Pool:
         """Take a session: the last one used that still seems to be there, or a new one.
 
         Opens one only if all are busy, and waits for one if they are as many as may be. Raises
-        `TimedOut` if none becomes free in time, and whatever opening raises.
+        `TimedOutError` if none becomes free in time, and whatever opening raises.
         """
         while True:
             with self._changed:
@@ -167,7 +167,7 @@ class Pool:
                 self._opening += 1
                 return None
             if not self._changed.wait(deadline.left()) and deadline.left() == 0.0:
-                raise TimedOut("no session became free in time", phase=Phase.POOL)
+                raise TimedOutError("no session became free in time", phase=Phase.POOL)
         session = self._idle.pop()
         self._busy.add(session)
         return session

@@ -1,6 +1,6 @@
 """A reply is one or more lines with the same code; anything else is refused (RFC 5321, 4.2).
 
-In: bytes as they come. Out: whole `Reply` values, or `MalformedReply`.
+In: bytes as they come. Out: whole `Reply` values, or `MalformedReplyError`.
 Knows nothing of: sockets, and which command a reply answers.
 """
 
@@ -17,7 +17,7 @@ LINE = re.compile(rb"(?P<code>[2-5][0-5][0-9])(?:(?P<mark>[ -])(?P<text>[^\x00\r
 ENHANCED = re.compile(rb"([245])\.(\d{1,3})\.(\d{1,3})(?= |$)")
 
 
-class MalformedReply(Exception):
+class MalformedReplyError(Exception):
     """The bytes are no reply. The parser that raised it is of no further use."""
 
 
@@ -81,13 +81,13 @@ class ReplyParser:
     def next(self) -> Reply | None:
         """Give the next whole reply, ``None`` if more bytes are needed.
 
-        Raises `MalformedReply`, from then on at each call.
+        Raises `MalformedReplyError`, from then on at each call.
         """
         if self._spoilt:
-            raise MalformedReply("an earlier reply was malformed")
+            raise MalformedReplyError("an earlier reply was malformed")
         try:
             return self._next()
-        except MalformedReply:
+        except MalformedReplyError:
             self._spoilt = True
             self._buffer.clear()
             raise
@@ -104,10 +104,10 @@ class ReplyParser:
         end = self._buffer.find(b"\n", 0, MAX_LINE)
         if end < 0:
             if len(self._buffer) >= MAX_LINE:
-                raise MalformedReply("a reply's line is too long")
+                raise MalformedReplyError("a reply's line is too long")
             return None
         if self._buffer[end - 1 : end] != b"\r":  # RFC 5321, 2.3.8: no bare LF
-            raise MalformedReply("a reply's line does not end in CR LF")
+            raise MalformedReplyError("a reply's line does not end in CR LF")
         line = bytes(self._buffer[: end - 1])
         del self._buffer[: end + 1]
         return line
@@ -116,12 +116,12 @@ class ReplyParser:
         """Add a line and tell whether it was the last one."""
         match = LINE.fullmatch(line)
         if match is None:
-            raise MalformedReply("a reply's line does not begin with a code")
+            raise MalformedReplyError("a reply's line does not begin with a code")
         code = int(match["code"])
         if self._lines and code != self._code:
-            raise MalformedReply("a reply's lines differ in their code")
+            raise MalformedReplyError("a reply's lines differ in their code")
         if len(self._lines) >= MAX_LINES:
-            raise MalformedReply("a reply has too many lines")
+            raise MalformedReplyError("a reply has too many lines")
         self._code = code
         self._lines.append(match["text"] or b"")
         return match["mark"] != b"-"

@@ -13,12 +13,12 @@ from otpmail.wire.content import for_data
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import (
     CLOSING,
-    Misbehaved,
+    MisbehavedError,
     Phase,
     ProtocolError,
-    RecipientsRefused,
-    Refused,
-    TimedOut,
+    RecipientsRefusedError,
+    RefusedError,
+    TimedOutError,
     WireError,
     Written,
 )
@@ -90,7 +90,7 @@ class Answers:
         replies = dict(zip(self.fitted.mail.recipients, self.recipients, strict=False))
         refused = {address: reply for address, reply in replies.items() if not reply.positive}
         if refused and not self.welcome:
-            raise RecipientsRefused(refused)
+            raise RecipientsRefusedError(refused)
         if self.data is not None and self.data.code != SEND_BODY:
             raise _refusal(self.data, Phase.DATA)
         if body is None:
@@ -118,9 +118,9 @@ def send(
     """Send one mail the best way the session knows.
 
     ``still_wanted`` is asked right before the envelope is written; if it says no, nothing is, and
-    ``None`` comes back. Raises `Refused` or `RecipientsRefused` (the session is still of use),
-    `Unsupported` or `InvalidArgument` (so is it), `Misbehaved` (the server is remembered for it;
-    not taken, and worth a second try), `Broken`, `TimedOut` or `ProtocolError`.
+    ``None`` comes back. The session is still of use after `RefusedError`, `UnsupportedError` and
+    `InvalidArgumentError`, and closed after any other `WireError`. `MisbehavedError` is worth a
+    second try: the mail was not taken, and the server is remembered.
     """
     fitted = fit(mail, session.features)
     if still_wanted is not None and not still_wanted():
@@ -130,7 +130,7 @@ def send(
     try:
         WAYS[session.mode](session, answers, deadline)
         return judge(session, answers)
-    except (ProtocolError, TimedOut) as error:
+    except (ProtocolError, TimedOutError) as error:
         suspect(session, answers, error)
         raise
 
@@ -145,10 +145,10 @@ def judge(session: Session, answers: Answers) -> Sent:
         session.close()
     try:
         sent = answers.verdict()
-    except Refused as error:
+    except RefusedError as error:
         if misbehaviour is None:
             raise
-        raise Misbehaved("the server refused what it offered", phase=error.phase) from error
+        raise MisbehavedError("the server refused what it offered", phase=error.phase) from error
     except ProtocolError:
         session.close()
         raise
@@ -158,8 +158,8 @@ def judge(session: Session, answers: Answers) -> Sent:
 
 def suspect(session: Session, answers: Answers, error: WireError) -> None:
     """Remember a server that answered a flight with something else than one reply a command."""
-    cut_short = isinstance(error, TimedOut) and answers.begun is not None and answers.awaited
-    garbled = isinstance(error, ProtocolError) and not isinstance(error, Misbehaved)
+    cut_short = isinstance(error, TimedOutError) and answers.begun is not None and answers.awaited
+    garbled = isinstance(error, ProtocolError) and not isinstance(error, MisbehavedError)
     flights = session.mode > Mode.STEPWISE
     if flights and (garbled or (cut_short and len(answers.awaited) > 1)):
         memory.distrust(session.host, session.port, error)
@@ -259,7 +259,7 @@ class Counted:
 
 def _refusal(reply: Reply, phase: Phase) -> WireError:
     if reply.code // 100 in {4, 5}:
-        return Refused(f"{phase} was refused with {reply.code}", phase=phase, reply=reply)
+        return RefusedError(f"{phase} was refused with {reply.code}", phase=phase, reply=reply)
     return ProtocolError(f"{phase} was answered with {reply.code}", phase=phase)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from otpmail.wire import commands
 from otpmail.wire.channel import Channel
 from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.errors import CLOSING, Broken, Phase, ProtocolError, WireError
+from otpmail.wire.errors import CLOSING, BrokenError, Phase, ProtocolError, WireError
 from otpmail.wire.modes import Mode
-from otpmail.wire.replies import MalformedReply, Reply, ReplyParser
+from otpmail.wire.replies import MalformedReplyError, Reply, ReplyParser
 
 KEYWORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:[ =](.*))?", re.ASCII)
 
@@ -139,7 +139,7 @@ class Session:
         try:
             while (reply := self._parser.next()) is None:
                 self._parser.feed(self.channel.read(phase=phase, deadline=step))
-        except MalformedReply as error:
+        except MalformedReplyError as error:
             self.close()
             raise ProtocolError(str(error), phase=phase) from error
         except WireError:
@@ -164,7 +164,7 @@ class Session:
         if not self.channel.closed:
             try:
                 self.reply(phase=Phase.QUIT, deadline=deadline)
-            except (Broken, ProtocolError):
+            except (BrokenError, ProtocolError):
                 return
             finally:
                 self.close()

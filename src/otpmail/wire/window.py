@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Broken, Phase, Refused, WireError, Written
+from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError, Written
 from otpmail.wire.mails import Mail, Sent, fit
 from otpmail.wire.modes import Mode
 from otpmail.wire.sending import MAX_AWAITED, Answers, chunked_flight, judge, send, suspect
@@ -69,7 +69,7 @@ def _one_by_one(
 ) -> Iterator[Result]:
     for mail in mails:
         if not session.usable:
-            yield Broken("the session ended before this mail", phase=Phase.MAIL)
+            yield BrokenError("the session ended before this mail", phase=Phase.MAIL)
             continue
         try:
             yield send(session, mail, deadline=deadline, still_wanted=still_wanted)
@@ -166,7 +166,7 @@ class _Window:
             suspect(self._session, oldest.answers, error)
             self._results[oldest.index] = error
         if not self._session.usable:
-            raise Broken("the session ended before this mail's answer", phase=Phase.BODY)
+            raise BrokenError("the session ended before this mail's answer", phase=Phase.BODY)
 
     def _abort(self, error: WireError) -> None:
         """Give each mail that has no end yet the error, with how much of it had been written."""
@@ -180,9 +180,9 @@ class _Window:
 
 def _copy(error: WireError, written: Written) -> WireError:
     copy: WireError
-    if isinstance(error, Refused):  # 421: nothing that was written after it is carried out
-        copy = Refused(str(error), phase=error.phase, reply=error.reply, written=written)
+    if isinstance(error, RefusedError):  # 421: nothing that was written after it is carried out
+        copy = RefusedError(str(error), phase=error.phase, reply=error.reply, written=written)
     else:
-        copy = Broken(str(error), phase=error.phase, written=written)
+        copy = BrokenError(str(error), phase=error.phase, written=written)
     copy.__cause__ = error
     return copy

@@ -6,7 +6,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from otpmail.wire.auth import Credentials
 from otpmail.wire.client import deliver
-from otpmail.wire.errors import Refused, TooLarge
+from otpmail.wire.errors import RefusedError, TooLargeError
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.modes import Mode
 from otpmail.wire.opening import Security, open_session
@@ -60,7 +60,7 @@ def test_its_size_limit_is_respected(server):
     _, place = server
     with a_session(place) as session:
         assert session.mode is Mode.STEPWISE
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             send(session, a_mail(body="x" * 1000), deadline=in_seconds())
         assert send(session, a_mail(), deadline=in_seconds())
 
@@ -95,7 +95,7 @@ def test_it_is_signed_in_to_under_starttls(localhost_certificate, excluded):
         session = open_with("tanstaaf")
         assert send(session, a_mail(), deadline=in_seconds())
         session.quit(in_seconds())
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             open_with("wrong")
     finally:
         controller.stop()

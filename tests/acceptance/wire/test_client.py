@@ -3,7 +3,7 @@
 import pytest
 
 from otpmail.wire.client import deliver
-from otpmail.wire.errors import Broken, Refused, WireError
+from otpmail.wire.errors import BrokenError, RefusedError, WireError
 from otpmail.wire.mails import Sent
 from otpmail.wire.modes import Mode
 from tests.mailings import a_mail, a_pool, at, in_seconds
@@ -71,7 +71,7 @@ def test_a_new_session_that_dies_is_not_replaced():
 
     with scripted(script) as server, a_pool(server) as pool:
         (end,) = ends(pool)
-    assert isinstance(end, Broken)
+    assert isinstance(end, BrokenError)
     assert not end.in_doubt
     assert len(server.talks) == 1
 
@@ -84,7 +84,7 @@ def test_a_server_that_always_says_421_is_not_asked_forever():
 
     with scripted(script) as server, a_pool(server) as pool:
         (end,) = ends(pool)
-    assert isinstance(end, Refused)
+    assert isinstance(end, RefusedError)
     assert len(server.talks) == 1
 
 
@@ -143,7 +143,7 @@ def test_a_server_that_cannot_be_reached_fails_all_mails_at_once():
         place = at(server, ceiling=Mode.CHUNKED)
     with a_pool(server, server=place) as pool:
         results = ends(pool, a_mail(1), a_mail(2))
-    assert all(isinstance(end, Broken) and not end.in_doubt for end in results)
+    assert all(isinstance(end, BrokenError) and not end.in_doubt for end in results)
 
 
 def test_a_mail_not_wanted_any_more_has_no_end():

@@ -9,13 +9,13 @@ import pytest
 
 from otpmail.wire.auth import Credentials
 from otpmail.wire.errors import (
-    Broken,
-    InsecureChannel,
+    BrokenError,
+    InsecureChannelError,
     Phase,
     ProtocolError,
-    Refused,
-    TimedOut,
-    Unsupported,
+    RefusedError,
+    TimedOutError,
+    UnsupportedError,
     WireError,
 )
 from otpmail.wire.opening import Security, open_session
@@ -38,7 +38,7 @@ def test_a_banner_that_never_comes_is_not_waited_for():
         start = time.monotonic()
         error = failure(server, timeouts=Timeouts(reply=0.3))
         assert time.monotonic() - start < 2
-    assert isinstance(error, TimedOut)
+    assert isinstance(error, TimedOutError)
     assert error.phase is Phase.BANNER
 
 
@@ -51,7 +51,7 @@ def test_no_phase_outlives_the_callers_budget():
         start = time.monotonic()
         error = failure(server, seconds=0.3)
         assert time.monotonic() - start < 2
-    assert isinstance(error, TimedOut)
+    assert isinstance(error, TimedOutError)
     assert error.phase is Phase.EHLO
 
 
@@ -64,7 +64,7 @@ def test_a_port_where_nobody_listens_is_told():
     with scripted(Talk.wait_for_end) as server:
         pass
     error = failure(server)
-    assert isinstance(error, Broken)
+    assert isinstance(error, BrokenError)
     assert error.phase is Phase.CONNECT
 
 
@@ -76,7 +76,7 @@ def test_a_server_that_turns_us_away_is_told_with_its_reply(banner):
 
     with scripted(script) as server:
         error = failure(server)
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     assert error.phase is Phase.BANNER
     assert error.reply.code == int(banner[:3])
 
@@ -155,7 +155,7 @@ def test_without_starttls_no_mail_goes_in_the_clear():
     with scripted(script) as server:
         error = failure(server, security=Security.STARTTLS, credentials=TIM)
         assert len(server.talks[0].heard) == 1
-    assert isinstance(error, Unsupported)
+    assert isinstance(error, UnsupportedError)
 
 
 def test_a_certificate_for_another_host_is_refused(other_certificate):
@@ -166,7 +166,7 @@ def test_a_certificate_for_another_host_is_refused(other_certificate):
         error = failure(
             server, host="localhost", security=Security.TLS, context=other_certificate.client()
         )
-    assert isinstance(error, InsecureChannel)
+    assert isinstance(error, InsecureChannelError)
     assert error.phase is Phase.TLS
 
 
@@ -178,7 +178,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(localhost_certificate,
         error = failure(
             server, host="localhost", security=Security.TLS, context=other_certificate.client()
         )
-    assert isinstance(error, InsecureChannel)
+    assert isinstance(error, InsecureChannelError)
 
 
 def test_a_handshake_that_never_ends_is_not_waited_for(localhost_certificate):
@@ -190,7 +190,7 @@ def test_a_handshake_that_never_ends_is_not_waited_for(localhost_certificate):
             context=localhost_certificate.client(),
             timeouts=Timeouts(tls=0.3),
         )
-    assert isinstance(error, TimedOut)
+    assert isinstance(error, TimedOutError)
     assert error.phase is Phase.TLS
 
 
@@ -258,7 +258,7 @@ def test_a_refused_token_is_told_after_its_challenge_is_answered():
     )
     with scripted(script) as server:
         error = failure(server, credentials=credentials)
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     assert error.phase is Phase.AUTH
 
 
@@ -270,7 +270,7 @@ def test_a_wrong_password_is_tried_once():
     with scripted(script) as server:
         error = failure(server, credentials=TIM)
         assert len(server.talks[0].heard) == 2
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     assert "tanstaaf" not in str(error) + repr(error)
 
 

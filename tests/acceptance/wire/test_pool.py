@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from otpmail.wire.errors import Phase, TimedOut, WireError
+from otpmail.wire.errors import Phase, TimedOutError, WireError
 from otpmail.wire.opening import Security
 from otpmail.wire.sending import send
 from tests.mailings import a_mail, a_pool, at, in_seconds
@@ -78,7 +78,7 @@ def test_it_grows_only_when_all_are_busy_and_never_past_its_size():
 
 def test_nobody_waits_for_a_busy_session_longer_than_its_deadline():
     with scripted(obedient) as server, a_pool(server, size=1) as pool:
-        with pool.lend(in_seconds()), pytest.raises(TimedOut) as caught:
+        with pool.lend(in_seconds()), pytest.raises(TimedOutError) as caught:
             pool.take(in_seconds(0.1))
         assert caught.value.phase is Phase.POOL
         with pool.lend(in_seconds(0.1)):

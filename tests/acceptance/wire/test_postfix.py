@@ -13,7 +13,7 @@ from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
 from otpmail.wire.auth import Credentials
 from otpmail.wire.client import deliver
-from otpmail.wire.errors import RecipientsRefused, Refused, TooLarge
+from otpmail.wire.errors import RecipientsRefusedError, RefusedError, TooLargeError
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.opening import Security, open_session
@@ -76,7 +76,7 @@ def test_an_address_that_is_not_ascii_arrives(server, token):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_refused_recipient_leaves_the_session_of_use(server, token, way):
     with a_session(server.at(way)) as session:
-        with pytest.raises(RecipientsRefused) as caught:
+        with pytest.raises(RecipientsRefusedError) as caught:
             send(session, a_mail(to=("nobody@example.org",)), deadline=in_seconds())
         assert caught.value.reply.code == 550
         assert caught.value.reply.enhanced == (5, 1, 1)
@@ -89,7 +89,7 @@ def test_a_refused_recipient_leaves_the_session_of_use(server, token, way):
 
 def test_a_mail_too_large_is_not_begun(server):
     with a_session(server.at("full")) as session:
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             send(session, a_mail(body="x" * 1_000_001), deadline=in_seconds())
         assert send(session, a_mail(), deadline=in_seconds())
 
@@ -146,7 +146,7 @@ def test_starttls_and_each_way_to_sign_in(server, token, localhost_certificate):
 
 def test_a_wrong_password_is_told(server):
     tim = Credentials(username=f"{postfix.USER}@{postfix.REALM}", password="wrong")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RefusedError) as caught:
         open_session(at(server.at("full"), credentials=tim), in_seconds())
     assert caught.value.reply.code == 535
 

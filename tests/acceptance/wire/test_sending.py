@@ -6,12 +6,12 @@ import time
 import pytest
 
 from otpmail.wire.errors import (
-    Broken,
-    Misbehaved,
+    BrokenError,
+    MisbehavedError,
     ProtocolError,
-    RecipientsRefused,
-    Refused,
-    TimedOut,
+    RecipientsRefusedError,
+    RefusedError,
+    TimedOutError,
     Written,
 )
 from otpmail.wire.modes import Mode, memory
@@ -152,7 +152,7 @@ def test_a_refused_recipient_with_its_chunk_refused_leaves_the_session_of_use():
         talk.take_chunked()
 
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(RecipientsRefused) as caught:
+        with pytest.raises(RecipientsRefusedError) as caught:
             sent(session)
         assert caught.value.reply.code == 550
         assert not caught.value.in_doubt
@@ -174,7 +174,7 @@ def test_replies_out_of_step_are_not_taken_for_the_next_mails():
         talk.wait_for_end()
 
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             sent(session)
         with pytest.raises(ProtocolError):
             sent(session)
@@ -195,7 +195,7 @@ def test_a_body_asked_for_though_nobody_takes_it_is_ended_at_once():
         talk.take_stepwise()
 
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(RecipientsRefused):
+        with pytest.raises(RecipientsRefusedError):
             sent(session)
         assert sent(session).reply.code == 250
     assert bodies == [b".\r\n"]
@@ -222,7 +222,7 @@ def test_a_refusal_is_told_with_its_phase_and_keeps_the_session(offer, replies, 
         talk.wait_for_end()
 
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RefusedError) as caught:
             sent(session)
         assert caught.value.phase == phase
         assert not caught.value.in_doubt
@@ -246,7 +246,7 @@ def test_a_server_that_refuses_what_it_offered_is_remembered(replies, caplog):
 
     with scripted(script) as server:
         with a_session(server) as session:
-            with pytest.raises(Misbehaved) as caught:
+            with pytest.raises(MisbehavedError) as caught:
                 sent(session)
             assert caught.value.untried
             assert not session.usable
@@ -281,7 +281,7 @@ def test_a_server_that_swallows_pipelined_commands_is_remembered():
 
     impatient = Timeouts(reply=0.3)
     with scripted(script) as server, a_session(server, timeouts=impatient) as session:
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOutError) as caught:
             sent(session)
         assert caught.value.in_doubt
         assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
@@ -296,7 +296,7 @@ def test_a_421_in_mid_pipeline_means_that_nothing_was_taken():
         talk.say(b"250 ok\r\n421 4.3.2 shutting down\r\n")
 
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RefusedError) as caught:
             sent(session)
         assert caught.value.reply.code == 421
         assert caught.value.untried
@@ -351,7 +351,7 @@ def cut_after_the_chunk(talk: Talk):
 def test_a_cut_leaves_doubt_only_after_the_end_mark(script, size, in_doubt):
     mail = a_mail(body="x" * size)
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(Broken) as caught:
+        with pytest.raises(BrokenError) as caught:
             sent(session, mail)
         assert caught.value.in_doubt is in_doubt
         assert caught.value.untried is not in_doubt
@@ -360,7 +360,7 @@ def test_a_cut_leaves_doubt_only_after_the_end_mark(script, size, in_doubt):
 
 def test_a_cut_before_the_body_is_never_taken_for_a_sent_mail():
     with scripted(cut_before_the_body) as server, a_session(server) as session:
-        with pytest.raises(Broken) as caught:
+        with pytest.raises(BrokenError) as caught:
             sent(session)
         # The kernel may or may not have taken the body before it knew.
         assert caught.value.written in {Written.NOTHING, Written.WHOLE}
@@ -389,7 +389,7 @@ def test_a_reply_that_dribbles_is_not_waited_for():
 
     with scripted(script) as server, a_session(server, timeouts=Timeouts(reply=0.3)) as session:
         start = time.monotonic()
-        with pytest.raises((TimedOut, ProtocolError)):
+        with pytest.raises((TimedOutError, ProtocolError)):
             sent(session)
         assert time.monotonic() - start < 2
 
@@ -403,7 +403,7 @@ def test_a_server_that_does_not_read_is_not_waited_for():
     event = threading.Event()
     mail = a_mail(body="x" * 20_000_000)  # more than the kernels' buffers hold
     with scripted(script) as server, a_session(server) as session:
-        with pytest.raises(TimedOut) as caught:
+        with pytest.raises(TimedOutError) as caught:
             send(session, mail, deadline=in_seconds(2))
         assert caught.value.written is Written.PART
         event.set()

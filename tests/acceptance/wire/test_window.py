@@ -2,7 +2,12 @@
 
 import pytest
 
-from otpmail.wire.errors import InvalidArgument, RecipientsRefused, Refused, WireError
+from otpmail.wire.errors import (
+    InvalidArgumentError,
+    RecipientsRefusedError,
+    RefusedError,
+    WireError,
+)
 from otpmail.wire.mails import Sent
 from otpmail.wire.window import send_all
 from tests.mailings import a_mail, a_session, in_seconds
@@ -67,7 +72,7 @@ def test_each_mail_has_its_own_end_in_its_own_place():
     with scripted(script) as server, a_session(server) as session:
         ends = sent_all(session, mails, window=10)
         assert session.usable
-    kinds = [Sent, RecipientsRefused, InvalidArgument, Refused, Refused, Sent]
+    kinds = [Sent, RecipientsRefusedError, InvalidArgumentError, RefusedError, RefusedError, Sent]
     assert [type(end) for end in ends] == kinds
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from otpmail.wire.addresses import needs_utf8, path
-from otpmail.wire.errors import InvalidArgument, Phase, Unsupported
+from otpmail.wire.errors import InvalidArgumentError, Phase, UnsupportedError
 
 
 def written(address: str, *, utf8: bool = False) -> str:
@@ -55,7 +55,7 @@ def test_an_address_is_written_as_it_is(address):
     ],
 )
 def test_anything_that_is_no_address_is_refused(address):
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(InvalidArgumentError) as caught:
         written(address, utf8=True)
     assert address not in str(caught.value)
 
@@ -77,6 +77,6 @@ def test_a_domain_is_written_in_ascii(domain, ascii_):
 def test_a_local_part_that_is_not_ascii_needs_smtputf8():
     assert needs_utf8("jürgen@example.org")
     assert not needs_utf8("juergen@bücher.example")
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         written("jürgen@example.org")
     assert written("jürgen@bücher.example", utf8=True) == "<jürgen@xn--bcher-kva.example>"

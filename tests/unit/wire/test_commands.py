@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otpmail.wire import commands
-from otpmail.wire.errors import InvalidArgument, WireError
+from otpmail.wire.errors import InvalidArgumentError, WireError
 
 
 def test_mail_carries_only_the_parameters_that_are_given():
@@ -20,7 +20,7 @@ def test_mail_carries_only_the_parameters_that_are_given():
 
 def test_the_null_sender_is_allowed_and_an_empty_recipient_is_not():
     assert commands.mail("") == b"MAIL FROM:<>\r\n"
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgumentError):
         commands.rcpt("")
 
 
@@ -38,17 +38,17 @@ def test_an_initial_response_goes_with_auth_if_the_line_can_hold_it():
 @pytest.mark.parametrize("name", ["", "a b", "a\r\nQUIT", "ä", "a" * 256, "a\0"])
 def test_a_greeting_takes_only_a_hosts_name(name):
     for build in (commands.ehlo, commands.helo):
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(InvalidArgumentError):
             build(name)
 
 
 def test_an_answer_too_long_for_the_exchange_is_refused():
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgumentError):
         commands.auth_answer(b"x" * 10_000)
 
 
 def test_a_mechanism_cannot_carry_a_command():
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgumentError):
         commands.auth("PLAIN\r\nQUIT", None)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from otpmail.wire.errors import InvalidArgument, TooLarge, Unsupported
+from otpmail.wire.errors import InvalidArgumentError, TooLargeError, UnsupportedError
 from otpmail.wire.mails import Mail, fit
 from otpmail.wire.modes import Mode
 from otpmail.wire.replies import Reply
@@ -32,7 +32,7 @@ def test_the_size_is_announced_where_the_server_asks_for_it():
 def test_a_mail_too_large_for_the_server_is_not_begun():
     assert fit(PLAIN, offers(b"SIZE 18"))
     assert fit(PLAIN, offers(b"SIZE 0"))
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         fit(PLAIN, offers(b"SIZE 17"))
 
 
@@ -51,12 +51,12 @@ def test_eight_bits_are_re_encoded_where_it_does_not():
 def test_a_mail_that_needs_smtputf8_is_not_begun_without_it():
     mail = Mail(sender="ä@example.org", recipients=("b@example.org",), content=b"", utf8=True)
     assert b" SMTPUTF8" in fit(mail, offers(b"SMTPUTF8")).begin
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         fit(mail, offers())
 
 
 def test_a_mail_without_recipients_is_refused():
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgumentError):
         fit(Mail(sender="a@example.org", recipients=(), content=b""), offers())
 
 

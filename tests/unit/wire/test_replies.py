@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.wire.replies import MAX_LINE, MAX_LINES, MalformedReply, Reply, ReplyParser
+from otpmail.wire.replies import MAX_LINE, MAX_LINES, MalformedReplyError, Reply, ReplyParser
 
 
 def parse(data: bytes) -> list[Reply]:
@@ -72,7 +72,7 @@ def test_an_unfinished_reply_is_not_empty():
     ],
 )
 def test_anything_else_is_malformed(data):
-    with pytest.raises(MalformedReply):
+    with pytest.raises(MalformedReplyError):
         parse(data)
 
 
@@ -80,7 +80,7 @@ def test_a_spoilt_parser_stays_spoilt():
     parser = ReplyParser()
     parser.feed(b"nonsense\r\n250 ok\r\n")
     for _ in range(2):
-        with pytest.raises(MalformedReply):
+        with pytest.raises(MalformedReplyError):
             parser.next()
 
 
@@ -109,7 +109,7 @@ def test_no_bytes_raise_anything_but_the_parsers_own_error(segments):
                 assert 200 <= reply.code <= 559
                 assert reply.text is not None
                 assert reply.enhanced is None or reply.enhanced[0] == reply.code // 100
-        except MalformedReply:
+        except MalformedReplyError:
             return
 
 
@@ -129,7 +129,7 @@ def test_where_segments_end_never_changes_what_is_read(data, cuts):
             for segment in segments:
                 parser.feed(segment)
                 replies += iter(parser.next, None)
-        except MalformedReply:
+        except MalformedReplyError:
             return replies, True
         return replies, False
 
@@ -149,7 +149,7 @@ def test_an_endless_reply_never_grows_the_parser(segment):
         try:
             while parser.next() is not None:
                 pass
-        except MalformedReply:
+        except MalformedReplyError:
             return
         assert parser.held <= limit
     assert parser.held < MAX_LINE

@@ -2,7 +2,7 @@ import pytest
 
 from otpmail.wire import auth
 from otpmail.wire.auth import Credentials, choose
-from otpmail.wire.errors import Broken, InvalidArgument, Unsupported
+from otpmail.wire.errors import BrokenError, InvalidArgumentError, UnsupportedError
 
 TIM = Credentials(username="tim", password="tanstaaftanstaaf")
 
@@ -22,12 +22,12 @@ def test_in_the_clear_the_way_that_hides_the_password_comes_first():
 def test_a_token_is_never_sent_as_a_password():
     with_token = Credentials(username="tim", token=lambda: "secret")
     assert names(with_token, "PLAIN", "XOAUTH2") == ["XOAUTH2"]
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         names(with_token, "PLAIN", "LOGIN")
 
 
 def test_a_server_without_a_known_way_is_told_so():
-    with pytest.raises(Unsupported):
+    with pytest.raises(UnsupportedError):
         names(TIM, "GSSAPI")
 
 
@@ -36,7 +36,7 @@ def test_plain_says_name_and_password_at_once():
 
 
 def test_plain_takes_no_nul():
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgumentError):
         next(auth.plain(Credentials(username="a\0b", password="c")))
 
 
@@ -68,7 +68,7 @@ def test_a_token_that_cannot_be_had_is_a_fault_of_the_way():
     def fails() -> str:
         raise RuntimeError("secret")
 
-    with pytest.raises(Broken) as caught:
+    with pytest.raises(BrokenError) as caught:
         next(auth.xoauth2(Credentials(username="tim", token=fails)))
     assert caught.value.untried
     assert "secret" not in str(caught.value)
