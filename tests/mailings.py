@@ -1,7 +1,8 @@
 """Mails and pools for the tests of the wire."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.mails import Mail
@@ -48,3 +49,13 @@ def a_pool(place, *, server: Server | None = None, **limits) -> Iterator[Pool]:
         yield pool
     finally:
         pool.close()
+
+
+def eventually(claim: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Wait until something comes true; tells whether it did."""
+    end = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True

@@ -149,7 +149,9 @@ def judge(session: Session, answers: Answers) -> Sent:
         if misbehaviour is None:
             raise
         raise MisbehavedError("the server refused what it offered", phase=error.phase) from error
-    except ProtocolError:
+    except ProtocolError as error:
+        if answers.body is not None:
+            error.written = Written.WHOLE
         session.close()
         raise
     session.must_reset = False

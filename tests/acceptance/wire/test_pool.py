@@ -16,7 +16,7 @@ import pytest
 from otpmail.wire.errors import Phase, TimedOutError, WireError
 from otpmail.wire.opening import Security
 from otpmail.wire.sending import send
-from tests.mailings import a_mail, a_pool, at, in_seconds
+from tests.mailings import a_mail, a_pool, at, eventually, in_seconds
 from tests.scripted import Talk, scripted
 
 
@@ -30,15 +30,6 @@ def obedient(talk: Talk):
         if line.startswith(b"BDAT"):
             talk.hear_bytes(int(line.split()[1]))
         talk.say(b"250 ok\r\n")
-
-
-def eventually(claim, seconds: float = 5.0) -> bool:
-    end = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_a_session_is_kept_and_lent_again():

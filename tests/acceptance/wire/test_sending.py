@@ -272,6 +272,19 @@ def test_a_broken_pair_of_replies_is_remembered():
         assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
 
 
+def test_an_answer_that_is_neither_yes_nor_no_leaves_doubt():
+    def script(talk: Talk):
+        talk.greet()
+        talk.take_chunked(b"354 go on\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server) as session:
+        with pytest.raises(ProtocolError) as caught:
+            sent(session)
+        assert caught.value.in_doubt
+        assert not session.usable
+
+
 def test_a_server_that_swallows_pipelined_commands_is_remembered():
     def script(talk: Talk):
         talk.greet()
