@@ -67,7 +67,7 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 
 MAILERS = {
     "default": {
-        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "BACKEND": "otpmail.backends.smtp.EmailBackend",
         "OPTIONS": {
             "host": env.str("EMAIL_HOST", "localhost"),
             "port": env.int("EMAIL_PORT", 25),
@@ -75,6 +75,7 @@ MAILERS = {
             "password": env.str("EMAIL_HOST_PASSWORD", ""),
             "use_tls": env.bool("EMAIL_USE_TLS", False),
             "timeout": env.int("EMAIL_TIMEOUT", 10),
+            "min_warm": 2,
         },
     }
 }
