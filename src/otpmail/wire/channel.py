@@ -134,9 +134,7 @@ class _Told:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         match error:
             case TimeoutError():
-                raise TimedOutError(
-                    f"no end of {self._phase} in time", phase=self._phase
-                ) from error
+                raise TimedOutError(f"{self._phase} timed out", phase=self._phase) from error
             case UnicodeError() if self._phase is Phase.CONNECT:
                 raise BrokenError("the host has no valid name", phase=self._phase) from error
             case ssl.SSLError() | ssl.CertificateError() if self._phase is Phase.TLS:
