@@ -27,3 +27,10 @@ class Hanging(BaseEmailBackend):
         """Hang, then send nothing."""
         time.sleep(2)
         return 0
+
+
+class SendsNothing(BaseEmailBackend):
+    """Says nothing of what it sent."""
+
+    def send_messages(self, email_messages: Any) -> None:
+        """Send nothing, and do not say so."""

@@ -21,14 +21,14 @@ TAG_BYTES = 255
 type Facts = Mapping[str, str | int]
 
 
-def canonical(facts: Facts) -> bytes:
+def canonical(facts: Facts, *, version: int = VERSION) -> bytes:
     """Write facts as canonical bytes. Raises TypeError for a value that is neither text nor int."""
-    return bytes([VERSION]) + b"".join(_fact(name, facts[name]) for name in sorted(facts))
+    return bytes([version]) + b"".join(_fact(name, facts[name]) for name in sorted(facts))
 
 
-def digest(facts: Facts) -> bytes:
+def digest(facts: Facts, *, version: int = VERSION) -> bytes:
     """SHA-256 of the canonical bytes: 32 bytes. No facts have a digest too."""
-    return hashlib.sha256(canonical(facts)).digest()
+    return hashlib.sha256(canonical(facts, version=version)).digest()
 
 
 def _fact(name: str, value: str | int) -> bytes:

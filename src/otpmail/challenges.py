@@ -18,6 +18,7 @@ from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import F
 from django.utils.translation import get_language
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import binding, codes, database, endings, engines, keys, limits, messages, outbox
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
@@ -39,6 +40,9 @@ from otpmail.results import (
 )
 from otpmail.signals import delivery_promised, guess_failed
 
+ADDRESS_LENGTH = 254
+"""Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
+
 
 def issue(
     purpose: str,
@@ -52,10 +56,13 @@ def issue(
 
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. Joins the
-    caller's transaction: what is rolled back was never promised. Raises `InvalidRecipientError`.
+    caller's transaction: what is rolled back was never promised. Raises `InvalidRecipientError`,
+    and `ImproperlyConfigured` for facts that nothing can read again.
     """
     _check_address(recipient)
     rules, now = Purpose(purpose), database.now()
+    if facts is not None:
+        rules.check_facts()
     challenge = Challenge(
         purpose=purpose,
         subject=subject,
@@ -101,28 +108,21 @@ def resend(
         return NotFound()
     if challenge.state != State.PENDING or now >= challenge.closes_at:
         return _over(challenge, now)
+    if keys.find(challenge.key_id) is None:  # revoked
+        return _end(challenge, State.CANCELLED, now)
     if now < challenge.resend_at:
         return TooSoon(retry_at=challenge.resend_at)
     keeps = _keeps_code(challenge, rules, now)
     if keeps and challenge.sends >= rules.sends:
         # The older code may be on its way: it is not killed before it has to be.
-        renewable = _can_reissue(challenge, rules, challenge.expires_at - rules.keep_code)
-        return OverCap(retry_at=challenge.expires_at - rules.keep_code if renewable else None)
+        soon = challenge.expires_at - rules.keep_code
+        return OverCap(retry_at=soon if _can_reissue(challenge, rules, soon) else None)
     if not keeps and not _can_reissue(challenge, rules, now):
         return OverCap(retry_at=None)
-    with transaction.atomic(using=database.alias()):
-        take = limits.take_resend if keeps else limits.take_reissue
-        if take(challenge, purpose=rules, now=now):
-            _promise(challenge, now)
-            return Resent(
-                generation=challenge.generation,
-                expires_at=challenge.expires_at,
-                resend_at=challenge.resend_at,
-                sends_left=rules.sends - challenge.sends,
-            )
-    return TooSoon(retry_at=now + rules.cool_down(challenge.sends))  # another click was first
+    return _resend(challenge, rules, now, take=limits.take_resend if keeps else limits.take_reissue)
 
 
+@sensitive_variables("typed", "code")
 def verify(
     purpose: str,
     challenge_id: UUID,
@@ -147,10 +147,11 @@ def verify(
     code = codes.normalise(typed, challenge.digits)
     if code is None:
         return Malformed(digits=challenge.digits)
-    if not _count_guess(challenge):
-        challenge.refresh_from_db(using=database.alias())
-        return _over(challenge, database.now())
-    result = _decide(challenge.pk, code, confirmed)
+    guess = _count_guess(challenge)
+    if guess is None:
+        with transaction.atomic(using=database.alias()):  # waits for whoever decides just now
+            return _over(_locked(challenge_id), database.now())
+    result = _decide(challenge_id, code, guess, confirmed)
     if isinstance(result, Wrong):
         guess_failed.send_robust(
             sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
@@ -168,8 +169,8 @@ def cancel(
     now = database.now()
     if endings.end(challenge, State.CANCELLED, now=now):
         return Cancelled()
-    challenge.refresh_from_db(using=database.alias())
-    return _over(challenge, now)
+    with transaction.atomic(using=database.alias()):  # a locking read: no snapshot of before
+        return _over(_locked(challenge_id), now)
 
 
 def _check_address(recipient: str) -> None:
@@ -177,22 +178,46 @@ def _check_address(recipient: str) -> None:
         validate_email(recipient)
     except ValidationError:
         raise InvalidRecipientError("a code goes to exactly one e-mail address") from None
+    if len(recipient) > ADDRESS_LENGTH:
+        raise InvalidRecipientError(f"no address is longer than {ADDRESS_LENGTH} characters")
 
 
 def _promise(challenge: Challenge, now: datetime) -> None:
     engine = engines.current()
-    delivery = outbox.put(challenge, now=now, owner=engine.owner())
+    owner = engine.owner()
+    delivery = outbox.put(challenge, now=now, owner=owner or "")
 
     def kept() -> None:
-        engine.wake([delivery.pk])
+        if owner is not None:
+            engine.wake([delivery.pk])
         delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
 
 
+def _resend(
+    challenge: Challenge, rules: Purpose, now: datetime, *, take: Callable[..., bool]
+) -> Resent | TooSoon | AlreadyUsed | Ended:
+    with transaction.atomic(using=database.alias()):
+        if take(challenge, purpose=rules, now=now):
+            _promise(challenge, now)
+            return Resent(
+                generation=challenge.generation,
+                expires_at=challenge.expires_at,
+                resend_at=challenge.resend_at,
+                sends_left=rules.sends - challenge.sends,
+            )
+        challenge = _locked(challenge.pk)  # somebody was first: another click, or the end
+    if challenge.state != State.PENDING:
+        return _over(challenge, now)
+    return TooSoon(retry_at=challenge.resend_at)
+
+
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    mine = Challenge.objects.using(database.alias()).filter(purpose=purpose, subject=subject)
-    return mine.filter(pk=challenge_id).first()
+    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
+    mine = challenge is not None and (challenge.purpose, challenge.subject) == (purpose, subject)
+    return challenge if mine else None
 
 
 def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
@@ -206,8 +231,12 @@ def _can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
     return has_life and has_guesses and challenge.generation < rules.generations
 
 
-def _count_guess(challenge: Challenge) -> bool:
+def _count_guess(challenge: Challenge) -> int | None:
+    """Count the guess and commit. Returns which one it is, or None if none may be made."""
     rules, now = Purpose(challenge.purpose), database.now()
+    connection = transaction.get_connection(database.alias())
+    if not (connection.in_atomic_block or connection.get_autocommit()):
+        raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
         with transaction.atomic(using=database.alias(), durable=True):
             return limits.take_guess(challenge, purpose=rules, now=now)
@@ -218,12 +247,17 @@ def _count_guess(challenge: Challenge) -> bool:
         ) from error
 
 
+def _locked(challenge_id: UUID) -> Challenge:
+    rows = Challenge.objects.using(database.alias()).select_for_update()
+    return rows.get(pk=challenge_id)
+
+
+@sensitive_variables("typed", "code")
 def _decide(
-    challenge_id: UUID, typed: str, confirmed: Callable[[Challenge], None] | None
+    challenge_id: UUID, typed: str, guess: int, confirmed: Callable[[Challenge], None] | None
 ) -> Verified | Wrong | AlreadyUsed | Ended:
     with transaction.atomic(using=database.alias(), durable=True):
-        rows = Challenge.objects.using(database.alias()).select_for_update()
-        challenge, now = rows.get(pk=challenge_id), database.now()
+        challenge, now = _locked(challenge_id), database.now()
         if challenge.state != State.PENDING or now >= challenge.expires_at:
             return _over(challenge, now)
         if messages.is_changed(challenge, lock=True):
@@ -232,11 +266,12 @@ def _decide(
         if code is None:  # its key was revoked
             return _end(challenge, State.CANCELLED, now)
         if not codes.compare(code, typed):
-            guesses_left = Purpose(challenge.purpose).guesses - challenge.failures
-            if guesses_left > 0:
-                return Wrong(guesses_left=guesses_left)
+            guesses = Purpose(challenge.purpose).guesses
+            if guess < guesses:  # by its own number: a later one may be looked at, and be right
+                return Wrong(guesses_left=max(0, guesses - challenge.failures))
             return _end(challenge, State.EXHAUSTED, now)
-        endings.end(challenge, State.CONFIRMED, now=now, failures=F("failures") - 1)
+        if not endings.end(challenge, State.CONFIRMED, now=now, failures=F("failures") - 1):
+            return _over(_locked(challenge_id), now)
         if confirmed is not None:
             confirmed(challenge)
         return Verified(confirmed_at=now)
@@ -253,7 +288,7 @@ def _over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
         return AlreadyUsed(confirmed_at=challenge.ended_at)
     if challenge.state != State.PENDING:
         return Ended(state=State(challenge.state))
-    if now >= challenge.expires_at:
-        can_resend = _can_reissue(challenge, Purpose(challenge.purpose), now)
-        return Ended(state=State.EXPIRED, can_resend=can_resend)
-    return Ended(state=State.EXHAUSTED)
+    rules = Purpose(challenge.purpose)
+    if challenge.failures >= rules.guesses:
+        return Ended(state=State.EXHAUSTED)
+    return Ended(state=State.EXPIRED, can_resend=_can_reissue(challenge, rules, now))

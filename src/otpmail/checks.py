@@ -4,9 +4,10 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations
-from typing import Any, get_origin
+from typing import Any, cast, get_args, get_origin
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
@@ -16,7 +17,22 @@ from django.utils.module_loading import import_string
 from otpmail import compat, keys
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
-from otpmail.purposes import FACTS, OVERRIDES
+from otpmail.purposes import FACTS, OVERRIDES, Purpose
+
+BOUNDS = {
+    "DIGITS": (4, 10),
+    "COURIERS": (1, math.inf),
+    "QUEUE_SIZE": (1, math.inf),
+    "GUESSES": (1, math.inf),
+    "SENDS": (1, math.inf),
+    "GENERATIONS": (1, math.inf),
+    "LIFE_SECONDS": (1, math.inf),
+    "LEASE_SECONDS": (1, math.inf),
+    "SWEEP_SECONDS": (0.01, math.inf),
+}
+"""The least and the greatest of a number; of all others the least is nought."""
+
+NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
 
 @register()
@@ -40,10 +56,10 @@ def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(Tags.database)
-def check_sqlite(databases: Iterable[str] | None = None, **_: Any) -> Iterable[CheckMessage]:
+@register()
+def check_sqlite(**_: Any) -> Iterable[CheckMessage]:
     """W003: two writers on SQLite fail at once instead of waiting, unless each begins IMMEDIATE."""
-    for alias in databases or ():
+    for alias in connections:
         connection = connections[alias]
         options = connection.settings_dict.get("OPTIONS", {})
         if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
@@ -66,19 +82,31 @@ def _names() -> Iterable[CheckMessage]:
 
 
 def _types() -> Iterable[CheckMessage]:
-    """E002: a value of the wrong type, or a number below nought."""
-    for name, kind in get_annotations(Settings, eval_str=True).items():
-        value = getattr(settings, name)
-        if not _fits(value, kind):
+    """E002: a value of the wrong type, or beyond what can work; a purpose's own values too."""
+    kinds = get_annotations(Settings, eval_str=True)
+    yield from _wrong(PREFIX, {name: getattr(settings, name) for name in kinds}, kinds)
+    purposes = settings.PURPOSES if isinstance(settings.PURPOSES, Mapping) else {}
+    for purpose, rules in purposes.items():
+        if isinstance(rules, Mapping):
+            own = {name: value for name, value in rules.items() if name in OVERRIDES}
+            yield from _wrong(f"OTPMAIL_PURPOSES[{purpose!r}] ", own, kinds)
+
+
+def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterable[Error]:
+    for name, value in values.items():
+        least, most = BOUNDS.get(name, (0, math.inf))
+        empty = name in NOT_EMPTY and not value
+        if empty or not _fits(value, kinds[name], least, most):
+            wanted = _told(kinds[name], least, most) + (" and is not empty" if empty else "")
             yield Error(
-                f"{PREFIX}{name} is {_shown(value)}, which is not {_told(kind)}.",
-                hint=f"Set {PREFIX}{name} to {_told(kind)}, or remove it for its default.",
+                f"{where}{name} is {_shown(value)}, which is not {wanted}.",
+                hint=f"Set it to {wanted}, or remove it for its default.",
                 id="otpmail.E002",
             )
 
 
 def _routes() -> Iterable[CheckMessage]:
-    """E003: a route that is no alias of ``MAILERS``; E004: no route at all."""
+    """E003: a route that is no alias of ``MAILERS``."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
     for alias in settings.ROUTES:
         if alias not in known:
@@ -87,16 +115,10 @@ def _routes() -> Iterable[CheckMessage]:
                 hint=f"MAILERS has {', '.join(sorted(known))}.",
                 id="otpmail.E003",
             )
-    if not settings.ROUTES:
-        yield Error(
-            "OTPMAIL_ROUTES is empty: no mail can leave.",
-            hint="Name an alias of MAILERS, such as ['default'].",
-            id="otpmail.E004",
-        )
 
 
 def _engine() -> Iterable[CheckMessage]:
-    """E005: ``OTPMAIL_ENGINE`` is no engine."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine."""
     try:
         engine = import_string(settings.ENGINE)
     except ImportError as error:
@@ -107,12 +129,12 @@ def _engine() -> Iterable[CheckMessage]:
         yield Error(
             f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot be used: {why}.",
             hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
-            id="otpmail.E005",
+            id="otpmail.E004",
         )
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E006: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits."""
     try:
         keys.ring()
     except ValueError as error:
@@ -121,18 +143,18 @@ def _keys() -> Iterable[CheckMessage]:
             hint="Make one with: python -c "
             '"import base64, secrets; '
             'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
-            id="otpmail.E006",
+            id="otpmail.E005",
         )
 
 
 def _purposes() -> Iterable[CheckMessage]:
-    """E007: a purpose overrides a rule that there is not; E008: its facts cannot be imported."""
+    """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported."""
     for purpose, rules in settings.PURPOSES.items():
         for rule in set(rules) - OVERRIDES - {FACTS}:
             yield Error(
                 f"OTPMAIL_PURPOSES[{purpose!r}] has {rule!r}, which is no rule of a purpose.",
                 hint=f"A purpose may have {', '.join(sorted(OVERRIDES | {FACTS}))}.",
-                id="otpmail.E007",
+                id="otpmail.E006",
             )
         if FACTS in rules:
             try:
@@ -141,22 +163,31 @@ def _purposes() -> Iterable[CheckMessage]:
                 yield Error(
                     f"OTPMAIL_PURPOSES[{purpose!r}]['FACTS'] cannot be imported: {error}.",
                     hint="It is the dotted path of facts(challenge, *, lock).",
-                    id="otpmail.E008",
+                    id="otpmail.E007",
                 )
 
 
 def _time_zones() -> Iterable[CheckMessage]:
-    """E009: without time zones a code's life has no meaning on two hosts."""
+    """E008: without time zones a code's life has no meaning on two hosts."""
     if not django_settings.USE_TZ:
-        yield Error("otpmail needs USE_TZ = True.", hint="Set USE_TZ = True.", id="otpmail.E009")
+        yield Error("otpmail needs USE_TZ = True.", hint="Set USE_TZ = True.", id="otpmail.E008")
 
 
 def _lives() -> Iterable[CheckMessage]:
-    """E010: a mail would be dead when it is promised."""
-    if settings.DEAD_MAIL_SECONDS >= settings.LIFE_SECONDS:
+    """E009: a mail would be dead when it is promised; E010: others would take a living lease."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.dead_mail >= purpose.life:
+            yield Error(
+                f"DEAD_MAIL_SECONDS is not below LIFE_SECONDS for purpose {purpose.name!r}: "
+                "no mail would leave.",
+                hint="The defaults are 120 and 600.",
+                id="otpmail.E009",
+            )
+    if settings.LEASE_SECONDS <= 2 * settings.SWEEP_SECONDS:
         yield Error(
-            "OTPMAIL_DEAD_MAIL_SECONDS is not below OTPMAIL_LIFE_SECONDS: no mail would leave.",
-            hint="The defaults are 120 and 600.",
+            "OTPMAIL_LEASE_SECONDS is not above twice OTPMAIL_SWEEP_SECONDS: "
+            "a lease would lapse while its courier works.",
+            hint="The defaults are 60 and 5.",
             id="otpmail.E010",
         )
 
@@ -164,7 +195,9 @@ def _lives() -> Iterable[CheckMessage]:
 def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
     for alias in settings.ROUTES:
-        config = compat.mailers().get(alias, {})
+        config = compat.mailers().get(alias)
+        if config is None:  # the EMAIL_* settings of before MAILERS
+            continue
         if config.get("BACKEND", compat.SMTP) == compat.SMTP and not config.get("OPTIONS", {}).get(
             "timeout"
         ):
@@ -175,15 +208,21 @@ def _timeouts() -> Iterable[CheckMessage]:
             )
 
 
-def _fits(value: object, kind: Any) -> bool:
-    origin = get_origin(kind) or kind
-    if isinstance(value, bool) or (origin is not str and isinstance(value, str)):
-        return False
+def _fits(value: object, kind: Any, least: float, most: float) -> bool:
+    origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin in (int, float):
-        return isinstance(value, int | origin) and value >= 0
-    if issubclass(origin, Mapping):
-        return isinstance(value, Mapping)
-    return isinstance(value, origin)
+        number = isinstance(value, int | origin) and not isinstance(value, bool)
+        return number and least <= cast("float", value) <= most
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(item, part, least, most)
+            for pair in value.items()
+            for item, part in zip(pair, parts, strict=True)
+        )
+    if origin is Sequence:
+        items = value if isinstance(value, list | tuple) else None
+        return items is not None and all(_fits(item, parts[0], least, most) for item in items)
+    return kind is Any or isinstance(value, origin)
 
 
 def _shown(value: object) -> str:
@@ -191,8 +230,16 @@ def _shown(value: object) -> str:
     return str(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
-def _told(kind: Any) -> str:
-    told = {str: "a text", int: "a whole number from 0 up", float: "a number from 0 up"}
-    if kind in told:
-        return told[kind]
-    return "a mapping" if issubclass(get_origin(kind), Mapping) else "a list"
+def _told(kind: Any, least: float, most: float) -> str:
+    span = f"from {least} up" if most == math.inf else f"from {least} to {most}"
+    match get_origin(kind) or kind:
+        case t if t is str:
+            return "a text"
+        case t if t is int:
+            return f"a whole number {span}"
+        case t if t is float:
+            return f"a number {span}"
+        case t if t is Mapping:
+            return "a mapping with values of its kind"
+        case _:
+            return f"a list of which each is {_told(get_args(kind)[0], least, most)}"

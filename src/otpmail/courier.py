@@ -17,15 +17,15 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, IntegrityError, close_old_connections
 
 from otpmail import database, endings, messages, outbox, retries, routes, signals
 from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, State
-from otpmail.outcomes import Blame, Kind, Outcome
+from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
 
-RECORD_TRIES = 3
-"""Tries to write an outcome down: a mail that was taken and not recorded would be sent twice."""
+READ_SECONDS = 1
+"""How long a read is tried again: long enough for a connection that the database had dropped."""
 
 _SIGNALS = {
     DeliveryState.ACCEPTED: signals.delivery_accepted,
@@ -46,8 +46,10 @@ class _PointlessError(Exception):
 
 def run(delivery_id: UUID, owner: str) -> float | None:
     """Do one round. Raises what the database raises: then the lease lapses and the mail is safe."""
-    delivery = outbox.held(delivery_id, owner)
+    delivery = _insist(lambda: outbox.held(delivery_id, owner), seconds=READ_SECONDS)
     if delivery is None:  # settled meanwhile, or another's
+        return None
+    if not outbox.has_time(delivery, owner, now=database.now()):
         return None
     try:
         attempt, outcome = _attempt(delivery)
@@ -68,7 +70,7 @@ def _attempt(delivery: Delivery) -> tuple[Attempt, Outcome]:
         took_ms=took_ms,
         outcome=outcome.kind.value,
         code=outcome.code,
-        reply=outcome.reply,
+        reply=outcome.reply[:REPLY_LENGTH],
     )
     return attempt, outcome
 
@@ -140,7 +142,8 @@ def _is_wanted(delivery: Delivery) -> bool:
 
 def _drop(delivery: Delivery, owner: str, reason: Reason) -> None:
     now = database.now()
-    _insist(lambda: outbox.drop(delivery, owner, reason, now=now))
+    if not _insist(lambda: outbox.drop(delivery, owner, reason, now=now)):
+        return
     signals.delivery_dropped.send_robust(
         sender=Delivery, delivery=delivery, challenge=delivery.challenge
     )
@@ -150,6 +153,8 @@ def _record(delivery: Delivery, owner: str, attempt: Attempt, outcome: Outcome) 
     now = database.now()
     verdict = _judge(delivery, outcome, now)
     kept = _insist(lambda: outbox.settle(delivery, owner, attempt, verdict, now=now))
+    if not kept and verdict.state is not DeliveryState.ACCEPTED:
+        return None  # another's by now: what becomes of it is told there
     _SIGNALS[verdict.state].send_robust(
         sender=Delivery,
         delivery=delivery,
@@ -175,11 +180,18 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
     return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=wait_seconds)
 
 
-def _insist(write: Callable[[], bool]) -> bool:
-    for _ in range(RECORD_TRIES - 1):
+def _insist[T](act: Callable[[], T], *, seconds: float | None = None) -> T:
+    """Try again while the database is away, by default for half a lease.
+
+    A mail that was taken and not recorded would be sent twice.
+    """
+    patience = settings.LEASE_SECONDS / 2 if seconds is None else seconds
+    until = time.monotonic() + patience
+    while True:
         try:
-            return write()
-        except DatabaseError:
+            return act()
+        except DatabaseError as error:
             close_old_connections()
-            time.sleep(0.2)
-    return write()
+            if isinstance(error, IntegrityError) or time.monotonic() >= until:
+                raise
+            time.sleep(0.1)

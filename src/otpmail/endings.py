@@ -4,6 +4,7 @@ In: a challenge, the state it ends in. Out: whether it was this call that ended 
 Knows nothing of: why.
 """
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,10 @@ from django.db import transaction
 
 from otpmail import database
 from otpmail.models import Challenge, State
+from otpmail.outcomes import describe
 from otpmail.signals import challenge_ended
+
+log = logging.getLogger("otpmail")
 
 
 def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bool:
@@ -22,13 +26,13 @@ def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bo
     with transaction.atomic(using=database.alias()):
         ended = (
             Challenge.objects.using(database.alias())
-            .filter(pk=challenge.pk, state=State.PENDING, generation=challenge.generation)
+            .filter(pk=challenge.pk, state=State.PENDING)
             .update(state=state, ended_at=now, nonce=None, **also)
         )
         if not ended:
             return False
         challenge.state, challenge.ended_at, challenge.nonce = state, now, None
-        challenge_ended.send(sender=Challenge, challenge=challenge)
+        challenge_ended.send(sender=Challenge, challenge=challenge, using=database.alias())
     return True
 
 
@@ -37,5 +41,10 @@ def expire(*, now: datetime, limit: int) -> int:
     over = Challenge.objects.using(database.alias()).filter(state=State.PENDING, closes_at__lte=now)
     challenges = list(over.order_by("closes_at")[:limit])
     for challenge in challenges:
-        end(challenge, State.EXPIRED, now=now)
+        try:
+            end(challenge, State.EXPIRED, now=now)
+        except Exception as error:  # noqa: BLE001 - a receiver that refuses one holds up no other
+            log.error(  # noqa: TRY400 - its words can quote a row
+                "Email challenge cannot end challenge=%s %s", challenge.pk, describe(error)
+            )
     return len(challenges)

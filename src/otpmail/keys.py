@@ -19,6 +19,7 @@ from django.conf import settings as django_settings
 from otpmail.conf import settings
 
 KEY_BYTES = 32
+ID_LENGTH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,11 @@ def _given(keys: tuple[tuple[str, str], ...]) -> Mapping[str, Key]:
 
 
 def _decode(key_id: str, text: str) -> bytes:
+    if len(key_id) > ID_LENGTH:
+        raise ValueError(f"a key's id has at most {ID_LENGTH} characters, not {len(key_id)}")
     try:
         secret = base64.b64decode(text, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
+    except (binascii.Error, TypeError, ValueError):
         secret = b""
     if len(secret) != KEY_BYTES:
         raise ValueError(f"key {key_id!r} is not {KEY_BYTES} bytes in URL-safe base64")

@@ -15,10 +15,16 @@ from otpmail.models import Challenge, State
 from otpmail.purposes import Purpose
 
 
-def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
-    """Count a failure before the code is looked at; a right code gives it back."""
+def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int | None:
+    """Count a failure before the code is looked at; a right code gives it back.
+
+    Returns the guess's number, or None if none is left. Joins the caller's transaction, in which
+    the row stays locked, so no two guesses have one number.
+    """
     room = _pending(challenge).filter(expires_at__gt=now, failures__lt=purpose.guesses)
-    return room.update(failures=F("failures") + 1) == 1
+    if not room.update(failures=F("failures") + 1):
+        return None
+    return _pending(challenge).values_list("failures", flat=True).get()
 
 
 def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 
-ADDRESS = re.compile(r"[^\s<>\"'(),:;@\[\]]+@[^\s<>\"'(),:;@\[\]]+")
+ADDRESS = re.compile(r"""(?:"[^"]*"|[^\s<>"(),:;@\[\]]+)@(?:\[[^\]\s]*\]|[^\s<>"(),:;@\[\]]+)""")
 
 
 def mask(address: str) -> str:

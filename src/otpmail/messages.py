@@ -14,6 +14,8 @@ from django.conf import settings as django_settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import select_template
 from django.utils import timezone, translation
+from django.utils.safestring import mark_safe
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import binding, codes, keys
 from otpmail.conf import settings
@@ -34,6 +36,7 @@ class Letter:
         return replace(outcome, reply=outcome.reply.replace(self.code, "*" * len(self.code)))
 
 
+@sensitive_variables()
 def code_of(challenge: Challenge) -> str | None:
     """Derive a pending challenge's live code; None if its key was revoked."""
     key = keys.find(challenge.key_id)
@@ -56,9 +59,13 @@ def is_changed(challenge: Challenge, *, lock: bool) -> bool:
     if not challenge.is_bound:
         return False
     facts = Purpose(challenge.purpose).facts(challenge, lock=lock)
-    return facts is None or binding.digest(facts) != bytes(challenge.binding)
+    if facts is None:
+        return True
+    now = binding.digest(facts, version=challenge.binding_version)
+    return now != bytes(challenge.binding)
 
 
+@sensitive_variables("code", "parts")
 def render(delivery: Delivery, code: str) -> Letter:
     """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``."""
     challenge = delivery.challenge
@@ -77,19 +84,26 @@ def render(delivery: Delivery, code: str) -> Letter:
     return Letter(mail, code)
 
 
+@sensitive_variables("code", "context")
 def _part(challenge: Challenge, name: str, code: str) -> str:
     template = select_template([f"otpmail/{challenge.purpose}/{name}", f"otpmail/default/{name}"])
     context: dict[str, Any] = {
         **challenge.context,
-        "code": ""
-        if name == "subject.txt"
-        else code,  # subjects are logged and shown on lock screens
+        "code": code,
         "expires_at": challenge.expires_at,
         "reference": challenge.reference,
         "purpose": challenge.purpose,
-        "language": translation.get_language(),
+        "language": translation.get_language() or django_settings.LANGUAGE_CODE,
     }
+    if name == "subject.txt":  # subjects are logged, and shown on lock screens
+        context["code"] = ""
+    if name.endswith(".txt"):  # plain text has nothing to escape
+        context = {key: _plain(value) for key, value in context.items()}
     return str(template.render(context)).strip() + "\n"
+
+
+def _plain(value: object) -> object:
+    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

@@ -92,7 +92,7 @@ class Challenge(models.Model):
     @property
     def is_bound(self) -> bool:
         """Whether the code stands for a transaction's facts."""
-        return bytes(self.binding) != binding.digest({})
+        return bytes(self.binding) != binding.digest({}, version=self.binding_version)
 
 
 class DeliveryState(models.TextChoices):

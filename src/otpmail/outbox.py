@@ -17,6 +17,7 @@ from uuid import UUID
 from django.conf import settings as django_settings
 from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
+from django.utils.encoding import punycode
 
 from otpmail import database, owners
 from otpmail.compat import uuid7
@@ -71,9 +72,17 @@ def held(delivery_id: UUID, owner: str) -> Delivery | None:
     return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
 
 
+def has_time(delivery: Delivery, owner: str, *, now: datetime) -> bool:
+    """See to it that a lease lasts for an attempt. Returns False if it was lost meanwhile."""
+    left = (delivery.leased_until or now) - now
+    if left > timedelta(seconds=settings.LEASE_SECONDS / 2):
+        return True
+    return _held(owner).filter(pk=delivery.pk).update(leased_until=_lease_end(now)) == 1
+
+
 def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
     """Lengthen the leases of deliveries that are being worked on."""
-    _held(owner).filter(pk__in=delivery_ids).update(leased_until=_lease_end(now))
+    _held(owner).filter(pk__in=delivery_ids, deadline__gt=now).update(leased_until=_lease_end(now))
 
 
 def settle(
@@ -101,9 +110,10 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
 
 
-def release(owner: str, *, but: Collection[UUID] = ()) -> int:
-    """Give back all that this owner holds, save what it still works on. Returns how many."""
-    return _held(owner).exclude(pk__in=but).update(leased_by="", leased_until=None)
+def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
+    """Give back all that this owner holds, or only some, save what it still works on."""
+    rows = _held(owner) if only is None else _held(owner).filter(pk__in=only)
+    return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
 
 
 def reap(*, now: datetime) -> int:
@@ -144,4 +154,4 @@ def _lease_end(now: datetime) -> datetime:
 
 def _sender_domain() -> str:
     sender = parseaddr(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)[1]
-    return sender.rpartition("@")[2] or "localhost"
+    return punycode(sender.rpartition("@")[2]) or "localhost"

@@ -8,13 +8,13 @@ Knows nothing of: rows, routes, retries.
 import re
 import smtplib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from otpmail.masking import mask_addresses
 
 REPLY_LENGTH = 200
-"""Characters kept of a reply or an error; enough for an enhanced code and a queue id."""
+"""Characters stored of a reply or an error; enough for an enhanced code and a queue id."""
 
 READ_LENGTH = 1000
 """Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
@@ -64,11 +64,11 @@ def of_error(error: Exception, *, sending: bool) -> Outcome:
         case smtplib.SMTPRecipientsRefused():
             # No SMTPResponseException: 450 and 550 look alike until its dict is read.
             code, text = next(iter(error.recipients.values()), (450, b"recipients refused"))
-            return of_reply(code, text)
+            return _of_refusal(code, text)
         case smtplib.SMTPDataError():
-            return of_reply(error.smtp_code, error.smtp_error)
+            return _of_refusal(error.smtp_code, error.smtp_error)
         case smtplib.SMTPResponseException():  # connect, HELO, STARTTLS, AUTH, MAIL
-            return of_reply(error.smtp_code, error.smtp_error, blame=Blame.ROUTE)
+            return _of_refusal(error.smtp_code, error.smtp_error, blame=Blame.ROUTE)
         case smtplib.SMTPNotSupportedError():
             return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.ROUTE)
         case ValueError() if not isinstance(error, OSError):  # no such address, no such header
@@ -77,6 +77,13 @@ def of_error(error: Exception, *, sending: bool) -> Outcome:
             return Outcome(kind=Kind.UNKNOWN, reply=named(error), blame=Blame.ROUTE)
         case _:
             return Outcome(kind=Kind.TRANSIENT, reply=named(error), blame=Blame.ROUTE)
+
+
+def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
+    # What smtplib raises was not taken, whatever its code: 250 to DATA, 252 to RCPT, -1 for none.
+    outcome = of_reply(code, text, blame=blame)
+    kind = Kind.TRANSIENT if outcome.kind is Kind.ACCEPTED else outcome.kind
+    return replace(outcome, kind=kind, code=code if code > 0 else None)
 
 
 def named(error: Exception) -> str:
@@ -94,4 +101,4 @@ def words(text: str | bytes) -> str:
     if isinstance(text, bytes):
         text = text.decode("ascii", "replace")
     line = re.sub(r"[^\x20-\x7e]+", " ", text[:READ_LENGTH]).strip()
-    return mask_addresses(line)[:REPLY_LENGTH]
+    return mask_addresses(line)

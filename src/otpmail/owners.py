@@ -24,7 +24,9 @@ def is_dead(owner: str) -> bool:
     """Tell whether this owner's process has surely ended."""
     host, _, rest = owner.partition("/")
     pid, _, rest = rest.partition("/")
-    return host == _host() and pid.isdecimal() and _started(int(pid)) != rest.partition("/")[0]
+    if host != _host() or not pid.isdecimal():
+        return False
+    return _is_gone(int(pid)) or _started(int(pid)) not in ("", rest.partition("/")[0])
 
 
 @cache
@@ -37,11 +39,24 @@ def _host() -> str:
     return hashlib.sha256((boot + namespace).encode()).hexdigest()[:16]
 
 
-def _started(pid: int) -> str:
-    """Give the clock tick at which a process started; empty if it is gone (proc(5), field 22)."""
+def _is_gone(pid: int) -> bool:
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        return False
+    return _status(pid)[:1] == ["Z"]  # dead, and not yet buried by its parent
+
+
+def _started(pid: int) -> str:
+    """Give the clock tick at which a process started; empty if one may not look."""
+    return "".join(_status(pid)[19:20])
+
+
+def _status(pid: int) -> list[str]:
+    # proc(5): state is field 3 and the first after the name, starttime is field 22.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
-    state, *fields = status.rpartition(")")[2].split()
-    return "" if state == "Z" else fields[18]
+        return []

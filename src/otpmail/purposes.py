@@ -53,13 +53,20 @@ class Purpose:
 
     def facts(self, challenge: "Challenge", *, lock: bool) -> Facts | None:
         """Read the facts that a challenge is bound to, as they stand now."""
+        return self._reader()(challenge, lock=lock)
+
+    def check_facts(self) -> None:
+        """Raise ImproperlyConfigured if nothing tells the facts that a code would be bound to."""
+        self._reader()
+
+    def _reader(self) -> FactsNow:
         path = self._own().get(FACTS)
         if path is None:
             raise ImproperlyConfigured(
                 f"A code for {self.name!r} is bound to facts, and nothing tells what they are now: "
                 f"set OTPMAIL_PURPOSES[{self.name!r}]['FACTS']."
             )
-        return _imported(path)(challenge, lock=lock)
+        return _imported(path)
 
     @property
     def digits(self) -> int:

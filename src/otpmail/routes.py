@@ -9,6 +9,7 @@ open a thread, looked at before use, and closed after any fault so that the next
 """
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -29,7 +30,10 @@ def send(
     alias: str, mail: EmailMessage, *, seconds: float, still_wanted: Callable[[], bool]
 ) -> Outcome | None:
     """Hand a mail to a route. Never raises for the mail's fate."""
-    backend = _held.backend(alias)
+    try:
+        backend = _held.backend(alias)
+    except Exception as error:  # noqa: BLE001 - a wrong option is the route's fault, and is recorded
+        return of_error(error, sending=False)
     if hasattr(backend, "send_outcomes"):
         outcomes: list[Outcome | None] = backend.send_outcomes(
             [mail], timeout=seconds, still_wanted=still_wanted
@@ -55,19 +59,22 @@ def close() -> None:
 def _send_through(
     backend: BaseEmailBackend, mail: EmailMessage, still_wanted: Callable[[], bool]
 ) -> Outcome | None:
-    sending = False
     try:
         if _is_stale(backend):
             _close(backend)
         backend.open()
-        if not still_wanted():
-            return None
-        sending = True
-        sent = backend.send_messages([mail])
     except Exception as error:  # noqa: BLE001 - a foreign backend may raise anything, all are outcomes
         _close(backend)
-        return of_error(error, sending=sending)
-    if sent == 0:
+        return of_error(error, sending=False)
+    if not still_wanted():  # a fault of the database is none of the route's
+        return None
+    try:
+        sent = backend.send_messages([mail])
+    except Exception as error:  # noqa: BLE001
+        _close(backend)
+        return of_error(error, sending=True)
+    if not sent:
+        _close(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
     return Outcome(kind=Kind.ACCEPTED, reply="")
 
@@ -78,8 +85,10 @@ def _is_stale(backend: BaseEmailBackend) -> bool:
     sock = getattr(getattr(backend, "connection", None), "sock", None)
     if not isinstance(sock, socket.socket):
         return False
+    poll = select.poll()  # and not select(), which knows the first 1024 files only
     try:
-        return bool(select.select([sock], [], [], 0)[0])
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
     except (OSError, ValueError):
         return True
 
@@ -112,6 +121,14 @@ class _Held(threading.local):
 
 _held = _Held()
 _version = 0
+
+
+def _forget_in_child() -> None:
+    global _held  # noqa: PLW0603 - the connections are the parent's: not a word on them
+    _held = _Held()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 @receiver(setting_changed)

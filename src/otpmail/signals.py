@@ -8,8 +8,10 @@ No line holds a code, a body or a full address. Each begins with ``Email``.
 """
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.dispatch import Signal, receiver
 
 from otpmail.masking import mask
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from otpmail.models import Attempt, Challenge, Delivery
 
 challenge_ended = Signal()
-"""``challenge``: it was pending and is now what its ``state`` says."""
+"""``challenge``, ``using``: it was pending and is now what its ``state`` says; its database."""
 
 guess_failed = Signal()
 """``challenge``, ``guesses_left``: a wrong code was typed."""
@@ -95,16 +97,11 @@ def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
 
 
 @receiver(challenge_ended)
-def _log_ended(challenge: "Challenge", **_: Any) -> None:
+def _log_ended(challenge: "Challenge", using: str, **_: Any) -> None:
     # What a code was bound to does not change by a person's mistake: somebody should look.
     level = logging.ERROR if challenge.state == "changed" else logging.INFO
-    log.log(
-        level,
-        "Email challenge %s challenge=%s purpose=%s",
-        challenge.state,
-        challenge.pk,
-        challenge.purpose,
-    )
+    line = f"Email challenge {challenge.state} challenge={challenge.pk} purpose={challenge.purpose}"
+    transaction.on_commit(partial(log.log, level, line), using=using, robust=True)
 
 
 def _who(delivery: "Delivery", challenge: "Challenge") -> str:

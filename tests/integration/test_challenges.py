@@ -1,14 +1,18 @@
 """Alice owns, Mallory guesses."""
 
+import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
+from django.views.debug import ExceptionReporter
 
-from otpmail import challenges, messages
+from otpmail import challenges, database, endings, messages
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.models import Challenge, Delivery, State
 from otpmail.results import (
@@ -395,3 +399,112 @@ def test_code_of_ended_challenge_cannot_be_derived():
     issued = issue()
     challenges.cancel("sign-in", issued.challenge_id, subject="alice")
     assert messages.code_of(row(issued)) is None
+
+
+def test_double_click_on_the_last_guess_is_told_already_used():
+    issued = issue()
+    for _ in range(4):
+        verify(issued, wrong_code(issued))
+    code, inside = live_code(issued.challenge_id), threading.Event()
+
+    def slow(challenge):
+        inside.set()
+        time.sleep(0.3)
+
+    def first():
+        try:
+            return verify(issued, code, confirmed=slow)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        winner = pool.submit(first)
+        inside.wait(5)
+        second = verify(issued, code)
+        assert isinstance(winner.result(), Verified)
+    assert isinstance(second, AlreadyUsed)
+
+
+def test_verify_refuses_to_run_without_autocommit():
+    issued = issue()
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(InsideTransactionError):
+            verify(issued, wrong_code(issued))
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
+
+
+def test_log_says_confirmed_only_of_what_was_committed(caplog):
+    caplog.set_level(logging.INFO)
+    issued = issue()
+
+    def fail(challenge):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        verify(issued, live_code(issued.challenge_id), confirmed=fail)
+    assert "challenge confirmed" not in caplog.text
+    verify(issued, live_code(issued.challenge_id))
+    assert "challenge confirmed" in caplog.text
+
+
+def test_live_code_is_in_no_error_report():
+    """What ADMINS are mailed, and what an error tracker reads: the variables of our frames."""
+    issued = issue()
+    code = live_code(issued.challenge_id)
+
+    def fail(challenge):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError) as raised:
+        verify(issued, code, confirmed=fail)
+    reporter = ExceptionReporter(None, raised.type, raised.value, raised.tb)
+    ours = [
+        frame
+        for frame in reporter.get_traceback_data()["frames"]
+        if "/otpmail/" in frame["filename"]
+    ]
+    assert ours
+    assert not [name for frame in ours for name, value in frame["vars"] if code in str(value)]
+
+
+def test_facts_that_nothing_reads_again_are_refused():
+    with pytest.raises(ImproperlyConfigured, match="FACTS"):
+        issue(facts={"amount_minor": 1})
+
+
+def test_address_longer_than_any_is_refused():
+    with pytest.raises(InvalidRecipientError):
+        issue(recipient="a" * 64 + "@" + ".".join(["b" * 60] * 4) + ".org")
+
+
+def test_resend_under_a_revoked_key_ends_the_challenge(settings, pass_time):
+    issued = issue()
+    pass_time(issued.challenge_id, 61)
+    settings.SECRET_KEY = "another"
+    assert resend(issued) == Ended(state=State.CANCELLED)
+
+
+@pytest.mark.parametrize("other", ["ALICE", "alice ", "alicé"])
+def test_subject_is_compared_to_the_letter(other):
+    """Whatever a database's collation holds to be equal."""
+    assert verify(issue(), "000000", subject=other) == NotFound()
+
+
+def test_receiver_that_refuses_one_end_holds_up_no_other(pass_time):
+    first, second = issue(), issue()
+    pass_time(first.challenge_id, 1900)
+    pass_time(second.challenge_id, 1850)
+
+    def refuse(challenge, **_):
+        if challenge.pk == first.challenge_id:
+            raise RuntimeError
+
+    challenge_ended.connect(refuse)
+    try:
+        endings.expire(now=database.now(), limit=100)
+    finally:
+        challenge_ended.disconnect(refuse)
+    assert (row(first).state, row(second).state) == ("pending", "expired")

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from datetime import timedelta
 
 import pytest
 
@@ -275,3 +276,53 @@ def test_other_owner_does_no_round(server):
 
 def dropped():
     return Delivery.objects.values_list("state", "reason").get()
+
+
+def test_answer_that_is_neither_yes_nor_no_is_recorded_and_not_called_accepted(server):
+    """smtplib raises at 252 to RCPT, and the mail was not sent."""
+    server.rcpt = ["252 2.1.5 cannot verify, will try"]
+    promise()
+    carry()
+    accepted = Delivery.objects.get().state == "accepted"
+    assert accepted == bool(server.mails)
+
+
+def test_garbled_reply_is_recorded(server):
+    server.data = ["garbage without a code"]
+    promise()
+    carry()
+    assert Attempt.objects.count() == 1
+
+
+def test_route_that_cannot_be_built_is_the_routes_fault(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    mailserver.route_through(settings, "tests.backends.Nowhere")
+    promise()
+    carry()
+    assert Attempt.objects.get().outcome == "transient"
+
+
+def test_backend_that_says_it_sent_nothing_has_sent_nothing(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    mailserver.route_through(settings, "tests.backends.SendsNothing")
+    promise()
+    carry()
+    assert Attempt.objects.get().outcome == "transient"
+
+
+def test_lease_that_is_nearly_over_is_lengthened_before_the_attempt(server):
+    promise()
+    (delivery_id,) = outbox.claim(ME, now=database.now(), limit=1)
+    Delivery.objects.update(leased_until=database.now() + timedelta(seconds=1))
+    server.rcpt = ["450 4.2.1 later"]
+    courier.run(delivery_id, ME)
+    left = Delivery.objects.get().leased_until - database.now()
+    assert left > timedelta(seconds=30)
+
+
+def test_code_at_the_cut_of_a_long_reply_is_redacted_too(server):
+    issued = promise()
+    code = live_code(issued.challenge_id)
+    server.data = ["554 " + "x" * 195 + code]
+    carry()
+    assert code[:4] not in Attempt.objects.get().reply

@@ -90,7 +90,7 @@ def test_name_with_newline_or_markup_does_no_harm(settings):
     settings.TEMPLATES = [
         templates(
             {
-                "otpmail/sign-in/subject.txt": "Hi {{ name|safe }}",
+                "otpmail/sign-in/subject.txt": "Hi {{ name }}",
                 "otpmail/sign-in/body.html": "<p>{{ code }} {{ name }}</p>",
             }
         )
@@ -131,3 +131,21 @@ def templates(named):
             ]
         },
     }
+
+
+def test_plain_text_is_not_escaped(settings):
+    settings.TEMPLATES = [templates({"otpmail/sign-in/subject.txt": "Pay {{ payee }}"})]
+    _, letter = send(context={"payee": "O'Brien & Sons"})
+    assert letter.subject == "Pay O'Brien & Sons"
+
+
+def test_html_has_a_language_even_without_one():
+    with translation.override(None):
+        _, letter = send()
+    assert 'lang="en"' in parts(letter)[1]
+
+
+def test_message_id_of_an_international_sender_is_ascii(settings):
+    settings.OTPMAIL_FROM = "Bank <codes@bänk.example>"
+    _, letter = send()
+    assert letter.extra_headers["Message-ID"].endswith("@xn--bnk-qla.example>")

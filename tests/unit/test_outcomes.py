@@ -69,4 +69,23 @@ def test_words_are_one_masked_line():
 
 @pytest.mark.timeout(1)
 def test_words_of_a_megabyte_are_cut_at_once():
-    assert len(words("x" * 1_000_000)) == 200
+    assert len(words("x" * 1_000_000)) == 1000
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        smtplib.SMTPDataError(250, b"ok"),
+        smtplib.SMTPConnectError(250, b"hello"),
+        smtplib.SMTPAuthenticationError(250, b"ok"),
+        smtplib.SMTPSenderRefused(251, b"ok", "k@example.org"),
+        smtplib.SMTPRecipientsRefused({"a@example.org": (252, b"cannot verify, will try")}),
+        smtplib.SMTPDataError(-1, b"garbage"),
+    ],
+    ids=repr,
+)
+def test_what_smtplib_raises_was_never_accepted(error):
+    """It raises at 250 to DATA and 252 to RCPT too, and says -1 for a reply without a code."""
+    outcome = of_error(error, sending=True)
+    assert outcome.kind is Kind.TRANSIENT
+    assert outcome.code is None or outcome.code > 0

@@ -17,11 +17,12 @@ class Engine(ABC):
         """Begin to look after the outbox. Harmless when it has begun already."""
 
     @abstractmethod
-    def owner(self) -> str:
-        """Name the owner that a row about to be put is leased to; empty to leave it unleased.
+    def owner(self) -> str | None:
+        """Name the owner that a row about to be put is leased to.
 
-        A row that is born leased goes to its courier without another write. Whoever names itself
-        here promises to take the `wake` that follows the commit.
+        A row that is born leased goes to its courier without another write. Empty: the row is
+        nobody's yet, and `wake` tells of it. None: there is no room, so `wake` is not called, and
+        the row waits for a sweep.
         """
 
     @abstractmethod

@@ -29,14 +29,15 @@ class ImmediateEngine(Engine):
 
     def wake(self, delivery_ids: Iterable[UUID]) -> None:
         """Do one round with each."""
-        for delivery_id in delivery_ids:
+        ids = list(delivery_ids)
+        for delivery_id in ids:
             try:
                 courier.run(delivery_id, self._owner)
             except Exception as error:  # noqa: BLE001 - the row is safe; whoever sweeps takes it up
                 log.error(  # noqa: TRY400 - a database's words can quote a row
                     "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
                 )
-        outbox.release(self._owner)
+        outbox.release(self._owner, only=ids)
 
     def stop(self, seconds: float) -> None:
         """Nothing is in flight."""

@@ -43,11 +43,14 @@ class ThreadsEngine(Engine):
     def __init__(self) -> None:
         self._owner = owners.new()
         self._pid = os.getpid()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
+        self._round_over = threading.Condition(self._lock)
         self._due: list[tuple[float, int, UUID]] = []  # heap: monotonic seconds, tie-break, id
         self._order = itertools.count()
         self._known: set[UUID] = set()  # in the heap or in hand
         self._in_hand: set[UUID] = set()
+        self._again: set[UUID] = set()  # heard of while in hand
         self._started = self._stopping = False
         self._stop_at = math.inf
         self._ending = threading.Event()
@@ -64,10 +67,9 @@ class ThreadsEngine(Engine):
         """Start couriers and sweep, once."""
         if self._started:
             return
-        with self._changed:
+        with self._lock:
             if self._started or self._stopping:
                 return
-            self._started = True
             # Daemons: the interpreter joins other threads before it calls atexit, for ever.
             for number in range(settings.COURIERS):
                 threading.Thread(
@@ -75,12 +77,13 @@ class ThreadsEngine(Engine):
                 ).start()
             threading.Thread(target=self._sweep, name="otpmail-sweep", daemon=True).start()
             atexit.register(self._at_exit)
+            self._started = True
 
-    def owner(self) -> str:
+    def owner(self) -> str | None:
         """Take the row while there is room; requests under way at once may go over by one each."""
         self.start()
         has_room = len(self._known) < settings.QUEUE_SIZE and not self._stopping
-        return self._owner if has_room else ""
+        return self._owner if has_room else None
 
     def wake(self, delivery_ids: Iterable[UUID]) -> None:
         """Put ids in memory, due now."""
@@ -90,10 +93,11 @@ class ThreadsEngine(Engine):
 
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             self._stop_at = time.monotonic() + seconds
-            self._changed.notify_all()
+            while self._idle:
+                self._wake_one()
         self._ending.set()
         if self._started and not self._drained.wait(seconds):
             log.warning("Email engine stopped with %d mails in flight", len(self._in_hand))
@@ -103,38 +107,51 @@ class ThreadsEngine(Engine):
             self.stop(settings.DRAIN_SECONDS)
 
     def _put(self, delivery_id: UUID, wait_seconds: float) -> None:
-        with self._changed:
+        with self._lock:
+            if delivery_id in self._in_hand:
+                self._again.add(delivery_id)
             if self._stopping or delivery_id in self._known:
                 return
             self._known.add(delivery_id)
             entry = (time.monotonic() + wait_seconds, next(self._order), delivery_id)
             heapq.heappush(self._due, entry)
-            self._changed.notify()
+            self._wake_one()
 
-    def _take(self) -> UUID | None:
+    def _wake_one(self) -> None:
+        # The one that worked last: its connections are the warmest.
+        if self._idle:
+            self._idle.pop().notify()
+
+    def _take(self, turn: threading.Condition) -> UUID | None:
         """Wait for the first id that is due; None when the engine stops."""
-        with self._changed:
+        with self._lock:
             while (wait := self._wait_seconds()) > 0:
                 if self._stopping:
                     return None
-                self._changed.wait(wait)
+                self._idle.append(turn)
+                turn.wait(wait)
+                if turn in self._idle:  # its time came before anybody woke it
+                    self._idle.remove(turn)
             delivery_id = heapq.heappop(self._due)[2]
             self._in_hand.add(delivery_id)
             if self._due:  # somebody must wait for the next one
-                self._changed.notify()
+                self._wake_one()
             return delivery_id
 
     def _wait_seconds(self) -> float:
         return self._due[0][0] - time.monotonic() if self._due else threading.TIMEOUT_MAX
 
     def _carry(self) -> None:
-        while (delivery_id := self._take()) is not None:
+        turn = threading.Condition(self._lock)
+        while (delivery_id := self._take(turn)) is not None:
             wait_seconds = self._round(delivery_id)
-            with self._changed:
+            with self._lock:
                 self._in_hand.discard(delivery_id)
                 self._known.discard(delivery_id)
-                if self._stopping:
-                    self._changed.notify_all()
+                if delivery_id in self._again:
+                    self._again.discard(delivery_id)
+                    wait_seconds = wait_seconds or 0
+                self._round_over.notify_all()
             if wait_seconds is not None:
                 self._put(delivery_id, wait_seconds)
         routes.close()
@@ -143,11 +160,11 @@ class ThreadsEngine(Engine):
     def _round(self, delivery_id: UUID) -> float | None:
         try:
             return courier.run(delivery_id, self._owner)
-        except Exception as error:  # noqa: BLE001 - the lease lapses, and a sweep takes the row up again
+        except Exception as error:  # noqa: BLE001 - the row is safe: it is tried again, here or elsewhere
             log.error(  # noqa: TRY400 - a database's words can quote a row
                 "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
             )
-            return None
+            return min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
         finally:
             close_old_connections()
 
@@ -157,10 +174,13 @@ class ThreadsEngine(Engine):
             self._guard(self._look_after)
             self._ending.wait(settings.SWEEP_SECONDS)
         self._guard(self._give_back)
+        with self._lock:
+            self._round_over.wait_for(lambda: not self._in_hand)
+        self._guard(lambda: outbox.release(self._owner))  # what came back to be tried again
         connections.close_all()
         self._drained.set()
 
-    def _guard(self, step: Callable[[], None]) -> None:
+    def _guard(self, step: Callable[[], object]) -> None:
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the next sweep tries again
@@ -170,7 +190,7 @@ class ThreadsEngine(Engine):
 
     def _look_after(self) -> None:
         now = database.now()
-        with self._changed:
+        with self._lock:
             in_hand, room = set(self._in_hand), settings.QUEUE_SIZE - len(self._known)
         if in_hand:
             outbox.renew(in_hand, self._owner, now=now)
@@ -180,14 +200,11 @@ class ThreadsEngine(Engine):
         endings.expire(now=now, limit=EXPIRE_LIMIT)
 
     def _give_back(self) -> None:
-        with self._changed:
-            self._changed.wait_for(
+        with self._lock:
+            self._round_over.wait_for(
                 lambda: not self._in_hand and self._wait_seconds() > 0,
                 self._stop_at - GIVE_BACK_SECONDS - time.monotonic(),
             )
             self._due.clear()
             in_hand = set(self._in_hand)
         outbox.release(self._owner, but=in_hand)
-        with self._changed:
-            self._changed.wait_for(lambda: not self._in_hand)
-        outbox.release(self._owner)  # what came back to be tried again

@@ -2,12 +2,13 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from otpmail import challenges, engines, owners
+from otpmail import challenges, engines, owners, routes
 from otpmail.models import Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,3 +114,18 @@ def test_mail_of_a_dead_process_is_taken_up(engine, server, settings):
         Delivery.objects.update(leased_by=dead)
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
+
+
+def test_two_threads_do_not_take_each_others_rows(engine, server):
+    server.delay_seconds = 0.2
+
+    def act(number):
+        time.sleep(number * 0.1)
+        promise()
+        routes.close()
+        connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(act, range(2)))
+    wait_until(lambda: states() == {"accepted"})
+    assert len(server.mails) == 2

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from django.db import connection
 
 from otpmail import challenges, engines
 from otpmail.models import Attempt, Delivery
@@ -87,3 +88,37 @@ def test_expired_challenges_are_ended_by_the_sweep(settings, server, pass_time):
     pass_time(issued.challenge_id, 1801)
     wait_until(lambda: Delivery.objects.get().challenge.state == "expired")
     assert Delivery.objects.get().challenge.nonce is None
+
+
+def test_one_mail_at_a_time_goes_over_one_connection(settings, server):
+    """The courier that worked last works next: its connection is the warmest."""
+    mailserver.route_to(settings, server.port, backend=mailserver.DJANGOS_BACKEND)
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    for number in range(1, 7):
+        promise()
+        server.wait_for(number)
+        wait_until(lambda: not Delivery.objects.exclude(state="accepted").exists())
+    assert server.sessions <= 2
+
+
+def test_queue_in_memory_is_bounded(settings, server):
+    settings.OTPMAIL_QUEUE_SIZE = 2
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    mailserver.route_through(settings, "tests.backends.Hanging")
+    for _ in range(10):
+        promise()
+    assert "known=2 " in repr(engines.current())
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL can drop connections")
+def test_connections_that_the_database_dropped_cost_no_mail_its_minute(engine, server):
+    for _ in range(20):
+        promise()
+    wait_until(lambda: not Delivery.objects.exclude(state="accepted").exists())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    promise()
+    server.wait_for(21, seconds=5)
