@@ -56,6 +56,21 @@ def check_sqlite(databases: Iterable[str] | None = None, **_: Any) -> Iterable[C
             )
 
 
+@register(Tags.database)
+def check_isolation(databases: Iterable[str] | None = None, **_: Any) -> Iterable[CheckMessage]:
+    """W004: under REPEATABLE READ a call that lost a race reads what stood before it."""
+    for alias in databases or ():
+        connection = connections[alias]
+        level = connection.settings_dict.get("OPTIONS", {}).get("isolation_level", "read committed")
+        if connection.vendor == "mysql" and str(level).lower() != "read committed":
+            yield Warning(
+                f"DATABASES[{alias!r}] is MariaDB or MySQL with isolation_level {level!r}: "
+                "answers can tell an older state of a code than the one that holds.",
+                hint="Leave isolation_level out: Django's default is 'read committed'.",
+                id="otpmail.W004",
+            )
+
+
 def _names() -> Iterable[CheckMessage]:
     """E001: an unknown ``OTPMAIL_*`` name, which would otherwise be ignored in silence."""
     for name in dir(django_settings):

@@ -24,6 +24,9 @@ from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
 from otpmail.purposes import Purpose
 
+REAP_LIMIT = 1000
+"""Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -85,10 +88,12 @@ def settle(
     meanwhile: then the attempt is recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
-        attempt.delivery = delivery
-        attempt.save(using=database.alias(), force_insert=True)
+        # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
+        # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
+        attempt.delivery = delivery
+        attempt.save(using=database.alias(), force_insert=True)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
@@ -108,13 +113,15 @@ def release(owner: str, *, but: Collection[UUID] = ()) -> int:
 
 def reap(*, now: datetime) -> int:
     """Take leases from owners that let them lapse or died. Returns how many."""
-    leased = _rows().exclude(leased_until=None)
+    leased = _rows().filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
     dead = [owner for owner in known if owners.is_dead(owner)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
-    if not lost.exists():  # the usual case takes no write lock
+    found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
+    if not found:  # the usual case takes no write lock
         return 0
-    return lost.update(leased_by="", leased_until=None)
+    # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+    return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
 
 
 def _rows() -> QuerySet[Delivery]:

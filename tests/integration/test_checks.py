@@ -87,3 +87,16 @@ def test_sqlite_that_does_not_wait_for_its_writer_is_a_warning():
     finally:
         options["transaction_mode"] = mode
     assert "otpmail.W003" in {message.id for message in told}
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="speaks of MariaDB")
+def test_mariadb_that_reads_an_old_snapshot_is_a_warning():
+    told = run_checks(tags=[Tags.database], databases=["default"])
+    assert "otpmail.W004" not in {message.id for message in told}
+    options = connection.settings_dict["OPTIONS"]
+    options["isolation_level"] = "repeatable read"
+    try:
+        told = run_checks(tags=[Tags.database], databases=["default"])
+    finally:
+        del options["isolation_level"]
+    assert "otpmail.W004" in {message.id for message in told}
