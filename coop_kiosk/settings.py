@@ -63,13 +63,16 @@ if pool_size := env.int("DATABASE_POOL", 0):  # PostgreSQL: connections that a p
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"max_size": pool_size}}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# A PIN is short, so it is kept slowly; Argon2 is dear to who tries them all, and not to a kiosk.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 
 MAILERS = {
     "default": {
-        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "BACKEND": "otpmail.backends.smtp.EmailBackend",
         "OPTIONS": {
             "host": env.str("EMAIL_HOST", "localhost"),
             "port": env.int("EMAIL_PORT", 25),
@@ -77,6 +80,7 @@ MAILERS = {
             "password": env.str("EMAIL_HOST_PASSWORD", ""),
             "use_tls": env.bool("EMAIL_USE_TLS", False),
             "timeout": env.int("EMAIL_TIMEOUT", 10),
+            "min_warm": 2,
         },
     }
 }
@@ -100,7 +104,8 @@ LOGGING = {
     },
     "handlers": {
         "file": {
-            "class": "logging.handlers.RotatingFileHandler",
+            # Several processes write to it: the standard library's would rotate it under them.
+            "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
             "filename": str(LOG_DIR / "django.log"),
             "maxBytes": 10_000_000,
             "backupCount": 5,

@@ -25,7 +25,7 @@ class Story:
 def tell(ports: Ports) -> Story:
     """Go the whole way once. Raises `DemoError` at the first step that is not as it should be."""
     with (
-        httpx.Client(base_url=f"http://{HOST}:{ports.kiosk}/api/v1") as kiosk,
+        httpx.Client(base_url=f"http://{HOST}:{ports.kiosk}/api/v1", timeout=30) as kiosk,
         httpx.Client(base_url=f"http://{HOST}:{ports.mailbox}") as mailbox,
     ):
         _sign_in(kiosk)

@@ -17,7 +17,8 @@ from aiosmtpd.smtp import Envelope, Session
 
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd tells every command
 
-SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+DJANGOS_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+OUR_BACKEND = "otpmail.backends.smtp.EmailBackend"
 OK = "250 2.0.0 Ok: queued as 4F2A"
 
 
@@ -96,9 +97,9 @@ def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailSer
         controller.stop()
 
 
-def route_to(settings: Any, port: int, *, timeout: float = 5) -> None:
+def route_to(settings: Any, port: int, *, backend: str = OUR_BACKEND, timeout: float = 5) -> None:
     """Let the default route lead to a port of this machine."""
-    route_through(settings, SMTP_BACKEND, host="127.0.0.1", port=port, timeout=timeout)
+    route_through(settings, backend, host="127.0.0.1", port=port, timeout=timeout)
 
 
 def route_through(settings: Any, backend: str, **options: Any) -> None:

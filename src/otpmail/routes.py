@@ -21,6 +21,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from otpmail import compat
+from otpmail.conf import settings
 from otpmail.outcomes import Blame, Kind, Outcome, of_error
 
 
@@ -35,6 +36,14 @@ def send(
         )
         return outcomes[0]
     return _send_through(backend, mail, still_wanted)
+
+
+def warm() -> None:
+    """Have connections opened ahead, so that the first mail finds one, where a backend can."""
+    for alias in settings.ROUTES:
+        backend = _held.backend(alias)
+        if hasattr(backend, "warm"):
+            backend.warm()
 
 
 def close() -> None:

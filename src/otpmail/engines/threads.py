@@ -152,6 +152,7 @@ class ThreadsEngine(Engine):
             close_old_connections()
 
     def _sweep(self) -> None:
+        self._guard(routes.warm)
         while not self._stopping:
             self._guard(self._look_after)
             self._ending.wait(settings.SWEEP_SECONDS)

@@ -1,0 +1,1 @@
+"""Mail backends for Django's ``MAILERS``. Each is of use without the rest of otpmail."""

@@ -1,0 +1,297 @@
+"""Django's SMTP backend, over sessions that stay open between mails and between requests.
+
+In: Django's ``EmailMessage``, the options of a ``MAILERS`` entry (before Django 6.1 ``EMAIL_*``).
+Out: what Django's own backend returns and raises, or an `Outcome` for each mail.
+Knows nothing of: rows, codes, retries.
+
+Django makes a backend anew for each use, so the pool lies beside it: one for each set of options in
+each process, dropped when the settings change.
+"""
+
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.utils import DNS_NAME
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.utils.functional import cached_property
+from django.utils.module_loading import import_string
+
+from otpmail.backends.translation import OPENING, as_mail, as_outcome, as_smtplib
+from otpmail.outcomes import Outcome, of_error
+from otpmail.wire.auth import Credentials
+from otpmail.wire.client import deliver
+from otpmail.wire.deadlines import NEVER, Deadline
+from otpmail.wire.errors import WireError
+from otpmail.wire.mails import Mail, Sent
+from otpmail.wire.modes import Mode
+from otpmail.wire.opening import Security, Server, open_session
+from otpmail.wire.pool import Limits, Pool
+from otpmail.wire.session import Timeouts
+from otpmail.wire.window import Result
+
+DEFAULTS = Limits()
+
+
+class EmailBackend(BaseEmailBackend):
+    """A drop-in for ``django.core.mail.backends.smtp.EmailBackend``.
+
+    Besides Django's options: ``pool_size`` sessions at most and ``min_warm`` held open; each kept
+    ``max_idle`` and ``max_age`` seconds and ``max_messages`` mails; ``pipelining=False`` to send
+    step by step; ``window`` mails unanswered at once; ``token``, a callable or its dotted path,
+    gives an OAuth 2 access token for XOAUTH2. ``timeout`` is for each phase: connect, TLS, a reply.
+    """
+
+    def __init__(  # noqa: PLR0917 - the order of Django's
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        use_tls: bool | None = None,
+        fail_silently: bool = False,
+        use_ssl: bool | None = None,
+        timeout: float | None = None,
+        ssl_keyfile: str | None = None,
+        ssl_certfile: str | None = None,
+        *,
+        alias: str | None = None,
+        token: Callable[[], str] | str | None = None,
+        pool_size: int = DEFAULTS.size,
+        min_warm: int = DEFAULTS.min_warm,
+        max_idle: float = DEFAULTS.max_idle,
+        max_age: float = DEFAULTS.max_age,
+        max_messages: int = DEFAULTS.max_messages,
+        pipelining: bool = True,
+        window: int = 1,
+        **unknown: Any,
+    ) -> None:
+        if alias is not None:
+            unknown["alias"] = alias
+        super().__init__(**unknown)
+        self.alias = alias
+        self.fail_silently = fail_silently
+        self.connection: Pool | None = None
+        self.host = host
+        self.port = port
+        self.username = username
+        self.password = password
+        self.use_tls = use_tls
+        self.use_ssl = use_ssl
+        self.timeout = timeout
+        self.ssl_keyfile = ssl_keyfile
+        self.ssl_certfile = ssl_certfile
+        self.token = token
+        self.pipelining = pipelining
+        self.window = window
+        self.limits = Limits(
+            size=pool_size,
+            min_warm=min_warm,
+            max_idle=max_idle,
+            max_age=max_age,
+            max_messages=max_messages,
+        )
+        if alias is None:
+            self._read_older_settings()
+        self._check()
+
+    def _read_older_settings(self) -> None:
+        """Take what was not given from ``EMAIL_*``, the settings of before ``MAILERS``."""
+        self.host = self.host or settings.EMAIL_HOST
+        self.port = self.port or settings.EMAIL_PORT
+        for option, setting in OLDER_SETTINGS.items():
+            if getattr(self, option) is None:
+                setattr(self, option, getattr(settings, setting))
+
+    def _check(self) -> None:
+        self.use_tls = bool(self.use_tls)
+        self.use_ssl = bool(self.use_ssl)
+        if self.use_tls and self.use_ssl:
+            if self.alias is None:  # as Django has it
+                raise ValueError(
+                    "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those "
+                    "settings to True."
+                )
+            raise invalid(
+                "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to "
+                "True.",
+                self.alias,
+            )
+        if self.host is None:
+            raise invalid("OPTIONS must define 'host'.", self.alias)
+        if self.port is None:
+            self.port = 465 if self.use_ssl else 587 if self.use_tls else 25
+        if min(self.limits.size, self.limits.max_messages, self.window) < 1:
+            raise invalid("'pool_size', 'max_messages' and 'window' begin at 1.", self.alias)
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Trust the system's authorities; show a client certificate if one is given."""
+        context = ssl.create_default_context()
+        if self.ssl_certfile:
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        return context
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of these options in this process."""
+        token = self.token
+        key = (type(self), self.alias, *(getattr(self, name) for name in KEY), self.limits, token)
+        return _pools.get(key) or _pools.setdefault(key, self._new_pool())
+
+    def open(self) -> bool | None:
+        """See to it that there is a session to send on.
+
+        Returns whether this was needed, ``None`` if it failed silently. Raises what Django's does.
+        """
+        if self.connection is not None:
+            return False
+        pool = self.pool
+        try:
+            pool.give(pool.take(NEVER))
+        except WireError as error:
+            told = as_smtplib(error)
+            if self.fail_silently and isinstance(told, OSError):
+                return None
+            raise told from error
+        self.connection = pool
+        return True
+
+    def warm(self) -> None:
+        """Have ``min_warm`` sessions opened now, off this thread, before a mail asks for one."""
+        self.pool.warm()
+
+    def close(self) -> None:
+        """Leave the sessions to the pool."""
+        self.connection = None
+
+    def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
+        """Send mails and return how many were accepted.
+
+        Raises what Django's backend raises. With a ``window`` above 1 the mails after a refused one
+        are sent all the same, and the first refusal is raised at the end.
+        """
+        sent = 0
+        for end, mail in self._sendings([*email_messages]):
+            if isinstance(end, Sent):
+                sent += 1
+            elif end is not None:
+                told = as_smtplib(end, mail)
+                if not (self.fail_silently and isinstance(told, OSError)):
+                    raise told from end
+                if end.phase in OPENING:
+                    break
+        return sent
+
+    def send_outcomes(
+        self,
+        messages: Sequence[EmailMessage],
+        *,
+        timeout: float | None = None,
+        still_wanted: Callable[[], bool] | None = None,
+    ) -> list[Outcome | None]:
+        """Send mails and tell each one's outcome; never raises for a mail's fate.
+
+        ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
+        envelope is written; where it says no, nothing is written and the outcome is ``None``.
+        """
+        deadline = Deadline.after(timeout)
+        outcomes: list[Outcome | None] = [None] * len(messages)
+        mails: dict[int, Mail] = {}
+        for place, message in enumerate(messages):
+            try:
+                mails[place] = as_mail(message)
+            except Exception as error:  # noqa: BLE001 - a template, header or attachment of any kind
+                outcomes[place] = of_error(error, sending=False)
+        ends = self._deliver([*mails.values()], deadline, still_wanted)
+        for place, end in zip(mails, ends, strict=True):
+            outcomes[place] = as_outcome(end)
+        return outcomes
+
+    def _sendings(self, messages: Sequence[EmailMessage]) -> Iterator[tuple[Result, Mail]]:
+        """Send mails one by one or, with a window, together."""
+        addressed = [message for message in messages if message.recipients()]
+        if self.window > 1:
+            mails = [as_mail(message) for message in addressed]
+            yield from zip(self._deliver(mails), mails, strict=True)
+            return
+        for message in addressed:
+            mail = as_mail(message)
+            yield self._deliver([mail])[0], mail
+
+    def _deliver(
+        self,
+        mails: Sequence[Mail],
+        deadline: Deadline = NEVER,
+        still_wanted: Callable[[], bool] | None = None,
+    ) -> list[Result]:
+        return deliver(
+            self.pool, mails, window=self.window, deadline=deadline, still_wanted=still_wanted
+        )
+
+    def _new_pool(self) -> Pool:
+        server = self._server()
+        name = f"{self.alias or 'default'} {self.host}:{self.port}"
+        return Pool(lambda deadline: open_session(server, deadline), name=name, limits=self.limits)
+
+    def _server(self) -> Server:
+        security = Security.TLS if self.use_ssl else Security.STARTTLS
+        encrypted = self.use_ssl or self.use_tls
+        return Server(
+            host=str(self.host),
+            port=int(self.port or 0),
+            local_name=DNS_NAME.get_fqdn(),
+            security=security if encrypted else Security.NONE,
+            context=self.ssl_context if encrypted else None,
+            credentials=self._credentials(),
+            ceiling=Mode.CHUNKED if self.pipelining else Mode.STEPWISE,
+            timeouts=Timeouts() if self.timeout is None else Timeouts.all(self.timeout),
+        )
+
+    def _credentials(self) -> Credentials | None:
+        token = import_string(self.token) if isinstance(self.token, str) else self.token
+        if not self.username or not (self.password or token):
+            return None
+        return Credentials(username=self.username, password=self.password or "", token=token)
+
+
+OLDER_SETTINGS = {
+    "username": "EMAIL_HOST_USER",
+    "password": "EMAIL_HOST_PASSWORD",
+    "use_tls": "EMAIL_USE_TLS",
+    "use_ssl": "EMAIL_USE_SSL",
+    "timeout": "EMAIL_TIMEOUT",
+    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
+    "ssl_certfile": "EMAIL_SSL_CERTFILE",
+}
+
+KEY = ("host", "port", *OLDER_SETTINGS, "pipelining")
+
+_pools: dict[tuple[Any, ...], Pool] = {}
+
+
+def close_pools() -> None:
+    """Close this process's pools; the next mail makes its own anew."""
+    while _pools:
+        _pools.popitem()[1].close()
+
+
+@receiver(setting_changed)
+def _settings_changed(*, setting: str, **_: Any) -> None:
+    if setting == "MAILERS" or setting.startswith("EMAIL_"):
+        close_pools()
+
+
+def invalid(words_: str, alias: str | None) -> ImproperlyConfigured:
+    """Make the error for wrong options: ``InvalidMailer`` where Django has it."""
+    if django.VERSION >= (6, 1):
+        from django.core.mail import InvalidMailer  # Django 6.1
+
+        return InvalidMailer(words_, alias=alias)
+    return ImproperlyConfigured(f"MAILERS[{alias!r}]: {words_}")

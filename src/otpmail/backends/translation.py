@@ -1,0 +1,161 @@
+"""Django's mails in the wire's words, and the wire's ends in Django's and otpmail's.
+
+In: an ``EmailMessage``; a mail's end. Out: a `Mail`; an `Outcome`, or an ``smtplib`` exception.
+Knows nothing of: sessions and pools.
+"""
+
+import email.policy
+import re
+import smtplib
+from email.headerregistry import AddressHeader
+
+import django
+from django.core.mail import EmailMessage
+
+from otpmail.outcomes import Blame, Kind, Outcome, named, of_reply, words
+from otpmail.wire.addresses import needs_utf8
+from otpmail.wire.errors import (
+    InvalidArgumentError,
+    Phase,
+    RecipientsRefusedError,
+    RefusedError,
+    TooLargeError,
+    UnsupportedError,
+    WireError,
+)
+from otpmail.wire.mails import Mail, Sent
+from otpmail.wire.window import Result
+
+TOO_LARGE = 552
+"""The mail, not the route, is at fault, though MAIL is what it answers (RFC 1870, 6.1)."""
+
+OF_THE_MAIL = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY})
+"""The phases whose refusal speaks of this mail; that of any earlier one speaks of the route."""
+
+OPENING = frozenset(
+    {Phase.POOL, Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH}
+)
+"""The phases before any mail."""
+
+PLAIN_ADDRESS = re.compile(
+    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+)
+"""What needs no parser, which takes 100 times as long."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+ACCEPTED_DEFECTS = frozenset(
+    {
+        "addr-spec local part with no domain",  # local mailboxes are mailboxes
+        "local-part contains non-ASCII characters)",  # what SMTPUTF8 is for
+    }
+)
+
+
+def as_mail(message: EmailMessage) -> Mail:
+    """Render a Django message. Raises ``ValueError`` if an address or a header is not in order."""
+    sender = addr_spec(message.from_email)
+    recipients = tuple(addr_spec(recipient) for recipient in message.recipients())
+    if not recipients:
+        raise ValueError("The message has no recipients")
+    utf8 = any(map(needs_utf8, (sender, *recipients)))
+    if django.VERSION >= (6, 0):
+        policy = email.policy.SMTPUTF8 if utf8 else email.policy.SMTP
+        content = message.message(policy=policy).as_bytes()
+    else:
+        content = message.message().as_bytes()
+    return Mail(sender=sender, recipients=recipients, content=content, utf8=utf8)
+
+
+def addr_spec(address: object) -> str:
+    """Take the bare address out of one with a name.
+
+    Raises ``ValueError`` for anything but one mailbox. The address itself stays out of its words.
+    """
+    text = str(address)  # may be lazy
+    if PLAIN_ADDRESS.fullmatch(text):
+        return text
+    if CONTROL.search(text):
+        raise ValueError("Invalid address: it holds a control character")
+    parsed = AddressHeader.value_parser(text)
+    defects = {str(defect) for defect in parsed.all_defects} - ACCEPTED_DEFECTS
+    if defects:
+        raise ValueError(f"Invalid address: {'; '.join(sorted(defects))}")
+    if len(parsed.all_mailboxes) != 1:
+        raise ValueError("Invalid address: must be a single address")
+    return str(parsed.all_mailboxes[0].addr_spec)
+
+
+def as_outcome(end: Result) -> Outcome | None:
+    """Tell the end of a mail as otpmail does (docs: what becomes of a mail)."""
+    match end:
+        case None:
+            return None
+        case Sent():
+            outcome = of_reply(end.reply.code, end.reply.text)
+            return _with_refused(outcome, end) if end.refused else outcome
+        case RefusedError():
+            return of_reply(end.reply.code, end.reply.text, blame=_blame(end))
+        case UnsupportedError() | InvalidArgumentError():
+            blame = Blame.ROUTE if end.phase in OPENING else Blame.MAIL
+            return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame)
+        case _:
+            kind = Kind.UNKNOWN if end.in_doubt else Kind.TRANSIENT
+            return Outcome(kind=kind, reply=named(end), blame=Blame.ROUTE)
+
+
+def _blame(error: RefusedError) -> Blame:
+    of_the_mail = error.phase in OF_THE_MAIL or error.reply.code == TOO_LARGE
+    return Blame.MAIL if of_the_mail else Blame.ROUTE
+
+
+def _with_refused(outcome: Outcome, sent: Sent) -> Outcome:
+    first = next(iter(sent.refused.values()))
+    reply = words(f"{outcome.reply}; {len(sent.refused)} of the recipients refused: {first}")
+    return Outcome(kind=outcome.kind, reply=reply, code=outcome.code)
+
+
+def as_smtplib(error: WireError, mail: Mail | None = None) -> Exception:
+    """Tell an error as ``smtplib`` would have raised it under Django's backend."""
+    sender = mail.sender if mail else ""
+    match error:
+        case InvalidArgumentError():
+            return error  # a ValueError
+        case RecipientsRefusedError():
+            return smtplib.SMTPRecipientsRefused(
+                {
+                    address: (reply.code, reply.message)
+                    for address, reply in error.recipients.items()
+                }
+            )
+        case RefusedError():
+            return _refusal(error, sender)
+        case TooLargeError():
+            return smtplib.SMTPSenderRefused(TOO_LARGE, str(error).encode(), sender)
+        case UnsupportedError():
+            return smtplib.SMTPNotSupportedError(str(error))
+        case _ if error.phase in {Phase.CONNECT, Phase.TLS} and isinstance(
+            error.__cause__, OSError
+        ):
+            return error.__cause__
+        case _ if error.phase is Phase.POOL:
+            return TimeoutError(str(error))
+        case _:
+            return smtplib.SMTPServerDisconnected(f"{error} ({error.phase})")
+
+
+def _refusal(error: RefusedError, sender: str) -> smtplib.SMTPResponseException:
+    code, message = error.reply.code, error.reply.message
+    match error.phase:
+        case Phase.BANNER:
+            return smtplib.SMTPConnectError(code, message)
+        case Phase.EHLO:
+            return smtplib.SMTPHeloError(code, message)
+        case Phase.AUTH:
+            return smtplib.SMTPAuthenticationError(code, message)
+        case Phase.MAIL:
+            return smtplib.SMTPSenderRefused(code, message, sender)
+        case Phase.DATA | Phase.BODY:
+            return smtplib.SMTPDataError(code, message)
+        case _:
+            return smtplib.SMTPResponseException(code, message)

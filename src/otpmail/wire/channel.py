@@ -1,0 +1,149 @@
+"""A channel is a socket that never waits longer than it may, and knows how much it has written.
+
+In: bytes and a deadline. Out: bytes, or `BrokenError`, `TimedOutError`, `InsecureChannelError`.
+Knows nothing of: SMTP.
+"""
+
+import select
+import socket
+import ssl
+
+from otpmail.wire.deadlines import Deadline
+from otpmail.wire.errors import BrokenError, InsecureChannelError, Phase, TimedOutError
+
+READ_SIZE = 65536
+
+
+class Channel:
+    """One connection's bytes in and out. ``written`` counts the octets the kernel has taken."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.written = 0
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS lies over it."""
+        return isinstance(self._socket, ssl.SSLSocket)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this side has closed it."""
+        return self._socket.fileno() < 0
+
+    def write(self, data: bytes, *, phase: Phase, limit: float, deadline: Deadline) -> None:
+        """Write all of it; whatever happens, ``written`` tells how far it came.
+
+        The other side may stop taking it for ``limit`` seconds: a large mail may take its time.
+        """
+        rest = memoryview(data)
+        while rest:
+            with _Told(phase):
+                allow(self._socket, deadline.sooner(limit))
+                sent = self._socket.send(rest)
+            self.written += sent
+            rest = rest[sent:]
+
+    def read(self, *, phase: Phase, deadline: Deadline) -> bytes:
+        """Read what is there, at least one octet."""
+        with _Told(phase):
+            allow(self._socket, deadline)
+            data = self._socket.recv(READ_SIZE)
+        if not data:
+            raise BrokenError("the server ended the connection", phase=phase)
+        return data
+
+    def encrypt(self, context: ssl.SSLContext, host: str, *, deadline: Deadline) -> None:
+        """Put TLS over it. Raises `InsecureChannelError` if certificate or name are wrong."""
+        with _Told(Phase.TLS):
+            allow(self._socket, deadline)
+            self._socket = context.wrap_socket(
+                self._socket, server_hostname=host, do_handshake_on_connect=False
+            )
+            self._socket.do_handshake()
+
+    def quiet(self) -> bool:
+        """Look, without a round trip, whether it is open and nothing has come.
+
+        A server that speaks unasked says good-bye (421), one that is readable without a byte has
+        closed, and a half-dead TLS layer shows as readable too: in each case it is of no more use.
+        """
+        if self.closed:
+            return False
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close this process's end. Nothing is written: a forked parent may be using its own."""
+        self._socket.close()
+
+
+def allow(sock: socket.socket, deadline: Deadline) -> None:
+    """Let the socket's next call wait as long as there is time left."""
+    left = deadline.left()
+    if left == 0.0:
+        raise TimeoutError("no time is left")
+    sock.settimeout(left)
+
+
+def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> Channel:
+    """Connect to the first address of the host that answers, each within ``limit`` seconds.
+
+    Looking up the name is left to the system's resolver, which knows no deadline.
+    """
+    with _Told(Phase.CONNECT):
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    last: BrokenError = BrokenError("the host has no address", phase=Phase.CONNECT)
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with _Told(Phase.CONNECT):
+                return Channel(_connected(family, kind, protocol, address, deadline.sooner(limit)))
+        except BrokenError as error:
+            last = error
+    raise last
+
+
+def _connected(
+    family: int, kind: int, protocol: int, address: object, deadline: Deadline
+) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        allow(sock, deadline)
+        sock.connect(address)  # type: ignore[arg-type]
+        # A flight is one write already; waiting for the last one's ACK would cost a round trip.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class _Told:
+    """Tells the system's errors in the words of this package; the cause stays attached."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        match error:
+            case TimeoutError():
+                raise TimedOutError(
+                    f"no end of {self._phase} in time", phase=self._phase
+                ) from error
+            case UnicodeError() if self._phase is Phase.CONNECT:
+                raise BrokenError("the host has no valid name", phase=self._phase) from error
+            case ssl.SSLError() | ssl.CertificateError() if self._phase is Phase.TLS:
+                words = getattr(error, "reason", None) or type(error).__name__
+                raise InsecureChannelError(f"TLS failed: {words}", phase=self._phase) from error
+            case OSError():
+                words = error.strerror or type(error).__name__
+                raise BrokenError(f"the connection broke: {words}", phase=self._phase) from error
+            case _:
+                return

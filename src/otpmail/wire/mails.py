@@ -1,0 +1,81 @@
+"""A mail is fitted to what the server offers before a byte of it is written.
+
+In: a `Mail` and a server's `Features`. Out: its command lines and body, or why it cannot be sent.
+Knows nothing of: sockets and replies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from otpmail.wire import commands
+from otpmail.wire.content import in_seven_bits, with_crlf
+from otpmail.wire.errors import InvalidArgumentError, Phase, TooLargeError, UnsupportedError
+from otpmail.wire.replies import Reply
+from otpmail.wire.session import Features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """An envelope and a message. ``utf8`` if the message's headers themselves need SMTPUTF8."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes = field(repr=False)
+    utf8: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The server took the mail, for all recipients but those in ``refused``."""
+
+    reply: Reply
+    refused: Mapping[str, Reply] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A mail as it will be written."""
+
+    mail: Mail
+    begin: bytes = field(repr=False)
+    recipients: tuple[bytes, ...] = field(repr=False)
+    content: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets, about."""
+        return len(self.content) + sum(map(len, self.recipients)) + len(self.begin)
+
+
+def fit(mail: Mail, features: Features) -> Fitted:
+    """Fit a mail to a server.
+
+    Raises `InvalidArgumentError` for what may not be written to any server, and
+    `UnsupportedError` or `TooLargeError` for what this one cannot take.
+    """
+    if not mail.recipients:
+        raise InvalidArgumentError("a mail has no recipients", phase=Phase.RCPT)
+    utf8 = mail.utf8 and "SMTPUTF8" in features
+    if mail.utf8 and not utf8:
+        raise UnsupportedError("the server does not offer SMTPUTF8", phase=Phase.MAIL)
+    content = _content(mail, features)
+    eight_bit = not content.isascii()
+    size = len(content) if "SIZE" in features else None
+    return Fitted(
+        mail=mail,
+        begin=commands.mail(mail.sender, size=size, eight_bit=eight_bit, utf8=utf8),
+        recipients=tuple(commands.rcpt(recipient, utf8=utf8) for recipient in mail.recipients),
+        content=content,
+    )
+
+
+def _content(mail: Mail, features: Features) -> bytes:
+    content = with_crlf(mail.content)
+    if not content.isascii() and "8BITMIME" not in features:
+        encoded = in_seven_bits(content)
+        if encoded is None:
+            raise UnsupportedError("the server does not offer 8BITMIME", phase=Phase.MAIL)
+        content = encoded
+    if features.max_size is not None and len(content) > features.max_size:
+        raise TooLargeError("the mail is larger than the server takes", phase=Phase.MAIL)
+    return content

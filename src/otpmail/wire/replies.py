@@ -1,0 +1,127 @@
+"""A reply is one or more lines with the same code; anything else is refused (RFC 5321, 4.2).
+
+In: bytes as they come. Out: whole `Reply` values, or `MalformedReplyError`.
+Knows nothing of: sockets, and which command a reply answers.
+"""
+
+import re
+from dataclasses import dataclass
+
+MAX_LINE = 4096
+"""Octets in one line. The RFC says 512 (4.5.3.1.5); servers are known to write more."""
+
+MAX_LINES = 128
+"""Lines in one reply; the longest EHLO replies seen have about 30."""
+
+LINE = re.compile(rb"(?P<code>[2-5][0-5][0-9])(?:(?P<mark>[ -])(?P<text>[^\x00\r\n]*))?")
+ENHANCED = re.compile(rb"([245])\.(\d{1,3})\.(\d{1,3})(?= |$)")
+
+
+class MalformedReplyError(Exception):
+    """The bytes are no reply. The parser that raised it is of no further use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: its code, and its lines without code and line end."""
+
+    code: int
+    lines: tuple[bytes, ...]
+
+    @property
+    def message(self) -> bytes:
+        """The lines as ``smtplib`` joins them."""
+        return b"\n".join(self.lines)
+
+    @property
+    def text(self) -> str:
+        """The lines as text, joined by line feeds. A stranger wrote it: mask before logging."""
+        return self.message.decode("utf-8", "replace")
+
+    @property
+    def enhanced(self) -> tuple[int, int, int] | None:
+        """The enhanced status code (RFC 3463), if there is one of the reply's own class."""
+        match = ENHANCED.match(self.lines[0])
+        if match is None or int(match[1]) != self.code // 100:
+            return None
+        return int(match[1]), int(match[2]), int(match[3])
+
+    @property
+    def positive(self) -> bool:
+        """Whether the server did as it was told (2xx)."""
+        return self.code // 100 == 2  # noqa: PLR2004 - RFC 5321, 4.2.1
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
+
+class ReplyParser:
+    """Bytes in, replies out. Holds no more than one unfinished reply and what was fed after it."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._lines: list[bytes] = []
+        self._code = 0
+        self._spoilt = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether every byte so far has been given out as part of a reply."""
+        return not self._buffer and not self._lines
+
+    @property
+    def held(self) -> int:
+        """Octets that are kept until a reply is whole."""
+        return len(self._buffer) + sum(map(len, self._lines))
+
+    def feed(self, data: bytes) -> None:
+        """Take the bytes that came."""
+        self._buffer += data
+
+    def next(self) -> Reply | None:
+        """Give the next whole reply, ``None`` if more bytes are needed.
+
+        Raises `MalformedReplyError`, from then on at each call.
+        """
+        if self._spoilt:
+            raise MalformedReplyError("an earlier reply was malformed")
+        try:
+            return self._next()
+        except MalformedReplyError:
+            self._spoilt = True
+            self._buffer.clear()
+            raise
+
+    def _next(self) -> Reply | None:
+        while (line := self._take_line()) is not None:
+            if self._add(line):
+                reply = Reply(self._code, tuple(self._lines))
+                self._lines.clear()
+                return reply
+        return None
+
+    def _take_line(self) -> bytes | None:
+        end = self._buffer.find(b"\n", 0, MAX_LINE)
+        if end < 0:
+            if len(self._buffer) >= MAX_LINE:
+                raise MalformedReplyError("a reply's line is too long")
+            return None
+        if self._buffer[end - 1 : end] != b"\r":  # RFC 5321, 2.3.8: no bare LF
+            raise MalformedReplyError("a reply's line does not end in CR LF")
+        line = bytes(self._buffer[: end - 1])
+        del self._buffer[: end + 1]
+        return line
+
+    def _add(self, line: bytes) -> bool:
+        """Add a line and tell whether it was the last one."""
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise MalformedReplyError("a reply's line does not begin with a code")
+        code = int(match["code"])
+        if self._lines and code != self._code:
+            raise MalformedReplyError("a reply's lines differ in their code")
+        if len(self._lines) >= MAX_LINES:
+            raise MalformedReplyError("a reply has too many lines")
+        self._code = code
+        self._lines.append(match["text"] or b"")
+        return match["mark"] != b"-"

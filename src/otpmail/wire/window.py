@@ -1,0 +1,188 @@
+"""Several mails are in flight on one session, and each has its own end.
+
+In: a session and mails. Out: for each `Sent`, a `WireError`, or ``None`` if it was not wanted.
+Knows nothing of: pools, and which mails are tried again.
+
+A window is bounded three ways: by mails, by octets (what a break leaves in doubt), and by replies
+awaited, so that the server never blocks on writing them while we block on writing mails.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from otpmail.wire.deadlines import Deadline
+from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError, Written
+from otpmail.wire.mails import Mail, Sent, fit
+from otpmail.wire.modes import Mode
+from otpmail.wire.sending import MAX_AWAITED, Answers, chunked_flight, judge, send, suspect
+from otpmail.wire.session import Session
+
+MAX_OCTETS = 1024 * 1024
+"""Octets in flight, unless one mail alone has more."""
+
+Result = Sent | WireError | None
+
+
+@dataclass(slots=True)
+class _Flying:
+    """A mail whose flight is being written or whose replies are awaited."""
+
+    index: int
+    answers: Answers
+    start: int
+    """Octets that the session had written before this flight."""
+    end: int
+
+    def written(self, count: int) -> Written:
+        """Tell how much of it is among the first ``count`` octets of the session."""
+        if count >= self.end:
+            return Written.WHOLE
+        return Written.PART if count > self.start else Written.NOTHING
+
+
+def send_all(
+    session: Session,
+    mails: Sequence[Mail],
+    *,
+    window: int,
+    deadline: Deadline,
+    still_wanted: Callable[[], bool] | None = None,
+) -> list[Result]:
+    """Send mails with at most ``window`` of them unanswered; never raises `WireError`.
+
+    When the session breaks, a mail that was written whole and not answered carries an error that is
+    ``in_doubt``; one that was not carries the same error with `Written.PART` or `Written.NOTHING`,
+    and can be sent elsewhere without a double.
+    """
+    small = all(len(mail.recipients) + 3 <= MAX_AWAITED for mail in mails)
+    if window > 1 and small and session.mode is Mode.CHUNKED:
+        return _Window(session, mails, window, deadline, still_wanted).run()
+    return list(_one_by_one(session, mails, deadline, still_wanted))
+
+
+def _one_by_one(
+    session: Session,
+    mails: Sequence[Mail],
+    deadline: Deadline,
+    still_wanted: Callable[[], bool] | None,
+) -> Iterator[Result]:
+    for mail in mails:
+        if not session.usable:
+            yield BrokenError("the session ended before this mail", phase=Phase.MAIL)
+            continue
+        try:
+            yield send(session, mail, deadline=deadline, still_wanted=still_wanted)
+        except WireError as error:
+            yield error
+
+
+class _Window:
+    """One run of the window over one session."""
+
+    def __init__(
+        self,
+        session: Session,
+        mails: Sequence[Mail],
+        size: int,
+        deadline: Deadline,
+        still_wanted: Callable[[], bool] | None,
+    ) -> None:
+        self._session = session
+        self._waiting = deque(enumerate(mails))
+        self._flying: deque[_Flying] = deque()
+        self._results: list[Result] = [None] * len(mails)
+        self._size = size
+        self._deadline = deadline
+        self._still_wanted = still_wanted
+
+    def run(self) -> list[Result]:
+        """Fill, take the oldest answer, and so on; on a break tell each mail its end."""
+        try:
+            while self._waiting or self._flying:
+                self._fill()
+                self._settle()
+        except WireError as error:
+            self._abort(error)
+        return self._results
+
+    def _fill(self) -> None:
+        """Write as many flights as the window has room for, in one write."""
+        flights: list[bytes] = []
+        position = self._session.channel.written
+        while self._waiting:
+            if not self._has_room(self._waiting[0][1]):
+                break
+            index, mail = self._waiting.popleft()
+            try:
+                answers = Answers(fit(mail, self._session.features))
+            except WireError as error:
+                self._results[index] = error
+                continue
+            if self._still_wanted is not None and not self._still_wanted():
+                continue
+            # A refused mail's remains would stand in the way of the next, which is written already.
+            flight = chunked_flight(answers, reset=True)
+            flights.append(flight)
+            self._flying.append(_Flying(index, answers, position, position + len(flight)))
+            position += len(flight)
+            self._session.mails += 1
+        if flights:
+            data = b"".join(flights)
+            self._session.write(data, phase=Phase.BODY, deadline=self._deadline)
+
+    def _has_room(self, mail: Mail) -> bool:
+        if not self._flying:
+            return True
+        octets = sum(flying.answers.fitted.size for flying in self._flying)
+        replies = sum(len(flying.answers.awaited) for flying in self._flying)
+        return (
+            len(self._flying) < self._size
+            and octets + len(mail.content) <= MAX_OCTETS
+            and replies + len(mail.recipients) + 3 <= MAX_AWAITED
+        )
+
+    def _settle(self) -> None:
+        """Await the oldest's replies, and take what others have come with them.
+
+        What then leaves together is one write again, not a trickle of single mails.
+        """
+        while self._flying:
+            self._settle_oldest()
+            if self._session.settled:
+                return
+
+    def _settle_oldest(self) -> None:
+        oldest = self._flying[0]
+        try:
+            oldest.answers.read(self._session, self._deadline)
+        except WireError as error:
+            suspect(self._session, oldest.answers, error)
+            raise
+        self._flying.popleft()
+        try:
+            self._results[oldest.index] = judge(self._session, oldest.answers)
+        except WireError as error:
+            suspect(self._session, oldest.answers, error)
+            self._results[oldest.index] = error
+        if not self._session.usable:
+            raise BrokenError("the session ended before this mail's answer", phase=Phase.BODY)
+
+    def _abort(self, error: WireError) -> None:
+        """Give each mail that has no end yet the error, with how much of it had been written."""
+        count = self._session.channel.written
+        self._session.close()
+        for flying in self._flying:
+            self._results[flying.index] = _copy(error, flying.written(count))
+        for index, _ in self._waiting:
+            self._results[index] = _copy(error, Written.NOTHING)
+
+
+def _copy(error: WireError, written: Written) -> WireError:
+    copy: WireError
+    if isinstance(error, RefusedError):  # 421: nothing that was written after it is carried out
+        copy = RefusedError(str(error), phase=error.phase, reply=error.reply, written=written)
+    else:
+        copy = BrokenError(str(error), phase=error.phase, written=written)
+    copy.__cause__ = error
+    return copy

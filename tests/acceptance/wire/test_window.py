@@ -1,0 +1,157 @@
+"""Several mails in flight on one session."""
+
+import pytest
+
+from otpmail.wire.errors import (
+    InvalidArgumentError,
+    RecipientsRefusedError,
+    RefusedError,
+    WireError,
+)
+from otpmail.wire.mails import Sent
+from otpmail.wire.window import send_all
+from tests.mailings import a_mail, a_session, in_seconds
+from tests.scripted import OFFER_PIPELINING, Talk, scripted
+
+
+def sent_all(session, mails, window=4, **options):
+    return send_all(session, mails, window=window, deadline=in_seconds(), **options)
+
+
+def take(talk: Talk, bodies: list[bytes]) -> None:
+    while not (line := talk.hear()).startswith(b"BDAT"):
+        pass
+    bodies.append(talk.hear_bytes(int(line.split()[1])))
+
+
+OK = b"250 reset\r\n250 ok\r\n250 ok\r\n250 taken\r\n"
+
+
+def test_no_more_mails_than_the_window_are_unanswered():
+    bodies: list[bytes] = []
+
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(3):
+            take(talk, bodies)
+        talk.sock.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            talk.sock.recv(1)
+        talk.sock.settimeout(5)
+        talk.say(OK * 3)
+        for _ in range(2):
+            take(talk, bodies)
+        talk.say(OK * 2)
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, [a_mail(number) for number in range(5)], window=3)
+    assert all(isinstance(end, Sent) for end in ends)
+    assert len(bodies) == 5
+
+
+def test_each_mail_has_its_own_end_in_its_own_place():
+    bodies: list[bytes] = []
+    replies = [
+        OK,
+        b"250 reset\r\n250 ok\r\n550 nobody\r\n554 none\r\n",
+        b"250 reset\r\n550 no\r\n503 no\r\n503 no\r\n",
+        b"250 reset\r\n250 ok\r\n250 ok\r\n452 full\r\n",
+        OK,
+    ]
+
+    def script(talk: Talk):
+        talk.greet()
+        for reply in replies:
+            take(talk, bodies)
+            talk.say(reply)
+        talk.wait_for_end()
+
+    mails = [a_mail(number) for number in range(5)]
+    mails.insert(2, a_mail(to=("no\r\nbody",)))
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, mails, window=10)
+        assert session.usable
+    kinds = [Sent, RecipientsRefusedError, InvalidArgumentError, RefusedError, RefusedError, Sent]
+    assert [type(end) for end in ends] == kinds
+
+
+def test_after_a_cut_only_what_was_written_and_not_answered_is_in_doubt():
+    bodies: list[bytes] = []
+
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(3):
+            take(talk, bodies)
+        talk.say(OK)
+        take(talk, bodies)
+        talk.sock.close()
+
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, [a_mail(number) for number in range(6)], window=3)
+    assert isinstance(ends[0], Sent)
+    doubts = [isinstance(end, WireError) and end.in_doubt for end in ends]
+    assert doubts == [False, True, True, True, False, False]
+    assert [end.untried for end in ends[1:]] == [False, False, False, True, True]
+
+
+def test_after_a_421_nothing_is_in_doubt():
+    bodies: list[bytes] = []
+
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(3):
+            take(talk, bodies)
+        talk.say(OK + b"250 reset\r\n421 enough\r\n")
+
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, [a_mail(number) for number in range(4)], window=3)
+    assert isinstance(ends[0], Sent)
+    assert all(end.untried and not end.in_doubt for end in ends[1:])
+
+
+def test_mails_not_wanted_any_more_are_not_written():
+    bodies: list[bytes] = []
+    answers = iter([True, False, True])
+
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(2):
+            take(talk, bodies)
+        talk.say(OK * 2)
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server) as session:
+        mails = [a_mail(number) for number in range(3)]
+        ends = sent_all(session, mails, still_wanted=lambda: next(answers))
+    assert [end is None for end in ends] == [False, True, False]
+    assert [b"<1@" in body for body in bodies] == [False, False]
+
+
+def test_large_mails_do_not_block_both_sides():
+    """The server answers at once and reads on only when its answer is gone."""
+    bodies: list[bytes] = []
+
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(30):
+            take(talk, bodies)
+            talk.say(
+                b"".join(b"250-" + b"x" * 400 + b"\r\n" + line for line in OK.splitlines(True))
+            )
+
+    mails = [a_mail(number, body="x" * 300_000) for number in range(30)]
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, mails, window=1000)
+    assert all(isinstance(end, Sent) for end in ends)
+
+
+def test_without_chunking_mails_go_one_by_one():
+    def script(talk: Talk):
+        talk.greet(OFFER_PIPELINING)
+        for _ in range(3):
+            talk.take_stepwise()
+
+    with scripted(script) as server, a_session(server) as session:
+        ends = sent_all(session, [a_mail(number) for number in range(3)])
+    assert all(isinstance(end, Sent) for end in ends)

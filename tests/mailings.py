@@ -1,0 +1,61 @@
+"""Mails and pools for the tests of the wire."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from otpmail.wire.deadlines import Deadline
+from otpmail.wire.mails import Mail
+from otpmail.wire.opening import Server, open_session
+from otpmail.wire.pool import Limits, Pool
+from otpmail.wire.session import Session, Timeouts
+
+FIVE_SECONDS = Timeouts.all(5)
+
+
+def a_mail(number: int = 0, *, to: tuple[str, ...] = ("bob@example.org",), body: str = "") -> Mail:
+    content = f"Message-ID: <{number}@example.org>\nSubject: {number}\n\n{body}\n"
+    return Mail(sender="alice@example.org", recipients=to, content=content.encode())
+
+
+def in_seconds(seconds: float = 5.0) -> Deadline:
+    return Deadline.after(seconds)
+
+
+def at(place, **options) -> Server:
+    """Where a test's server is, with what the test says of it."""
+    options.setdefault("timeouts", FIVE_SECONDS)
+    options.setdefault("host", place.host)
+    return Server(port=place.port, local_name="client.example.org", **options)
+
+
+@contextlib.contextmanager
+def a_session(place, **options) -> Iterator[Session]:
+    session = open_session(at(place, **options), in_seconds())
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+@contextlib.contextmanager
+def a_pool(place, *, server: Server | None = None, **limits) -> Iterator[Pool]:
+    limits.setdefault("min_warm", 0)
+    server = server or at(place)
+    pool = Pool(
+        lambda deadline: open_session(server, deadline), name="test", limits=Limits(**limits)
+    )
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def eventually(claim: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Wait until something comes true; tells whether it did."""
+    end = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True

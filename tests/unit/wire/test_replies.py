@@ -1,0 +1,155 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpmail.wire.replies import MAX_LINE, MAX_LINES, MalformedReplyError, Reply, ReplyParser
+
+
+def parse(data: bytes) -> list[Reply]:
+    parser = ReplyParser()
+    parser.feed(data)
+    return list(iter(parser.next, None))
+
+
+def test_one_line_is_a_reply():
+    assert parse(b"250 ok\r\n") == [Reply(250, (b"ok",))]
+
+
+def test_lines_with_a_dash_go_on():
+    (reply,) = parse(b"250-one\r\n250-two\r\n250 three\r\n")
+    assert reply.lines == (b"one", b"two", b"three")
+    assert reply.text == "one\ntwo\nthree"
+
+
+def test_a_bare_code_is_a_reply():
+    assert parse(b"250\r\n250 \r\n") == [Reply(250, (b"",)), Reply(250, (b"",))]
+
+
+def test_two_replies_in_one_segment_stay_two():
+    assert [reply.code for reply in parse(b"250 ok\r\n354 go on\r\n")] == [250, 354]
+
+
+def test_a_reply_split_anywhere_is_the_same():
+    data = b"250-one\r\n250 2.1.0 two\r\n"
+    for cut in range(len(data) + 1):
+        parser = ReplyParser()
+        parser.feed(data[:cut])
+        assert cut == len(data) or parser.next() is None
+        parser.feed(data[cut:])
+        assert parser.next() == Reply(250, (b"one", b"2.1.0 two"))
+        assert parser.empty
+
+
+def test_an_unfinished_reply_is_not_empty():
+    parser = ReplyParser()
+    parser.feed(b"250-one\r\n")
+    assert parser.next() is None
+    assert not parser.empty
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello\r\n",
+        b"\r\n",
+        b"25 ok\r\n",
+        b"2500 ok\r\n",
+        b"250_ok\r\n",
+        b"150 ok\r\n",
+        b"650 ok\r\n",
+        b"260 ok\r\n",
+        b"250 a\nb\r\n",
+        b"250 ok\n",
+        b"250 a\rb\r\n",
+        b"250 a\0b\r\n",
+        b"250-one\r\n251 two\r\n",
+        b"250-one\r\nhello\r\n",
+        " ٢٥٠ ok\r\n".encode(),
+        b"250 " + b"x" * MAX_LINE,
+        b"250-x\r\n" * (MAX_LINES + 1),
+    ],
+)
+def test_anything_else_is_malformed(data):
+    with pytest.raises(MalformedReplyError):
+        parse(data)
+
+
+def test_a_spoilt_parser_stays_spoilt():
+    parser = ReplyParser()
+    parser.feed(b"nonsense\r\n250 ok\r\n")
+    for _ in range(2):
+        with pytest.raises(MalformedReplyError):
+            parser.next()
+
+
+@pytest.mark.parametrize(
+    ("line", "enhanced"),
+    [
+        (b"2.1.5 ok", (2, 1, 5)),
+        (b"2.1.5", (2, 1, 5)),
+        (b"5.1.5 of another class", None),
+        (b"2.1 short", None),
+        (b"2.1.5x", None),
+        (b"ok", None),
+    ],
+)
+def test_an_enhanced_code_is_read_if_it_is_of_the_replys_class(line, enhanced):
+    assert Reply(250, (line,)).enhanced == enhanced
+
+
+@given(st.lists(st.binary(max_size=200), max_size=30))
+def test_no_bytes_raise_anything_but_the_parsers_own_error(segments):
+    parser = ReplyParser()
+    for segment in segments:
+        parser.feed(segment)
+        try:
+            while (reply := parser.next()) is not None:
+                assert 200 <= reply.code <= 559
+                assert reply.text is not None
+                assert reply.enhanced is None or reply.enhanced[0] == reply.code // 100
+        except MalformedReplyError:
+            return
+
+
+SMTP_LIKE = st.lists(
+    st.sampled_from(
+        [b"2", b"5", b"0", b"50", b"-", b" ", b"\r", b"\n", b"\r\n", b"\0", b"x", b"2.0.0"]
+    ),
+    max_size=60,
+).map(b"".join)
+
+
+@given(SMTP_LIKE, st.lists(st.integers(0, 120), max_size=6))
+def test_where_segments_end_never_changes_what_is_read(data, cuts):
+    def read(segments: list[bytes]) -> tuple[list[Reply], bool]:
+        parser, replies = ReplyParser(), []
+        try:
+            for segment in segments:
+                parser.feed(segment)
+                replies += iter(parser.next, None)
+        except MalformedReplyError:
+            return replies, True
+        return replies, False
+
+    ends = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
+    segments = [data[start:end] for start, end in itertools.pairwise(ends)]
+    assert read(segments) == read([data])
+
+
+@given(st.binary(min_size=1, max_size=100))
+def test_an_endless_reply_never_grows_the_parser(segment):
+    parser = ReplyParser()
+    limit = MAX_LINE * MAX_LINES
+    fed = 0
+    while fed < 2 * MAX_LINE:
+        parser.feed(segment)
+        fed += len(segment)
+        try:
+            while parser.next() is not None:
+                pass
+        except MalformedReplyError:
+            return
+        assert parser.held <= limit
+    assert parser.held < MAX_LINE
