@@ -53,9 +53,16 @@ def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
     )
 
 
-def claim(owner: str, *, now: datetime, limit: int) -> list[UUID]:
-    """Lease up to so many deliveries that are due and nobody's, the oldest first."""
+def claim(
+    owner: str, *, now: datetime, limit: int, only: Collection[UUID] | None = None
+) -> list[UUID]:
+    """Lease up to so many deliveries that are due and nobody's, the oldest first.
+
+    ``only`` are those that a hint named; without it, all are looked at.
+    """
     free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    if only is not None:
+        free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
     with transaction.atomic(using=database.alias()):
         candidates = _rows().filter(free).order_by("due_at")
@@ -72,6 +79,17 @@ def claim(owner: str, *, now: datetime, limit: int) -> list[UUID]:
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
     """Read a delivery and its challenge, if this owner still holds it."""
     return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+
+
+def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
+    """Lengthen a lease that runs short before work begins. Returns False if it was lost.
+
+    A row may have waited in memory for most of its lease; a fresh one costs no write here.
+    """
+    half = timedelta(seconds=settings.LEASE_SECONDS / 2)
+    if delivery.leased_until is not None and delivery.leased_until - now >= half:
+        return True
+    return _held(owner).filter(pk=delivery.pk).update(leased_until=_lease_end(now)) == 1
 
 
 def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
