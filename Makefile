@@ -7,11 +7,13 @@ PYTHON ?= $(call find,$(CANDIDATES))
 PYTHON_OLDEST ?= $(call find,$(OLDEST))
 
 V = .venv/bin/
+comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
+MARIADB = mysql://root@127.0.0.1:3306/test
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
-.PHONY: help demo check test test-sqlite test-postgres test-oldest lint format types imports migrations lock clean
+.PHONY: help demo check test test-sqlite test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 | \2/p' Makefile | column -t -s '|'
@@ -19,7 +21,7 @@ help:  ## Show what can be made
 demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and typed back (ONCE=1 ends by itself)
 	@$(V)python -m demo $(if $(ONCE),--once)
 
-test: test-sqlite test-postgres test-oldest  ## Run the tests on each database, and on the oldest Django and Python
+test: test-sqlite test-postgres test-mariadb test-oldest  ## Run the tests on each database, and on the oldest Django and Python
 
 test-sqlite: .venv/dev.done
 	$(V)pytest --cov
@@ -27,12 +29,21 @@ test-sqlite: .venv/dev.done
 test-postgres: .venv/dev.done
 	@if $(V)python -c "import psycopg; psycopg.connect('$(POSTGRES)')" 2>/dev/null; then \
 	set -x; DATABASE_URL=$(POSTGRES) $(V)pytest; \
-	else $(call missing,the tests on PostgreSQL, which does not run at 127.0.0.1:5432); fi
+	else $(call missing,the tests on PostgreSQL$(comma) which does not run at 127.0.0.1:5432); fi
+
+# The driver is compiled against Debian's libmariadb-dev, so it stands apart from what all need.
+test-mariadb: .venv/dev.done
+	@if ! $(V)python -c "import socket; socket.create_connection(('127.0.0.1', 3306), 1)" 2>/dev/null; then \
+	$(call missing,the tests on MariaDB$(comma) which does not run at 127.0.0.1:3306); \
+	elif ! pkg-config --exists libmariadb 2>/dev/null; then \
+	$(call missing,the tests on MariaDB$(comma) whose driver needs the packages libmariadb-dev and pkg-config); \
+	else $(MAKE) --no-print-directory .venv/mariadb/done && \
+	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)pytest; fi
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
 	set -x && .venv-oldest/bin/pytest -p no:cacheprovider; \
-	else $(call missing,the tests on Django 5.2 with Python 3.12, which this machine does not have); fi
+	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
 check: lint types imports migrations test  ## All that CI runs: lint, types, imports, migrations, tests, the demo
 	$(MAKE) --no-print-directory demo ONCE=1
@@ -55,7 +66,7 @@ migrations: .venv/dev.done
 	DJANGO_SETTINGS_MODULE=tests.settings $(V)python manage.py makemigrations --check --dry-run
 
 lock: .venv/dev.done  ## Pin the requirements anew: names, versions and hashes, no address
-	for name in demo dev; do $(V)uv pip compile --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	for name in demo dev mariadb; do $(V)uv pip compile --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/$$name.in -o requirements/$$name.txt; done
 	$(V)uv pip compile --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/oldest.in -o requirements/oldest.txt
 
 clean:  ## Remove all that was installed and made
@@ -79,6 +90,11 @@ install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --r
 	@echo "installing into .venv (once)"
 	@$(call install,.venv,dev)
 	@touch $@ .venv/demo.done
+
+.venv/mariadb/done: requirements/mariadb.txt .venv/dev.done
+	@echo "compiling MariaDB's driver (once)"
+	@$(V)python -m pip install --quiet --disable-pip-version-check --require-hashes --upgrade --target .venv/mariadb -r requirements/mariadb.txt
+	@touch $@
 
 .venv-oldest/done: requirements/oldest.txt pyproject.toml
 	@echo "installing into .venv-oldest (once)"

@@ -59,6 +59,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 5,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
     }
+if pool_size := env.int("DATABASE_POOL", 0):  # PostgreSQL: connections that a process shares
+    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"max_size": pool_size}}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A PIN is short, so it is kept slowly; Argon2 is dear to who tries them all, and not to a kiosk.
@@ -85,6 +87,8 @@ MAILERS = {
 EMAIL_USE_LOCALTIME = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Cooperative Kiosk <kiosk@localhost>")
 
+OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngine")
+OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current

@@ -72,6 +72,21 @@ def check_sqlite(**_: Any) -> Iterable[CheckMessage]:
             )
 
 
+@register()
+def check_isolation(**_: Any) -> Iterable[CheckMessage]:
+    """W004: under REPEATABLE READ a call that lost a race reads what stood before it."""
+    for alias in connections:
+        connection = connections[alias]
+        level = connection.settings_dict.get("OPTIONS", {}).get("isolation_level", "read committed")
+        if connection.vendor == "mysql" and str(level).lower() != "read committed":
+            yield Warning(
+                f"DATABASES[{alias!r}] is MariaDB or MySQL with isolation_level {level!r}: "
+                "answers can tell an older state of a code than the one that holds.",
+                hint="Leave isolation_level out: Django's default is 'read committed'.",
+                id="otpmail.W004",
+            )
+
+
 def _names() -> Iterable[CheckMessage]:
     """E001: an unknown ``OTPMAIL_*`` name, which would otherwise be ignored in silence."""
     for name in dir(django_settings):

@@ -67,7 +67,7 @@ class Settings:
     """How long a courier owns a delivery before another may take it."""
 
     SWEEP_SECONDS: float = 5
-    """How often the threads engine looks for deliveries whose process died."""
+    """How often threads and workers look for what is due, and for what dead processes left."""
 
     COURIERS: int = 8
     """Courier threads a process."""

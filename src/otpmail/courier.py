@@ -1,6 +1,6 @@
 """One round with one delivery, the same under every engine.
 
-1. Read the delivery, if this owner still holds its lease.
+1. Read the delivery, if this owner still holds its lease; lengthen one that runs short.
 2. Look: if its challenge is answered, dead, changed, or has too little life left, drop it.
 3. Derive the code and render the mail.
 4. Hand it to the route, which asks once more when its connection stands.
@@ -49,18 +49,19 @@ def run(delivery_id: UUID, owner: str) -> float | None:
     delivery = _insist(lambda: outbox.held(delivery_id, owner), seconds=READ_SECONDS)
     if delivery is None:  # settled meanwhile, or another's
         return None
-    if not outbox.has_time(delivery, owner, now=database.now()):
+    now = database.now()
+    if not outbox.keep(delivery, owner, now=now):
         return None
     try:
-        attempt, outcome = _attempt(delivery)
+        attempt, outcome = _attempt(delivery, now)
     except _PointlessError as pointless:
         _drop(delivery, owner, pointless.reason)
         return None
     return _record(delivery, owner, attempt, outcome)
 
 
-def _attempt(delivery: Delivery) -> tuple[Attempt, Outcome]:
-    now, started, route = database.now(), time.monotonic(), settings.ROUTES[0]
+def _attempt(delivery: Delivery, now: datetime) -> tuple[Attempt, Outcome]:
+    started, route = time.monotonic(), settings.ROUTES[0]
     _look(delivery, now)
     outcome = _hand_over(delivery, _letter(delivery, now), route, now)
     took_ms = round((time.monotonic() - started) * 1000)

@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from otpmail import binding
 from otpmail.compat import uuid7
+from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
 
 
@@ -75,8 +76,11 @@ class Challenge(models.Model):
         ]
         indexes: ClassVar = [
             # endings.expire: pending challenges whose whole life is over
-            models.Index(
-                fields=["closes_at"], name="otpmail_closing", condition=Q(state=State.PENDING)
+            OpenIndex(
+                fields=["closes_at"],
+                name="otpmail_closing",
+                condition=Q(state=State.PENDING),
+                lead=("state",),
             ),
         ]
 
@@ -166,13 +170,14 @@ class Delivery(models.Model):
         ]
         indexes: ClassVar = [
             # outbox.claim: what is due and nobody's
-            models.Index(
+            OpenIndex(
                 fields=["due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
+                lead=("state", "leased_by"),
             ),
             # outbox.reap: leases, to see which lapsed or whose owner died
-            models.Index(
+            OpenIndex(
                 fields=["leased_until"],
                 name="otpmail_leased",
                 condition=Q(leased_until__isnull=False),

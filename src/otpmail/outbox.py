@@ -25,6 +25,9 @@ from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
 from otpmail.purposes import Purpose
 
+REAP_LIMIT = 1000
+"""Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -51,9 +54,16 @@ def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
     )
 
 
-def claim(owner: str, *, now: datetime, limit: int) -> list[UUID]:
-    """Lease up to so many deliveries that are due and nobody's, the oldest first."""
+def claim(
+    owner: str, *, now: datetime, limit: int, only: Collection[UUID] | None = None
+) -> list[UUID]:
+    """Lease up to so many deliveries that are due and nobody's, the oldest first.
+
+    ``only`` are those that a hint named; without it, all are looked at.
+    """
     free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    if only is not None:
+        free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
     with transaction.atomic(using=database.alias()):
         candidates = _rows().filter(free).order_by("due_at")
@@ -72,10 +82,13 @@ def held(delivery_id: UUID, owner: str) -> Delivery | None:
     return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
 
 
-def has_time(delivery: Delivery, owner: str, *, now: datetime) -> bool:
-    """See to it that a lease lasts for an attempt. Returns False if it was lost meanwhile."""
-    left = (delivery.leased_until or now) - now
-    if left > timedelta(seconds=settings.LEASE_SECONDS / 2):
+def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
+    """Lengthen a lease that runs short before work begins. Returns False if it was lost.
+
+    A row may have waited in memory for most of its lease; a fresh one costs no write here.
+    """
+    half = timedelta(seconds=settings.LEASE_SECONDS / 2)
+    if delivery.leased_until is not None and delivery.leased_until - now >= half:
         return True
     return _held(owner).filter(pk=delivery.pk).update(leased_until=_lease_end(now)) == 1
 
@@ -94,10 +107,12 @@ def settle(
     meanwhile: then the attempt is recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
-        attempt.delivery = delivery
-        attempt.save(using=database.alias(), force_insert=True)
+        # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
+        # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
+        attempt.delivery = delivery
+        attempt.save(using=database.alias(), force_insert=True)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
@@ -118,13 +133,15 @@ def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | 
 
 def reap(*, now: datetime) -> int:
     """Take leases from owners that let them lapse or died. Returns how many."""
-    leased = _rows().exclude(leased_until=None)
+    leased = _rows().filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
     dead = [owner for owner in known if owners.is_dead(owner)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
-    if not lost.exists():  # the usual case takes no write lock
+    found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
+    if not found:  # the usual case takes no write lock
         return 0
-    return lost.update(leased_by="", leased_until=None)
+    # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+    return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
 
 
 def _rows() -> QuerySet[Delivery]:

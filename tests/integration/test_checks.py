@@ -99,3 +99,14 @@ def test_sqlite_that_does_not_wait_for_its_writer_is_a_warning(found):
         assert "otpmail.W003" in found()
     finally:
         options["transaction_mode"] = mode
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="speaks of MariaDB")
+def test_mariadb_that_reads_an_old_snapshot_is_a_warning(found):
+    assert "otpmail.W004" not in found()
+    options = connection.settings_dict["OPTIONS"]
+    options["isolation_level"] = "repeatable read"
+    try:
+        assert "otpmail.W004" in found()
+    finally:
+        del options["isolation_level"]

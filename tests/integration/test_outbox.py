@@ -60,6 +60,38 @@ def test_renewed_lease_lasts(delivery):
     assert outbox.reap(now=later(100)) == 0
 
 
+def test_only_what_a_hint_named_is_claimed(delivery):
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    now = database.now()
+    assert outbox.claim(ME, now=now, limit=10, only=[delivery.pk]) == [delivery.pk]
+    assert outbox.claim(ME, now=now, limit=10, only=[]) == []
+
+
+def test_lease_that_runs_short_is_lengthened_before_work(delivery):
+    """A row that waited in memory for 50 of its 60 seconds has 60 again."""
+    outbox.claim(ME, now=database.now(), limit=1)
+    assert outbox.keep(outbox.held(delivery.pk, ME), ME, now=later(50))
+    assert outbox.reap(now=later(100)) == 0
+    assert outbox.reap(now=later(111)) == 1
+
+
+def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
+    outbox.claim(ME, now=database.now(), limit=1)
+    mine = outbox.held(delivery.pk, ME)
+    outbox.reap(now=later(61))
+    outbox.claim(OTHER, now=later(61), limit=1)
+    assert not outbox.keep(mine, ME, now=later(61))
+    assert Delivery.objects.get().leased_by == OTHER
+
+
+def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
+    outbox.claim(ME, now=database.now(), limit=1)
+    mine = outbox.held(delivery.pk, ME)
+    now = later(1)
+    with django_assert_num_queries(0):
+        assert outbox.keep(mine, ME, now=now)
+
+
 def test_lease_of_dead_process_is_reaped_at_once(delivery):
     host, pid, started, fence = owners.new().split("/")
     outbox.claim(f"{host}/{pid}/{int(started) - 1}/{fence}", now=database.now(), limit=1)

@@ -18,7 +18,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from uuid import UUID
 
 from django.db import close_old_connections, connections
@@ -40,7 +40,8 @@ log = logging.getLogger("otpmail.engine")
 class ThreadsEngine(Engine):
     """A fixed number of courier threads over one bounded queue that is also the timer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, after_sweep: Callable[[], None] | None = None) -> None:
+        self._after_sweep = after_sweep
         self._owner = owners.new()
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -90,6 +91,13 @@ class ThreadsEngine(Engine):
         self.start()
         for delivery_id in delivery_ids:
             self._put(delivery_id, 0)
+
+    def take_up(self, delivery_ids: Collection[UUID]) -> None:
+        """Claim those of these that are due and nobody's, as far as there is room."""
+        with self._lock:
+            room = settings.QUEUE_SIZE - len(self._known)
+        if room > 0 and not self._stopping:
+            self.wake(outbox.claim(self._owner, now=database.now(), limit=room, only=delivery_ids))
 
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
@@ -198,6 +206,8 @@ class ThreadsEngine(Engine):
         if room > 0:
             self.wake(outbox.claim(self._owner, now=now, limit=room))
         endings.expire(now=now, limit=EXPIRE_LIMIT)
+        if self._after_sweep is not None:
+            self._after_sweep()
 
     def _give_back(self) -> None:
         with self._lock:

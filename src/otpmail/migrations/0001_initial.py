@@ -4,6 +4,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import otpmail.compat
+import otpmail.indexes
 
 
 class Migration(migrations.Migration):
@@ -60,9 +61,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(
+                    otpmail.indexes.OpenIndex(
                         condition=models.Q(("state", "pending")),
                         fields=["closes_at"],
+                        lead=("state",),
                         name="otpmail_closing",
                     )
                 ],
@@ -204,17 +206,19 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=models.Index(
+            index=otpmail.indexes.OpenIndex(
                 condition=models.Q(("leased_by", ""), ("state", "queued")),
                 fields=["due_at"],
+                lead=("state", "leased_by"),
                 name="otpmail_due",
             ),
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=models.Index(
+            index=otpmail.indexes.OpenIndex(
                 condition=models.Q(("leased_until__isnull", False)),
                 fields=["leased_until"],
+                lead=(),
                 name="otpmail_leased",
             ),
         ),

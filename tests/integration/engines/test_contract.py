@@ -3,27 +3,34 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 
-from otpmail import challenges, engines, owners, routes
+from otpmail import challenges, database, engines, owners, routes
 from otpmail.models import Delivery
+from tests import workers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ENGINES = [
     "otpmail.engines.immediate.ImmediateEngine",
     "otpmail.engines.threads.ThreadsEngine",
+    "otpmail.engines.worker.WorkerEngine",
 ]
 
 
 @pytest.fixture(params=ENGINES, ids=lambda path: path.split(".")[2])
-def engine(request, settings, server):
+def engine(request, settings, server, tmp_path):
     settings.OTPMAIL_ENGINE = request.param
     settings.OTPMAIL_SWEEP_SECONDS = 0.1
-    return engines.current()
+    if "worker" not in request.param:
+        yield engines.current()
+        return
+    with workers.worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="0.1"):
+        yield engines.current()
 
 
 def promise():
@@ -76,7 +83,9 @@ def test_many_at_once_are_all_accepted(engine, server):
     assert len({mail["Message-ID"] for mail in server.mails}) == 50
 
 
-def test_stopped_engine_holds_nothing(engine, server):
+def test_stopped_engine_holds_nothing(engine, server, settings):
+    if "worker" in settings.OTPMAIL_ENGINE:
+        pytest.skip("this engine holds nothing ever; test_worker.py stops the worker itself")
     server.data = ["451 4.3.0 later"]
     promise()
     wait_until(lambda: Delivery.objects.get().attempted >= 1)
@@ -111,7 +120,7 @@ def test_mail_of_a_dead_process_is_taken_up(engine, server, settings):
         promise()
         host, pid, started, fence = owners.new().split("/")
         dead = f"{host}/{pid}/{int(started) - 1}/{fence}"
-        Delivery.objects.update(leased_by=dead)
+        Delivery.objects.update(leased_by=dead, leased_until=database.now() + timedelta(minutes=1))
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
 

@@ -1,0 +1,39 @@
+"""Web processes that only write rows: ``manage.py otpmail_worker`` sends, on this host or others.
+
+In: ids. Out: a ring of the bell on PostgreSQL; elsewhere the workers' sweep finds the rows.
+Knows nothing of: couriers.
+"""
+
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import Error
+
+from otpmail import bell
+from otpmail.engines.base import Engine
+from otpmail.outcomes import describe
+
+log = logging.getLogger("otpmail.engine")
+
+
+class WorkerEngine(Engine):
+    """Takes nothing itself."""
+
+    def start(self) -> None:
+        """Nothing to begin: workers look after the outbox."""
+
+    def owner(self) -> str:
+        """Leave each row to whichever worker claims it."""
+        return ""
+
+    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+        """Ring, where there is a bell."""
+        try:
+            if bell.is_there():
+                bell.ring(delivery_ids)
+        except Error as error:  # a sweep finds them
+            log.warning("Email engine: the workers could not be woken: %s", describe(error))
+
+    def stop(self, seconds: float) -> None:
+        """Nothing is in flight."""

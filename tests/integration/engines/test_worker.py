@@ -1,0 +1,102 @@
+"""Worker processes: woken, killed, stopped."""
+
+import signal
+import time
+
+import pytest
+from django.db import connection
+
+from otpmail import challenges
+from otpmail.models import Attempt, Delivery
+from tests.workers import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def engine(settings):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.worker.WorkerEngine"
+
+
+def promise():
+    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+
+
+def wait_until(holds, seconds=10):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"still not after {seconds} s"
+        time.sleep(0.01)
+
+
+def all_accepted():
+    return not Delivery.objects.exclude(state="accepted").exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a bell")
+def test_bell_wakes_a_worker_long_before_its_sweep(server, tmp_path):
+    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="60"):
+        time.sleep(0.5)  # it listens
+        promise()
+        server.wait_for(1, seconds=2)
+        wait_until(all_accepted)
+
+
+def test_two_workers_share_the_mail_and_double_none(server, tmp_path):
+    with (
+        worker(server.port, tmp_path / "one", OTPMAIL_SWEEP_SECONDS="0.1"),
+        worker(server.port, tmp_path / "two", OTPMAIL_SWEEP_SECONDS="0.1"),
+    ):
+        for _ in range(50):
+            promise()
+        server.wait_for(50)
+        wait_until(all_accepted)
+    assert len(server.mails) == 50
+    assert Attempt.objects.count() == 50
+
+
+def test_mail_of_a_killed_worker_is_under_way_two_seconds_after_the_next_one_is_up(
+    server, tmp_path
+):
+    server.delay_seconds = 30
+    with worker(server.port, tmp_path / "first", OTPMAIL_SWEEP_SECONDS="0.1") as first:
+        promise()
+        wait_until(lambda: Delivery.objects.exclude(leased_by="").exists())
+        time.sleep(0.2)  # in the middle of its dialogue
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert Delivery.objects.get().leased_by  # by a dead process
+    server.delay_seconds = 0
+    with worker(server.port, tmp_path / "second"):
+        server.wait_for(1, seconds=2)
+        wait_until(all_accepted)
+
+
+def test_polite_stop_lets_mail_in_flight_arrive(server, tmp_path):
+    server.delay_seconds = 1
+    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="0.1") as process:
+        promise()
+        wait_until(lambda: Delivery.objects.exclude(leased_by="").exists())
+        time.sleep(0.2)
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+    assert len(server.mails) == 1
+    assert all_accepted()
+
+
+def test_stop_gives_back_what_waits_for_its_retry(server, tmp_path):
+    server.data = ["451 4.3.0 later"]
+    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="0.1") as process:
+        promise()
+        wait_until(lambda: Delivery.objects.get().attempted == 1)
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by) == ("queued", "")
+
+
+def test_file_tells_that_the_worker_lives(server, tmp_path):
+    alive = tmp_path / "alive"
+    with worker(server.port, alive, OTPMAIL_SWEEP_SECONDS="0.1"):
+        before = alive.stat().st_mtime
+        wait_until(lambda: alive.stat().st_mtime > before, seconds=3)
