@@ -10,6 +10,7 @@ V = .venv/bin/
 comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
+ON_EACH = tests/unit tests/integration
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
@@ -23,12 +24,13 @@ demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and
 
 test: test-sqlite test-postgres test-mariadb test-oldest  ## Run the tests on each database, and on the oldest Django and Python
 
-test-sqlite: .venv/dev.done
-	$(V)pytest --cov
+# Where no database matters (other processes, real mail servers) once is enough, and it is here.
+test-sqlite: .venv/dev.done .venv/django/tests
+	DJANGO_SOURCE=.venv/django $(V)pytest --cov
 
 test-postgres: .venv/dev.done
 	@if $(V)python -c "import psycopg; psycopg.connect('$(POSTGRES)')" 2>/dev/null; then \
-	set -x; DATABASE_URL=$(POSTGRES) $(V)pytest; \
+	set -x; DATABASE_URL=$(POSTGRES) $(V)pytest $(ON_EACH); \
 	else $(call missing,the tests on PostgreSQL$(comma) which does not run at 127.0.0.1:5432); fi
 
 # The driver is compiled against Debian's libmariadb-dev, so it stands apart from what all need.
@@ -38,7 +40,7 @@ test-mariadb: .venv/dev.done
 	elif ! pkg-config --exists libmariadb 2>/dev/null; then \
 	$(call missing,the tests on MariaDB$(comma) whose driver needs the packages libmariadb-dev and pkg-config); \
 	else $(MAKE) --no-print-directory .venv/mariadb/done && \
-	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)pytest; fi
+	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)pytest $(ON_EACH); fi
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
@@ -90,6 +92,13 @@ install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --r
 	@echo "installing into .venv (once)"
 	@$(call install,.venv,dev)
 	@touch $@ .venv/demo.done
+
+# Django's own mail tests, which its wheel leaves out.
+.venv/django/tests: .venv/dev.done
+	@echo "fetching Django's tests (once)"
+	@$(V)python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest .venv/sdist "Django==$$($(V)python -m django --version)"
+	@mkdir -p .venv/django && tar -xzf .venv/sdist/*jango-*.tar.gz -C .venv/django --strip-components 1
+	@touch $@
 
 .venv/mariadb/done: requirements/mariadb.txt .venv/dev.done
 	@echo "compiling MariaDB's driver (once)"
