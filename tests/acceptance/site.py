@@ -4,8 +4,7 @@ import contextlib
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +87,3 @@ class Phone:
         """Tell the balance in minor units."""
         balance: int = self.http.get("/accounts").json()[0]["balance_minor"]
         return balance
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"still not after {seconds} s"
-        time.sleep(0.02)

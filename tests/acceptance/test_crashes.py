@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests import mailserver
-from tests.acceptance.site import wait_until
 from tests.mailserver import text_of
+from tests.waiting import wait_until
 
 
 def test_killed_between_commit_and_send_the_mail_leaves_after_a_restart(site):

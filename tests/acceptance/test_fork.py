@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests import mailserver
-from tests.acceptance.site import wait_until
+from tests.waiting import wait_until
 
 FORKING = """
 import os, time

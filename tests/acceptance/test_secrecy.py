@@ -3,8 +3,8 @@
 import re
 
 from tests import mailserver
-from tests.acceptance.site import wait_until
 from tests.mailserver import text_of
+from tests.waiting import wait_until
 
 
 def test_no_code_in_database_or_log(site):

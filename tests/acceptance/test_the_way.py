@@ -3,7 +3,7 @@
 from email.utils import parsedate_to_datetime
 
 from tests import mailserver
-from tests.acceptance.site import wait_until
+from tests.waiting import wait_until
 
 
 def test_the_way(site):

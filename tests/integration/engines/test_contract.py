@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from otpmail import challenges, database, engines, owners, routes
 from otpmail.models import Delivery
 from tests import workers
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,13 +36,6 @@ def engine(request, settings, server, tmp_path):
 
 def promise():
     return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
-def wait_until(holds, seconds=10):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"still not after {seconds} s"
-        time.sleep(0.01)
 
 
 def states():

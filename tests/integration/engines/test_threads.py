@@ -8,6 +8,7 @@ from django.db import connection
 from otpmail import challenges, engines
 from otpmail.models import Attempt, Delivery
 from tests import mailserver
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -20,13 +21,6 @@ def engine(settings, server):
 
 def promise():
     return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
-def wait_until(holds, seconds=10):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"still not after {seconds} s"
-        time.sleep(0.01)
 
 
 def test_fresh_row_is_born_leased_to_this_engine(engine, server, settings):

@@ -8,6 +8,7 @@ from django.db import connection
 
 from otpmail import challenges
 from otpmail.models import Attempt, Delivery
+from tests.waiting import wait_until
 from tests.workers import worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,13 +21,6 @@ def engine(settings):
 
 def promise():
     return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
-def wait_until(holds, seconds=10):
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"still not after {seconds} s"
-        time.sleep(0.01)
 
 
 def all_accepted():
