@@ -6,7 +6,7 @@
 from pathlib import Path
 
 import dj_database_url
-from environs import FileAwareEnv
+from environs import FileAwareEnv, validate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv(strip_whitespace=True)
@@ -52,12 +52,14 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
+# NORMAL is for those who accept to lose the last promises in a power cut.
+SYNCHRONOUS = env.str("SQLITE_SYNCHRONOUS", "FULL", validate=validate.OneOf(["FULL", "NORMAL"]))
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A commit is on disk before the answer leaves; writers queue up instead of failing.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+        "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={SYNCHRONOUS}",
     }
 if pool_size := env.int("DATABASE_POOL", 0):  # PostgreSQL: connections that a process shares
     DATABASES["default"] |= {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"max_size": pool_size}}}

@@ -26,7 +26,7 @@ def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bo
     with transaction.atomic(using=database.alias()):
         ended = (
             Challenge.objects.using(database.alias())
-            .filter(pk=challenge.pk, state=State.PENDING)
+            .filter(pk=challenge.pk, ended_at=None)  # as in limits
             .update(state=state, ended_at=now, nonce=None, **also)
         )
         if not ended:

@@ -29,7 +29,7 @@ def all_accepted():
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a bell")
 def test_bell_wakes_a_worker_long_before_its_sweep(server, tmp_path):
-    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="60"):
+    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="25"):
         time.sleep(0.5)  # it listens
         promise()
         server.wait_for(1, seconds=2)
