@@ -18,6 +18,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, close_old_connections
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import database, endings, messages, outbox, retries, routes, signals
 from otpmail.conf import settings
@@ -86,6 +87,7 @@ def _look(delivery: Delivery, now: datetime) -> None:
         raise _PointlessError(Reason.EXPIRED)
 
 
+@sensitive_variables("code")
 def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
     """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
     challenge = delivery.challenge
