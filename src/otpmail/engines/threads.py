@@ -92,8 +92,8 @@ class ThreadsEngine(Engine):
         for delivery_id in delivery_ids:
             self._put(delivery_id, 0)
 
-    def take_up(self, delivery_ids: Collection[UUID]) -> None:
-        """Claim those of these that are due and nobody's, as far as there is room."""
+    def take_up(self, delivery_ids: Collection[UUID] | None = None) -> None:
+        """Claim what is due and nobody's, all or those of these, as far as there is room."""
         with self._lock:
             room = settings.QUEUE_SIZE - len(self._known)
         if room > 0 and not self._stopping:
@@ -199,12 +199,11 @@ class ThreadsEngine(Engine):
     def _look_after(self) -> None:
         now = database.now()
         with self._lock:
-            in_hand, room = set(self._in_hand), settings.QUEUE_SIZE - len(self._known)
+            in_hand = set(self._in_hand)
         if in_hand:
             outbox.renew(in_hand, self._owner, now=now)
         outbox.reap(now=now)
-        if room > 0:
-            self.wake(outbox.claim(self._owner, now=now, limit=room))
+        self.take_up()
         endings.expire(now=now, limit=EXPIRE_LIMIT)
         if self._after_sweep is not None:
             self._after_sweep()
