@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 from otpmail import binding, codes, database, endings, engines, keys, limits, messages, outbox
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
-from otpmail.models import Challenge, Delivery, State
+from otpmail.models import Challenge, Delivery, Lane, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -184,12 +184,12 @@ def _check_address(recipient: str) -> None:
 
 def _promise(challenge: Challenge, now: datetime) -> None:
     engine = engines.current()
-    owner = engine.owner()
+    owner = engine.owner(Lane.CODE)
     delivery = outbox.put(challenge, now=now, owner=owner or "")
 
     def kept() -> None:
         if owner is not None:
-            engine.wake([delivery.pk])
+            engine.wake([delivery.pk], Lane.CODE)
         delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)

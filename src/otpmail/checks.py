@@ -22,6 +22,7 @@ from otpmail.purposes import FACTS, OVERRIDES, Purpose
 BOUNDS = {
     "DIGITS": (4, 10),
     "COURIERS": (1, math.inf),
+    "MAIL_COURIERS": (1, math.inf),
     "QUEUE_SIZE": (1, math.inf),
     "GUESSES": (1, math.inf),
     "SENDS": (1, math.inf),
@@ -32,6 +33,8 @@ BOUNDS = {
 }
 """The least and the greatest of a number; of all others the least is nought."""
 
+POOLED = "otpmail.backends.smtp.EmailBackend"
+
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
 
@@ -41,7 +44,17 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     wrong = [*_names(), *_types()]
     if wrong:
         return wrong
-    rules = (_routes, _engine, _keys, _purposes, _time_zones, _lives, _timeouts)
+    rules = (
+        _routes,
+        _engine,
+        _keys,
+        _purposes,
+        _time_zones,
+        _lives,
+        _timeouts,
+        _couriers,
+        _sessions,
+    )
     return [message for rule in rules for message in rule()]
 
 
@@ -220,6 +233,30 @@ def _timeouts() -> Iterable[CheckMessage]:
                 f"MAILERS[{alias!r}] has no timeout: a silent mail server stops its couriers.",
                 hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] = 10.",
                 id="otpmail.W002",
+            )
+
+
+def _couriers() -> Iterable[CheckMessage]:
+    """W021: codes wait behind other mail for a courier."""
+    if settings.MAIL_COURIERS >= settings.COURIERS:
+        yield Warning(
+            "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
+            hint="The defaults are 2 and 8.",
+            id="otpmail.W021",
+        )
+
+
+def _sessions() -> Iterable[CheckMessage]:
+    """W022: codes wait behind other mail for a session to the mail server."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        size = config.get("OPTIONS", {}).get("pool_size", math.inf)
+        if config.get("BACKEND") == POOLED and size <= settings.MAIL_COURIERS:
+            yield Warning(
+                f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
+                "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
+                hint="Raise pool_size, or lower OTPMAIL_MAIL_COURIERS.",
+                id="otpmail.W022",
             )
 
 

@@ -72,8 +72,11 @@ class Settings:
     COURIERS: int = 8
     """Courier threads a process."""
 
+    MAIL_COURIERS: int = 2
+    """How many of them may carry other mail at once; the rest are kept for codes."""
+
     QUEUE_SIZE: int = 1000
-    """Deliveries a process keeps in memory; what is over waits in its row for a sweep."""
+    """Deliveries a process keeps in memory a lane; what is over waits in its row for a sweep."""
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""

@@ -99,6 +99,13 @@ class Challenge(models.Model):
         return bytes(self.binding) != binding.digest({}, version=self.binding_version)
 
 
+class Lane(models.TextChoices):
+    """What a mail may wait for: nothing held for codes is taken by other mail."""
+
+    CODE = "code"
+    MAIL = "mail"
+
+
 class DeliveryState(models.TextChoices):
     """Where a delivery stands. All but queued are final."""
 
@@ -130,6 +137,7 @@ class Delivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="deliveries")
     generation = models.PositiveSmallIntegerField()
+    lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)
     message_id = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
@@ -146,6 +154,7 @@ class Delivery(models.Model):
 
         verbose_name_plural = "deliveries"
         constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(lane__in=Lane.values), name="otpmail_delivery_lane"),
             models.CheckConstraint(
                 condition=Q(state=DeliveryState.QUEUED, settled_at=None)
                 | Q(
@@ -169,9 +178,9 @@ class Delivery(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # outbox.claim: what is due and nobody's
+            # outbox.claim: what is due and nobody's, a lane at a time
             OpenIndex(
-                fields=["due_at"],
+                fields=["lane", "due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
                 lead=("state", "leased_by"),

@@ -22,7 +22,7 @@ from django.utils.encoding import punycode
 from otpmail import database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
@@ -55,13 +55,18 @@ def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
 
 
 def claim(
-    owner: str, *, now: datetime, limit: int, only: Collection[UUID] | None = None
+    owner: str,
+    *,
+    lane: Lane,
+    now: datetime,
+    limit: int,
+    only: Collection[UUID] | None = None,
 ) -> list[UUID]:
-    """Lease up to so many deliveries that are due and nobody's, the oldest first.
+    """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
 
     ``only`` are those that a hint named; without it, all are looked at.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=now)
     if only is not None:
         free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked

@@ -5,6 +5,7 @@ from django.core.checks import run_checks
 from django.db import connection
 
 from otpmail.conf import PREFIX
+from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
 
@@ -37,6 +38,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("KEYS", ["key"], "E002"),
         ("RETRY_SECONDS", 2, "E002"),
         ("COURIERS", 0, "E002"),
+        ("MAIL_COURIERS", 0, "E002"),
         ("DIGITS", 3, "E002"),
         ("DIGITS", 12, "E002"),
         ("COOL_DOWN_SECONDS", (), "E002"),
@@ -84,6 +86,17 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E005"])
     settings.OTPMAIL_KEYS = "not-so-secret"
     assert "not-so-secret" not in str(found()["otpmail.E002"])
+
+
+def test_couriers_of_which_none_is_kept_for_codes_are_a_warning(settings, found):
+    settings.OTPMAIL_MAIL_COURIERS = settings.OTPMAIL_COURIERS = 2
+    assert "otpmail.W021" in found()
+
+
+def test_pool_of_which_no_session_is_kept_for_codes_is_a_warning(settings, found):
+    options = {"host": "localhost", "pool_size": 2}
+    settings.MAILERS = {"default": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": options}}
+    assert "otpmail.W022" in found()
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):

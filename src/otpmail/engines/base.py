@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from uuid import UUID
 
+from otpmail.models import Lane
+
 
 class Engine(ABC):
     """One process's engine, made at first use, and once more in a forked child."""
@@ -17,17 +19,20 @@ class Engine(ABC):
         """Begin to look after the outbox. Harmless when it has begun already."""
 
     @abstractmethod
-    def owner(self) -> str | None:
-        """Name the owner that a row about to be put is leased to.
+    def owner(self, lane: Lane) -> str | None:
+        """Name the owner that a row about to be put in this lane is leased to.
 
         A row that is born leased goes to its courier without another write. Empty: the row is
-        nobody's yet, and `wake` tells of it. None: there is no room, so `wake` is not called, and
-        the row waits for a sweep.
+        nobody's yet, and `wake` tells of it. None: its lane has no room, so `wake` is not called,
+        and the row waits for a sweep.
         """
 
     @abstractmethod
-    def wake(self, delivery_ids: Iterable[UUID]) -> None:
-        """Hear that these deliveries are committed. Never blocks on mail, and never raises."""
+    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+        """Hear that these deliveries, all of one lane, are committed.
+
+        Never blocks on mail, and never raises.
+        """
 
     @abstractmethod
     def stop(self, seconds: float) -> None:
