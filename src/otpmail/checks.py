@@ -11,6 +11,7 @@ from typing import Any, cast, get_args, get_origin
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
 
@@ -146,10 +147,10 @@ def _routes() -> Iterable[CheckMessage]:
 
 
 def _engine() -> Iterable[CheckMessage]:
-    """E004: ``OTPMAIL_ENGINE`` is no engine."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
     try:
         engine = import_string(settings.ENGINE)
-    except ImportError as error:
+    except (ImportError, ImproperlyConfigured) as error:
         engine, why = None, str(error)
     else:
         why = "it is no subclass of otpmail.engines.Engine"
@@ -158,6 +159,13 @@ def _engine() -> Iterable[CheckMessage]:
             f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot be used: {why}.",
             hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
             id="otpmail.E004",
+        )
+        return
+    for fault in engine.faults():
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
+            hint=fault.hint,
+            id="otpmail.E011",
         )
 
 

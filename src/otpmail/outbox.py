@@ -61,12 +61,14 @@ def claim(
     now: datetime,
     limit: int,
     only: Collection[UUID] | None = None,
+    due_by: datetime | None = None,
 ) -> list[UUID]:
     """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
 
-    ``only`` are those that a hint named; without it, all are looked at.
+    ``only`` are those that a hint named; without it, all are looked at. ``due_by`` is a moment
+    before ``now`` for who leaves to others what has not been due for long.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=now)
+    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now)
     if only is not None:
         free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
