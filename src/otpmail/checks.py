@@ -149,15 +149,24 @@ def _engine() -> Iterable[CheckMessage]:
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits; E031: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E031",
+        )
+        return
     try:
         keys.ring()
     except ValueError as error:
         yield Error(
             f"OTPMAIL_KEYS: {error}.",
-            hint="Make one with: python -c "
-            '"import base64, secrets; '
-            'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
+            hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
         )
 

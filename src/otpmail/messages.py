@@ -8,6 +8,7 @@ Knows nothing of: routes, leases, retries.
 
 from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -43,7 +44,7 @@ def code_of(challenge: Challenge) -> str | None:
     if key is None or challenge.nonce is None:
         return None
     return codes.derive(
-        key.subkey(challenge.purpose),
+        partial(key.sign, challenge.purpose),
         challenge_id=challenge.id,
         generation=challenge.generation,
         nonce=bytes(challenge.nonce),

@@ -53,6 +53,8 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("KEY_CLASS", "otpmail.nowhere.Key", "E031"),
+        ("KEY_CLASS", "otpmail.conf.Settings", "E031"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),

@@ -205,6 +205,7 @@ class ThreadsEngine(Engine):
         outbox.reap(now=now)
         self.take_up()
         endings.expire(now=now, limit=EXPIRE_LIMIT)
+        endings.revoke(now=now, limit=EXPIRE_LIMIT)
         if self._after_sweep is not None:
             self._after_sweep()
 
