@@ -8,10 +8,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations
 from typing import Any, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail import compat, keys
@@ -41,7 +43,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     wrong = [*_names(), *_types()]
     if wrong:
         return wrong
-    rules = (_routes, _engine, _keys, _purposes, _time_zones, _lives, _timeouts)
+    rules = (_routes, _engine, _keys, _purposes, _links, _time_zones, _lives, _timeouts)
     return [message for rule in rules for message in rule()]
 
 
@@ -189,6 +191,27 @@ def _purposes() -> Iterable[CheckMessage]:
                     hint="It is the dotted path of facts(challenge, *, lock).",
                     id="otpmail.E007",
                 )
+
+
+def _links() -> Iterable[CheckMessage]:
+    """E032: ``OTPMAIL_BASE_URL`` is no address; E033: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E032",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E033",
+        )
 
 
 def _time_zones() -> Iterable[CheckMessage]:

@@ -27,6 +27,9 @@ class Settings:
     KEY_CLASS: str = "otpmail.keys.Key"
     """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
 
+    BASE_URL: str = ""
+    """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
+
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
 

@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, keys
+from otpmail import binding, codes, keys, links
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.outcomes import Outcome
@@ -93,6 +93,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
         "code": code,
         "expires_at": challenge.expires_at,
         "reference": challenge.reference,
+        "cancel_url": links.cancel_url(challenge.pk),
         "purpose": challenge.purpose,
         "language": translation.get_language() or django_settings.LANGUAGE_CODE,
     }

@@ -55,6 +55,8 @@ def test_the_kiosk_has_no_complaint(found):
         ("KEYS", {"k": "short"}, "E005"),
         ("KEY_CLASS", "otpmail.nowhere.Key", "E031"),
         ("KEY_CLASS", "otpmail.conf.Settings", "E031"),
+        ("BASE_URL", "bank.example", "E032"),
+        ("BASE_URL", "https://bank.example/codes/", "E032"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
@@ -86,6 +88,13 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E005"])
     settings.OTPMAIL_KEYS = "not-so-secret"
     assert "not-so-secret" not in str(found()["otpmail.E002"])
+
+
+def test_link_that_would_lead_nowhere_is_an_error(settings, found):
+    settings.OTPMAIL_BASE_URL = "https://bank.example"
+    assert "otpmail.E033" not in found()
+    settings.ROOT_URLCONF = "otpmail.urls"  # without its namespace
+    assert "otpmail.E033" in found()
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):
