@@ -93,6 +93,7 @@ OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngin
 OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
+OTPMAIL_BASE_URL = env.str("OTPMAIL_BASE_URL", "")  # the kiosk's own address, for links in mails
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")  # amqp://… or redis://…, for the Celery engine

@@ -4,6 +4,7 @@ In: a transfer that is about to be written. Out: what was promised.
 Knows nothing of: HTTP, mail servers, what the code will be.
 """
 
+from mobile_api import ledger
 from mobile_api.models import Account, Transfer
 from mobile_api.money import written
 from otpmail import challenges
@@ -26,7 +27,7 @@ def send_code(transfer: Transfer) -> Issued:
         PURPOSE,
         subject=subject(member.pk),
         recipient=member.email,
-        facts=_facts(transfer),
+        facts=ledger.facts(transfer),
         context={
             "amount": written(transfer.amount_minor, transfer.currency),
             "payee": _payee(transfer.payee),
@@ -45,17 +46,7 @@ def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
     if lock:
         transfers = transfers.select_for_update()
     transfer = transfers.first()
-    return None if transfer is None else _facts(transfer)
-
-
-def _facts(transfer: Transfer) -> Facts:
-    return {
-        "transfer": str(transfer.pk),
-        "payer": transfer.payer_id,
-        "payee": transfer.payee_id,
-        "amount_minor": transfer.amount_minor,
-        "currency": transfer.currency,
-    }
+    return None if transfer is None else ledger.facts(transfer)
 
 
 def _payee(account: Account) -> str:

@@ -15,7 +15,7 @@ from mobile_api.email_utils import PURPOSE, send_code, subject
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database
+from otpmail import challenges, database, receipts
 from otpmail.exceptions import InvalidRecipientError
 from otpmail.models import Challenge
 from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, Resent, Verified
@@ -65,7 +65,8 @@ def confirm(
 
     def post(challenge: Challenge) -> None:
         locked = _rows().get(challenge_id=challenge.pk)  # by facts(), which found it unchanged
-        if ledger.post(locked, now=challenge.ended_at or database.now()):
+        now = challenge.ended_at or database.now()
+        if ledger.post(locked, now=now, receipt=receipts.of(challenge)):
             posted(locked)
 
     result = challenges.verify(

@@ -20,7 +20,18 @@ from django.db.models import F
 from django.utils.translation import get_language
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, database, endings, engines, keys, limits, messages, outbox
+from otpmail import (
+    binding,
+    codes,
+    database,
+    endings,
+    engines,
+    keys,
+    limits,
+    messages,
+    outbox,
+    receipts,
+)
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
 from otpmail.models import Challenge, Delivery, Lane, State
@@ -137,7 +148,8 @@ def verify(
     2. The facts are read and locked, and compared with what the code is bound to.
     3. The code is derived and compared.
     4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
-       does what the code stood for. If that raises, the challenge stays pending.
+       does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
+       raises, the challenge stays pending.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
     """
@@ -274,7 +286,7 @@ def _decide(
             return _over(_locked(challenge_id), now)
         if confirmed is not None:
             confirmed(challenge)
-        return Verified(confirmed_at=now)
+        return Verified(confirmed_at=now, receipt=receipts.of(challenge))
 
 
 def _end(challenge: Challenge, state: State, now: datetime) -> Ended:

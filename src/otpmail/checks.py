@@ -8,11 +8,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations
 from typing import Any, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail import compat, keys
@@ -50,6 +52,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         _engine,
         _keys,
         _purposes,
+        _links,
         _time_zones,
         _lives,
         _timeouts,
@@ -170,15 +173,24 @@ def _engine() -> Iterable[CheckMessage]:
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits; E031: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E031",
+        )
+        return
     try:
         keys.ring()
     except ValueError as error:
         yield Error(
             f"OTPMAIL_KEYS: {error}.",
-            hint="Make one with: python -c "
-            '"import base64, secrets; '
-            'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
+            hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
         )
 
@@ -201,6 +213,27 @@ def _purposes() -> Iterable[CheckMessage]:
                     hint="It is the dotted path of facts(challenge, *, lock).",
                     id="otpmail.E007",
                 )
+
+
+def _links() -> Iterable[CheckMessage]:
+    """E032: ``OTPMAIL_BASE_URL`` is no address; E033: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E032",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E033",
+        )
 
 
 def _time_zones() -> Iterable[CheckMessage]:

@@ -24,6 +24,12 @@ class Settings:
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
 
+    KEY_CLASS: str = "otpmail.keys.Key"
+    """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
+
+    BASE_URL: str = ""
+    """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
+
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
 

@@ -8,6 +8,7 @@ Knows nothing of: routes, leases, retries.
 
 from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -17,7 +18,7 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, keys
+from otpmail import binding, codes, keys, links
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.outcomes import Outcome
@@ -43,7 +44,7 @@ def code_of(challenge: Challenge) -> str | None:
     if key is None or challenge.nonce is None:
         return None
     return codes.derive(
-        key.subkey(challenge.purpose),
+        partial(key.sign, challenge.purpose),
         challenge_id=challenge.id,
         generation=challenge.generation,
         nonce=bytes(challenge.nonce),
@@ -92,6 +93,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
         "code": code,
         "expires_at": challenge.expires_at,
         "reference": challenge.reference,
+        "cancel_url": links.cancel_url(challenge.pk),
         "purpose": challenge.purpose,
         "language": translation.get_language() or django_settings.LANGUAGE_CODE,
     }

@@ -54,6 +54,8 @@ class Verified:
     """The right code: the challenge is confirmed, and what it stood for is done."""
 
     confirmed_at: datetime
+    receipt: str
+    """Proof of it, to be kept with what was done: see ``otpmail.receipts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,9 @@ challenge_ended = Signal()
 guess_failed = Signal()
 """``challenge``, ``guesses_left``: a wrong code was typed."""
 
+link_cancelled = Signal()
+"""``challenge``: the reader of its mail said that it was not theirs, and it was cancelled."""
+
 delivery_promised = Signal()
 """``delivery``, ``challenge``: the promise is committed."""
 
@@ -93,6 +96,17 @@ def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
         challenge.pk,
         challenge.purpose,
         guesses_left,
+    )
+
+
+@receiver(link_cancelled)
+def _log_link(challenge: "Challenge", **_: Any) -> None:
+    # Somebody typed another's address, or sits in another's session.
+    log.warning(
+        "Email cancelled by the link in it challenge=%s purpose=%s to=%s",
+        challenge.pk,
+        challenge.purpose,
+        mask(challenge.recipient),
     )
 
 

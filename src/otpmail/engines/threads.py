@@ -167,6 +167,7 @@ class ThreadsEngine(Engine):
         for lane in Lane:
             self.take_up(lane)
         endings.expire(now=now, limit=EXPIRE_LIMIT)
+        endings.revoke(now=now, limit=EXPIRE_LIMIT)
         if self._after_sweep is not None:
             self._after_sweep()
 
