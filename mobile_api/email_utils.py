@@ -4,18 +4,21 @@ In: a transfer that is about to be written. Out: what was promised.
 Knows nothing of: HTTP, mail servers, what the code will be.
 """
 
+from django.conf import settings
+
 from mobile_api import ledger
 from mobile_api.models import Account, Transfer
-from mobile_api.money import written
+from mobile_api.money import is_large, written
 from otpmail import challenges
 from otpmail.binding import Facts
+from otpmail.clients import Client
 from otpmail.models import Challenge
-from otpmail.results import Issued
+from otpmail.results import Issued, OverCap
 
 PURPOSE = "transfer"
 
 
-def send_code(transfer: Transfer) -> Issued:
+def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
     """Promise the payer a code for this transfer. Joins the caller's transaction, never waits.
 
     Raises `otpmail.exceptions.InvalidRecipientError` if the member's address takes no mail.
@@ -28,6 +31,8 @@ def send_code(transfer: Transfer) -> Issued:
         subject=subject(member.pk),
         recipient=member.email,
         facts=ledger.facts(transfer),
+        client=client,
+        long=is_large(transfer.amount_minor, transfer.currency, major=settings.LONG_CODE_FROM),
         context={
             "amount": written(transfer.amount_minor, transfer.currency),
             "payee": _payee(transfer.payee),

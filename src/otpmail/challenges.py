@@ -1,6 +1,7 @@
 """The life of a code: `issue`, `resend`, `verify`, `cancel`.
 
-In: a purpose, a subject (whose), an address, the facts it is bound to; later, what was typed.
+In: a purpose, a subject (whose), an address, the facts it is bound to, who asks; later, what was
+typed.
 Out: results (``otpmail.results``). A person's mistake is a result; a fault is an exception.
 Knows nothing of: HTTP, mail servers, when a mail is sent.
 
@@ -21,7 +22,9 @@ from django.utils.translation import get_language
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import (
+    audit,
     binding,
+    budgets,
     codes,
     database,
     endings,
@@ -30,11 +33,13 @@ from otpmail import (
     limits,
     messages,
     outbox,
+    quotas,
     receipts,
 )
+from otpmail.clients import NOBODY, Client
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
-from otpmail.models import Challenge, Delivery, Lane, State
+from otpmail.models import Challenge, Deed, Delivery, Lane, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -45,6 +50,7 @@ from otpmail.results import (
     NotFound,
     OverCap,
     Resent,
+    Superseded,
     TooSoon,
     Verified,
     Wrong,
@@ -62,18 +68,27 @@ def issue(
     recipient: str,
     facts: binding.Facts | None = None,
     context: Mapping[str, str] | None = None,
-) -> Issued:
+    client: Client = NOBODY,
+    long: bool = False,
+    decoy: bool = False,
+) -> Issued | OverCap:
     """Promise a code to an address.
 
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
-    (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. Joins the
-    caller's transaction: what is rolled back was never promised. Raises `InvalidRecipientError`,
-    and `ImproperlyConfigured` for facts that nothing can read again.
+    (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. ``client`` is
+    who asks. ``long``: much is at stake. ``decoy``: the address is not known to you, and that is
+    nobody's business: nothing is mailed, no code is right, and all else is the same.
+
+    Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
+    Raises `InvalidRecipientError`, and `ImproperlyConfigured` for facts that nothing can read again
+    or for a decoy outside a purpose that is ``BEFORE_SIGN_IN``.
     """
     _check_address(recipient)
     rules, now = Purpose(purpose), database.now()
     if facts is not None:
         rules.check_facts()
+    if decoy:
+        rules.check_decoys()
     challenge = Challenge(
         purpose=purpose,
         subject=subject,
@@ -84,7 +99,8 @@ def issue(
         binding_version=binding.VERSION,
         key_id=keys.current().id,
         nonce=secrets.token_bytes(codes.NONCE_BYTES),
-        digits=rules.digits,
+        is_decoy=decoy,
+        digits=rules.digits(long=long),
         created_at=now,
         expires_at=now + rules.life,
         closes_at=now + max(rules.life, rules.total_life),
@@ -92,8 +108,11 @@ def issue(
     )
     # No savepoint: a promise that fails half-way takes the caller's transaction with it.
     with transaction.atomic(using=database.alias(), savepoint=False):
+        refused = quotas.take_issue(subject, recipient, client, now)
+        if refused is not None:
+            return refused
         challenge.save(using=database.alias(), force_insert=True)
-        _promise(challenge, now)
+        _promise(challenge, Deed.ISSUED, now, client)
     return Issued(
         challenge_id=challenge.id,
         reference=challenge.reference,
@@ -107,7 +126,7 @@ def issue(
 
 
 def resend(
-    purpose: str, challenge_id: UUID, *, subject: str
+    purpose: str, challenge_id: UUID, *, subject: str, client: Client = NOBODY
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
     """Promise one more mail: the same code while it has life enough, else the next generation.
 
@@ -120,7 +139,7 @@ def resend(
     if challenge.state != State.PENDING or now >= challenge.closes_at:
         return _over(challenge, now)
     if keys.find(challenge.key_id) is None:  # revoked
-        return _end(challenge, State.CANCELLED, now)
+        return _end(challenge, State.CANCELLED, now, client)
     if now < challenge.resend_at:
         return TooSoon(retry_at=challenge.resend_at)
     keeps = _keeps_code(challenge, rules, now)
@@ -130,7 +149,7 @@ def resend(
         return OverCap(retry_at=soon if _can_reissue(challenge, rules, soon) else None)
     if not keeps and not _can_reissue(challenge, rules, now):
         return OverCap(retry_at=None)
-    return _resend(challenge, rules, now, take=limits.take_resend if keeps else limits.take_reissue)
+    return _resend(challenge, rules, now, client, keeps=keeps)
 
 
 @sensitive_variables("typed", "code")
@@ -141,7 +160,8 @@ def verify(
     *,
     subject: str,
     confirmed: Callable[[Challenge], None] | None = None,
-) -> Verified | Malformed | Wrong | AlreadyUsed | Ended | NotFound:
+    client: Client = NOBODY,
+) -> Verified | Malformed | Wrong | Superseded | AlreadyUsed | Ended | NotFound:
     """Check what was typed, and consume the challenge if it is the code.
 
     1. The guess is counted, in a transaction of its own: no rollback, crash or race gives it back.
@@ -163,8 +183,8 @@ def verify(
     if guess is None:
         with transaction.atomic(using=database.alias()):  # waits for whoever decides just now
             return _over(_locked(challenge_id), database.now())
-    result = _decide(challenge_id, code, guess, confirmed)
-    if isinstance(result, Wrong):
+    result = _decide(challenge_id, code, guess, confirmed, client)
+    if isinstance(result, Wrong | Superseded):
         guess_failed.send_robust(
             sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
         )
@@ -172,14 +192,14 @@ def verify(
 
 
 def cancel(
-    purpose: str, challenge_id: UUID, *, subject: str
+    purpose: str, challenge_id: UUID, *, subject: str, client: Client = NOBODY
 ) -> Cancelled | AlreadyUsed | Ended | NotFound:
     """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
     challenge = _find(purpose, challenge_id, subject)
     if challenge is None:
         return NotFound()
     now = database.now()
-    if endings.end(challenge, State.CANCELLED, now=now):
+    if endings.end(challenge, State.CANCELLED, now=now, client=client):
         return Cancelled()
     with transaction.atomic(using=database.alias()):  # a locking read: no snapshot of before
         return _over(_locked(challenge_id), now)
@@ -194,10 +214,11 @@ def _check_address(recipient: str) -> None:
         raise InvalidRecipientError(f"no address is longer than {ADDRESS_LENGTH} characters")
 
 
-def _promise(challenge: Challenge, now: datetime) -> None:
+def _promise(challenge: Challenge, deed: Deed, now: datetime, client: Client) -> None:
     engine = engines.current()
     owner = engine.owner(Lane.CODE)
     delivery = outbox.put(challenge, now=now, owner=owner or "")
+    audit.write(deed, challenge, now=now, client=client)
 
     def kept() -> None:
         if owner is not None:
@@ -208,11 +229,16 @@ def _promise(challenge: Challenge, now: datetime) -> None:
 
 
 def _resend(
-    challenge: Challenge, rules: Purpose, now: datetime, *, take: Callable[..., bool]
-) -> Resent | TooSoon | AlreadyUsed | Ended:
+    challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
+) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
+    take = limits.take_resend if keeps else limits.take_reissue
     with transaction.atomic(using=database.alias()):
         if take(challenge, purpose=rules, now=now):
-            _promise(challenge, now)
+            refused = quotas.take_mail(challenge.recipient, client, now)
+            if refused is not None:
+                transaction.set_rollback(True, using=database.alias())
+                return refused
+            _promise(challenge, Deed.RESENT if keeps else Deed.REISSUED, now, client)
             return Resent(
                 generation=challenge.generation,
                 expires_at=challenge.expires_at,
@@ -234,7 +260,8 @@ def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
 
 def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
     has_life = challenge.expires_at - now >= rules.keep_code
-    return has_life and challenge.failures < rules.keep_code_failures
+    has_failures = challenge.failures >= rules.keep_code_failures
+    return has_life and not has_failures and not rules.rotates
 
 
 def _can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
@@ -266,31 +293,51 @@ def _locked(challenge_id: UUID) -> Challenge:
 
 @sensitive_variables("typed", "code")
 def _decide(
-    challenge_id: UUID, typed: str, guess: int, confirmed: Callable[[Challenge], None] | None
-) -> Verified | Wrong | AlreadyUsed | Ended:
+    challenge_id: UUID,
+    typed: str,
+    guess: int,
+    confirmed: Callable[[Challenge], None] | None,
+    client: Client,
+) -> Verified | Wrong | Superseded | AlreadyUsed | Ended:
     with transaction.atomic(using=database.alias(), durable=True):
         challenge, now = _locked(challenge_id), database.now()
         if challenge.state != State.PENDING or now >= challenge.expires_at:
             return _over(challenge, now)
         if messages.is_changed(challenge, lock=True):
-            return _end(challenge, State.CHANGED, now)
+            return _end(challenge, State.CHANGED, now, client)
         code = messages.code_of(challenge)
         if code is None:  # its key was revoked
-            return _end(challenge, State.CANCELLED, now)
-        if not codes.compare(code, typed):
-            guesses = Purpose(challenge.purpose).guesses
-            if guess < guesses:  # by its own number: a later one may be looked at, and be right
-                return Wrong(guesses_left=max(0, guesses - challenge.failures))
-            return _end(challenge, State.EXHAUSTED, now)
-        if not endings.end(challenge, State.CONFIRMED, now=now, failures=F("failures") - 1):
+            return _end(challenge, State.CANCELLED, now, client)
+        if not codes.compare(code, typed) or challenge.is_decoy:
+            return _wrong(challenge, typed, guess, now, client)
+        if not endings.end(
+            challenge, State.CONFIRMED, now=now, client=client, failures=F("failures") - 1
+        ):
             return _over(_locked(challenge_id), now)
+        # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
+        budgets.give_back(challenge.subject)
+        quotas.remember(challenge.recipient, client, now)
         if confirmed is not None:
             confirmed(challenge)
         return Verified(confirmed_at=now, receipt=receipts.of(challenge))
 
 
-def _end(challenge: Challenge, state: State, now: datetime) -> Ended:
-    endings.end(challenge, state, now=now)
+@sensitive_variables("typed", "older")
+def _wrong(
+    challenge: Challenge, typed: str, guess: int, now: datetime, client: Client
+) -> Wrong | Superseded | Ended:
+    budgets.enforce(challenge.subject, now)
+    audit.write(Deed.WRONG, challenge, now=now, client=client)
+    guesses = Purpose(challenge.purpose).guesses
+    if guess >= guesses:  # by its own number: a later one may be looked at, and be right
+        return _end(challenge, State.EXHAUSTED, now, client)
+    left = max(0, guesses - challenge.failures)
+    older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
+    return Superseded(guesses_left=left) if any(older) else Wrong(guesses_left=left)
+
+
+def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:
+    endings.end(challenge, state, now=now, client=client)
     return Ended(state=state)
 
 

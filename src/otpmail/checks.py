@@ -27,7 +27,14 @@ BOUNDS = {
     "COURIERS": (1, math.inf),
     "MAIL_COURIERS": (1, math.inf),
     "QUEUE_SIZE": (1, math.inf),
+    "LONG_DIGITS": (4, 10),
     "GUESSES": (1, math.inf),
+    "OPEN_CHALLENGES": (1, math.inf),
+    "FAILURE_BUDGET": (1, math.inf),
+    "RECIPIENT_QUOTA": (1, math.inf),
+    "CLIENT_QUOTA": (1, math.inf),
+    "DEVICE_RESERVE": (1, math.inf),
+    "BLOCK_SECONDS": (1, math.inf),
     "SENDS": (1, math.inf),
     "GENERATIONS": (1, math.inf),
     "LIFE_SECONDS": (1, math.inf),
@@ -39,6 +46,9 @@ BOUNDS = {
 POOLED = "otpmail.backends.smtp.EmailBackend"
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
+
+CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+PAIR = ("an hour", "a day")
 
 
 @register()
@@ -58,6 +68,8 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         _timeouts,
         _couriers,
         _sessions,
+        _caps,
+        _digits,
     )
     return [message for rule in rules for message in rule()]
 
@@ -301,6 +313,30 @@ def _sessions() -> Iterable[CheckMessage]:
             )
 
 
+def _caps() -> Iterable[CheckMessage]:
+    """E011: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
+    for name, cap in caps.items():
+        is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
+        if not is_pair and (cap or name not in CAPS):
+            yield Error(
+                f"{PREFIX}{name} is not two numbers, the second no less than the first.",
+                hint=f"The default is {Settings.__dict__[name]}.",
+                id="otpmail.E011",
+            )
+
+
+def _digits() -> Iterable[CheckMessage]:
+    """E012: the long codes are the shorter ones."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.digits(long=True) < purpose.digits():
+            yield Error(
+                f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
+                hint="The defaults are 8 and 6.",
+                id="otpmail.E012",
+            )
+
+
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin in (int, float):
@@ -328,6 +364,8 @@ def _told(kind: Any, least: float, most: float) -> str:
     match get_origin(kind) or kind:
         case t if t is str:
             return "a text"
+        case t if t is bool:
+            return "True or False"
         case t if t is int:
             return f"a whole number {span}"
         case t if t is float:

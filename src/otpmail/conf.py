@@ -39,6 +39,12 @@ class Settings:
     DIGITS: int = 6
     """Digits of a code."""
 
+    LONG_DIGITS: int = 8
+    """Digits where more is at stake: ``issue(long=True)``, and all codes before sign-in."""
+
+    BEFORE_SIGN_IN: bool = False
+    """Whether callers are not signed in: their codes are long, and ``decoy=True`` can be asked."""
+
     LIFE_SECONDS: int = 600
     """From issue to expiry of one generation. Never extended."""
 
@@ -65,6 +71,27 @@ class Settings:
 
     KEEP_CODE_FAILURES: int = 3
     """A resend keeps the code while there were fewer wrong codes than this."""
+
+    ROTATE: bool = False
+    """Whether each resend makes a new code, and the older one is dead at once."""
+
+    OPEN_CHALLENGES: int = 3
+    """Pending challenges that one subject may have at a time."""
+
+    FAILURE_BUDGET: Sequence[int] = (10, 20)
+    """Wrong codes a subject bears an hour and a day, over all challenges. Empty: no end."""
+
+    BLOCK_SECONDS: Sequence[int] = (900, 86400)
+    """Wait for new challenges past that budget: the first, doubled each time, and the longest."""
+
+    RECIPIENT_QUOTA: Sequence[int] = (10, 20)
+    """Mails that one address gets an hour and a day. Empty: no end."""
+
+    CLIENT_QUOTA: Sequence[int] = (60, 300)
+    """Mails that one client asks for an hour and a day, if ``client`` is given. Empty: no end."""
+
+    DEVICE_RESERVE: Sequence[int] = (3, 6)
+    """Mails past `RECIPIENT_QUOTA` for a device that confirmed a code of that address before."""
 
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
     """Wait after the first failed attempt, the second, and so on; then the mail has failed."""

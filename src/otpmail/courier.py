@@ -81,6 +81,8 @@ def _look(delivery: Delivery, now: datetime) -> None:
     challenge = delivery.challenge
     if challenge.state != State.PENDING:
         raise _PointlessError(Reason(challenge.state))
+    if challenge.is_decoy:
+        raise _PointlessError(Reason.DECOY)
     if challenge.generation != delivery.generation:
         raise _PointlessError(Reason.SUPERSEDED)
     if now >= delivery.deadline:

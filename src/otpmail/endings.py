@@ -11,15 +11,18 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from otpmail import database, keys
-from otpmail.models import Challenge, State
+from otpmail import audit, database, keys
+from otpmail.clients import NOBODY, Client
+from otpmail.models import Challenge, Deed, State
 from otpmail.outcomes import describe
 from otpmail.signals import challenge_ended
 
 log = logging.getLogger("otpmail")
 
 
-def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bool:
+def end(
+    challenge: Challenge, state: State, *, now: datetime, client: Client = NOBODY, **also: Any
+) -> bool:
     """End a pending challenge, erase its random bytes, and tell ``challenge_ended``.
 
     All in one transaction: the caller's, or one of its own. ``also`` are columns to set with it.
@@ -28,11 +31,13 @@ def end(challenge: Challenge, state: State, *, now: datetime, **also: Any) -> bo
         ended = (
             Challenge.objects.using(database.alias())
             .filter(pk=challenge.pk, ended_at=None)  # as in limits
-            .update(state=state, ended_at=now, nonce=None, **also)
+            .update(state=state, ended_at=now, nonce=None, older_nonces=None, **also)
         )
         if not ended:
             return False
         challenge.state, challenge.ended_at, challenge.nonce = state, now, None
+        challenge.older_nonces = None
+        audit.write(Deed(state), challenge, now=now, client=client)
         challenge_ended.send(sender=Challenge, challenge=challenge, using=database.alias())
     return True
 

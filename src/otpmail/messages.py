@@ -40,14 +40,30 @@ class Letter:
 @sensitive_variables()
 def code_of(challenge: Challenge) -> str | None:
     """Derive a pending challenge's live code; None if its key was revoked."""
+    if challenge.nonce is None:
+        return None
+    return _derived(challenge, challenge.generation, bytes(challenge.nonce))
+
+
+@sensitive_variables()
+def older_codes_of(challenge: Challenge) -> list[str]:
+    """Derive the codes of the generations that the live one killed, the oldest first."""
+    nonces, size = bytes(challenge.older_nonces or b""), codes.NONCE_BYTES
+    older = [nonces[start : start + size] for start in range(0, len(nonces), size)]
+    derived = [_derived(challenge, number, nonce) for number, nonce in enumerate(older, start=1)]
+    return [code for code in derived if code is not None]
+
+
+@sensitive_variables()
+def _derived(challenge: Challenge, generation: int, nonce: bytes) -> str | None:
     key = keys.find(challenge.key_id)
-    if key is None or challenge.nonce is None:
+    if key is None:
         return None
     return codes.derive(
         partial(key.sign, challenge.purpose),
         challenge_id=challenge.id,
-        generation=challenge.generation,
-        nonce=bytes(challenge.nonce),
+        generation=generation,
+        nonce=nonce,
         purpose=challenge.purpose,
         subject=challenge.subject,
         binding=bytes(challenge.binding),

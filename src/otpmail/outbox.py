@@ -19,10 +19,10 @@ from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.encoding import punycode
 
-from otpmail import database, owners
+from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason
+from otpmail.models import Attempt, Challenge, Deed, Delivery, DeliveryState, Lane, Reason
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
@@ -120,6 +120,8 @@ def settle(
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
         attempt.delivery = delivery
         attempt.save(using=database.alias(), force_insert=True)
+        if verdict.state is DeliveryState.ACCEPTED:
+            audit.write(Deed.MAILED, delivery.challenge, now=now)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
