@@ -314,7 +314,7 @@ def _sessions() -> Iterable[CheckMessage]:
 
 
 def _caps() -> Iterable[CheckMessage]:
-    """E011: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    """E041: a cap is not one an hour and one a day, or a wait not the first and the longest."""
     caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
     for name, cap in caps.items():
         is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
@@ -322,18 +322,18 @@ def _caps() -> Iterable[CheckMessage]:
             yield Error(
                 f"{PREFIX}{name} is not two numbers, the second no less than the first.",
                 hint=f"The default is {Settings.__dict__[name]}.",
-                id="otpmail.E011",
+                id="otpmail.E041",
             )
 
 
 def _digits() -> Iterable[CheckMessage]:
-    """E012: the long codes are the shorter ones."""
+    """E042: the long codes are the shorter ones."""
     for purpose in map(Purpose, ["", *settings.PURPOSES]):
         if purpose.digits(long=True) < purpose.digits():
             yield Error(
                 f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
                 hint="The defaults are 8 and 6.",
-                id="otpmail.E012",
+                id="otpmail.E042",
             )
 
 
