@@ -177,6 +177,7 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
         settings.RETRY_SECONDS,
         failed=delivery.attempted + 1,
         life_left=(delivery.deadline - now).total_seconds(),
+        at_least=outcome.retry_after_seconds or 0,
     )
     if wait_seconds is None:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
