@@ -1,5 +1,7 @@
 """otpmail as a Django app."""
 
+from importlib.util import find_spec
+
 from django.apps import AppConfig
 from django.core.signals import request_started
 
@@ -14,6 +16,9 @@ class OtpmailConfig(AppConfig):
     def ready(self) -> None:
         """Connect what needs the models."""
         from otpmail import checks  # noqa: F401 - registers the checks
+
+        if find_spec("anymail"):
+            from otpmail import webhooks  # noqa: F401 - hears providers' events
 
         request_started.connect(_start_engine, dispatch_uid="otpmail.engine")
 
