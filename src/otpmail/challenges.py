@@ -1,4 +1,4 @@
-"""The life of a code: `issue`, `resend`, `verify`, `cancel`.
+"""The life of a code: `issue`, `resend`, `verify`, `cancel`; and how far its mail is: `status`.
 
 In: a purpose, a subject (whose), an address, the facts it is bound to, who asks; later, what was
 typed.
@@ -33,13 +33,16 @@ from otpmail import (
     limits,
     messages,
     outbox,
+    progress,
     quotas,
     receipts,
+    suppressions,
 )
 from otpmail.clients import NOBODY, Client
+from otpmail.conf import settings
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
-from otpmail.models import Challenge, Deed, Delivery, Lane, State
+from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -50,12 +53,13 @@ from otpmail.results import (
     NotFound,
     OverCap,
     Resent,
+    Status,
     Superseded,
     TooSoon,
     Verified,
     Wrong,
 )
-from otpmail.signals import delivery_promised, guess_failed
+from otpmail.signals import delivery_promised, delivery_refused, guess_failed
 
 ADDRESS_LENGTH = 254
 """Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
@@ -77,7 +81,8 @@ def issue(
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. ``client`` is
     who asks. ``long``: much is at stake. ``decoy``: the address is not known to you, and that is
-    nobody's business: nothing is mailed, no code is right, and all else is the same.
+    nobody's business: nothing is mailed, no code is right, and all else is the same. An address
+    that is suppressed gets the same answer, and its delivery has failed.
 
     Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
     Raises `InvalidRecipientError`, and `ImproperlyConfigured` for facts that nothing can read again
@@ -112,7 +117,8 @@ def issue(
         if refused is not None:
             return refused
         challenge.save(using=database.alias(), force_insert=True)
-        _promise(challenge, Deed.ISSUED, now, client)
+        audit.write(Deed.ISSUED, challenge, now=now, client=client)
+        delivery = _promise_or_refuse(challenge, now)
     return Issued(
         challenge_id=challenge.id,
         reference=challenge.reference,
@@ -122,6 +128,7 @@ def issue(
         resend_at=challenge.resend_at,
         guesses_left=rules.guesses,
         sends_left=rules.sends - 1,
+        delivery=progress.of(challenge, delivery, now=now),
     )
 
 
@@ -205,6 +212,45 @@ def cancel(
         return _over(_locked(challenge_id), now)
 
 
+def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFound:
+    """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
+    rows = Delivery.objects.using(database.alias()).select_related("challenge")
+    newest_first = rows.filter(
+        challenge_id=challenge_id, generation=F("challenge__generation")
+    ).order_by("-created_at", "-pk")
+    deliveries = list(newest_first)
+    if not deliveries or not _is_mine(deliveries[0].challenge, purpose, subject):
+        return NotFound()
+    challenge, now = deliveries[0].challenge, database.now()
+    return Status(
+        state=State(challenge.state),
+        reference=challenge.reference,
+        recipient=mask(challenge.recipient),
+        digits=challenge.digits,
+        expires_at=challenge.expires_at,
+        resend_at=challenge.resend_at,
+        guesses_left=max(0, Purpose(purpose).guesses - challenge.failures),
+        delivery=progress.of(challenge, progress.newest(deliveries), now=now),
+    )
+
+
+def send_again(delivery: Delivery, *, avoid: str, now: datetime) -> bool:
+    """Promise one more mail of a delivery's code, not through that route; once a generation.
+
+    Returns False if there is no other route, or the code is dead, or it was done before. Joins the
+    caller's transaction, which has locked the challenge.
+    """
+    challenge = delivery.challenge
+    live = challenge.state == State.PENDING and challenge.generation == delivery.generation
+    if not live or now >= delivery.deadline or not set(settings.ROUTES) - {avoid}:
+        return False
+    rows = Delivery.objects.using(database.alias()).filter(challenge=challenge)
+    if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
+        return False
+    _promise(challenge, now, avoid=avoid)
+    return True
+
+
 def _check_address(recipient: str) -> None:
     try:
         validate_email(recipient)
@@ -214,11 +260,22 @@ def _check_address(recipient: str) -> None:
         raise InvalidRecipientError(f"no address is longer than {ADDRESS_LENGTH} characters")
 
 
-def _promise(challenge: Challenge, deed: Deed, now: datetime, client: Client) -> None:
+def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
+    if not suppressions.is_suppressed(challenge.recipient, now=now):
+        return _promise(challenge, now)
+    delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
+
+    def kept() -> None:
+        delivery_refused.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
+
+    transaction.on_commit(kept, using=database.alias(), robust=True)
+    return delivery
+
+
+def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
     engine = engines.current()
     owner = engine.owner(Lane.CODE)
-    delivery = outbox.put(challenge, now=now, owner=owner or "")
-    audit.write(deed, challenge, now=now, client=client)
+    delivery = outbox.put(challenge, now=now, owner=owner or "", avoid=avoid)
 
     def kept() -> None:
         if owner is not None:
@@ -226,6 +283,7 @@ def _promise(challenge: Challenge, deed: Deed, now: datetime, client: Client) ->
         delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
+    return delivery
 
 
 def _resend(
@@ -238,7 +296,9 @@ def _resend(
             if refused is not None:
                 transaction.set_rollback(True, using=database.alias())
                 return refused
-            _promise(challenge, Deed.RESENT if keeps else Deed.REISSUED, now, client)
+            deed = Deed.RESENT if keeps else Deed.REISSUED
+            audit.write(deed, challenge, now=now, client=client)
+            _promise_or_refuse(challenge, now)
             return Resent(
                 generation=challenge.generation,
                 expires_at=challenge.expires_at,
@@ -253,9 +313,12 @@ def _resend(
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
     challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    return challenge if challenge and _is_mine(challenge, purpose, subject) else None
+
+
+def _is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
     # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
-    mine = challenge is not None and (challenge.purpose, challenge.subject) == (purpose, subject)
-    return challenge if mine else None
+    return (challenge.purpose, challenge.subject) == (purpose, subject)
 
 
 def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:

@@ -96,6 +96,9 @@ class Settings:
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
     """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
 
+    SUPPRESS_SECONDS: int = 604800
+    """How long an address that bounced for good is sent no code. 0: not at all."""
+
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""
 

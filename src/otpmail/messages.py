@@ -24,6 +24,9 @@ from otpmail.models import Challenge, Delivery
 from otpmail.outcomes import Outcome
 from otpmail.purposes import Purpose
 
+METADATA = "otpmail"
+"""Under this name a provider is told which delivery a mail is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -98,6 +101,8 @@ def render(delivery: Delivery, code: str) -> Letter:
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")
+    # A provider gives it back with each event (webhooks); other backends do not look at it.
+    mail.metadata = {METADATA: str(delivery.pk)}  # type: ignore[attr-defined]
     return Letter(mail, code)
 
 

@@ -1,8 +1,8 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, attempts, counters and the audit. A code is in none of them.
-Rows are written by ``challenges``, ``limits``, ``endings``, ``outbox``, ``counters`` and ``audit``
-alone.
+Challenges, the outbox of deliveries, attempts, suppressed addresses, counters and the audit. A code
+is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``, ``outbox``,
+``suppressions``, ``counters`` and ``audit`` alone.
 """
 
 import base64
@@ -145,6 +145,22 @@ class Reason(models.TextChoices):
     REFUSED = "refused"
     GAVE_UP = "gave up"
     DECOY = "decoy"
+    SUPPRESSED = "suppressed"
+
+
+class Reported(models.TextChoices):
+    """What a provider told of a mail after it had taken it."""
+
+    DEFERRED = "deferred"
+    """The recipient's server asked to come again; the provider will."""
+    DELIVERED = "delivered"
+    """The recipient's server took it."""
+    REJECTED = "rejected"
+    """The provider itself would not send it on."""
+    BOUNCED = "bounced"
+    """The recipient's server refused it, or took it and sent it back."""
+    COMPLAINED = "complained"
+    """The recipient called it spam, so it was delivered."""
 
 
 class Delivery(models.Model):
@@ -157,6 +173,11 @@ class Delivery(models.Model):
     message_id = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
+    avoid = models.CharField(max_length=50, blank=True)
+    """The route on which this code's mail came to grief before."""
+    reported = models.CharField(max_length=10, choices=Reported, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
+    reported_reason = models.CharField(max_length=200, blank=True)
     attempted = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
@@ -191,6 +212,11 @@ class Delivery(models.Model):
                 )
                 | Q(state__in=[DeliveryState.QUEUED, DeliveryState.ACCEPTED], reason=""),
                 name="otpmail_delivery_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(reported="", reported_at=None, reported_reason="")
+                | Q(reported__in=Reported.values, reported_at__isnull=False),
+                name="otpmail_delivery_reported",
             ),
         ]
         indexes: ClassVar = [
@@ -238,6 +264,29 @@ class Attempt(models.Model):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.outcome} by {self.route}"
+
+
+class Suppression(models.Model):
+    """An address that takes no mail for a while. The address itself is not kept."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    """HMAC of the address, in hex."""
+    reason = models.CharField(max_length=10, choices=Reported)
+    created_at = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        """Laws."""
+
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__gt=models.F("created_at")), name="otpmail_suppression_life"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"{self.reason} until {self.until:%Y-%m-%d}"
 
 
 class Counter(models.Model):

@@ -22,11 +22,29 @@ from django.utils.encoding import punycode
 from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Deed, Delivery, DeliveryState, Lane, Reason
+from otpmail.models import (
+    Attempt,
+    Challenge,
+    Deed,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    Reported,
+)
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
+REPORT_WEIGHTS = {
+    Reported.DEFERRED: 0,
+    Reported.DELIVERED: 1,
+    Reported.REJECTED: 1,
+    Reported.BOUNCED: 1,
+    Reported.COMPLAINED: 2,
+}
+"""Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +56,23 @@ class Verdict:
     wait_seconds: float | None = None
 
 
-def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
-    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
-    delivery_id = uuid7()
-    return _rows().create(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
+    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it.
+
+    ``avoid`` is the route that it does not take while there is another.
+    """
+    return _put(
+        challenge,
+        now,
+        avoid=avoid,
         leased_by=owner,
         leased_until=_lease_end(now) if owner else None,
     )
+
+
+def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
+    """Write down a mail that is not even tried: it has failed when it is asked for."""
+    return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
 
 def claim(
@@ -134,6 +155,33 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
 
 
+def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
+    """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
+
+    The row keeps one report, the same whatever order they come in: a complaint before all else, a
+    deferral after all else, and of the other three what happened last.
+    """
+    weight = REPORT_WEIGHTS[word]
+    lighter = [other for other in Reported if REPORT_WEIGHTS[other] < weight]
+    peers = [other for other in Reported if REPORT_WEIGHTS[other] == weight]
+    yields = (
+        Q(reported__in=["", *lighter])
+        | Q(reported__in=peers, reported_at__lt=at)
+        | Q(reported__in=peers[: peers.index(word)], reported_at=at)
+    )
+    rows = _rows().filter(yields, pk=delivery_id)
+    return rows.update(reported=word, reported_at=at, reported_reason=reason) == 1
+
+
+def is_behind(*, now: datetime, seconds: float) -> bool:
+    """Tell whether a mail that was due so long ago still waits for a courier."""
+    since = now - timedelta(seconds=seconds)
+    nobodys = _rows().filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    # A lease is counted from the moment when its mail was due, or was last worked on.
+    waiting = _rows().filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
+    return nobodys.exists() or waiting.exists()
+
+
 def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
     """Give back all that this owner holds, or only some, save what it still works on."""
     rows = _held(owner) if only is None else _held(owner).filter(pk__in=only)
@@ -151,6 +199,20 @@ def reap(*, now: datetime) -> int:
         return 0
     # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
     return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+
+
+def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
+    delivery_id = uuid7()
+    return _rows().create(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        **columns,
+    )
 
 
 def _rows() -> QuerySet[Delivery]:

@@ -43,6 +43,12 @@ delivery_failed = Signal()
 delivery_dropped = Signal()
 """``delivery``, ``challenge``: sending had become pointless; the delivery's reason says why."""
 
+delivery_refused = Signal()
+"""``delivery``, ``challenge``: not even tried; the delivery's reason says why."""
+
+delivery_reported = Signal()
+"""``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
+
 log = logging.getLogger("otpmail")
 
 
@@ -87,6 +93,27 @@ def _log_failed(delivery: "Delivery", challenge: "Challenge", attempt: "Attempt"
 @receiver(delivery_dropped)
 def _log_dropped(delivery: "Delivery", challenge: "Challenge", **_: Any) -> None:
     log.warning("Email dropped reason=%s %s", delivery.reason, _who(delivery, challenge))
+
+
+@receiver(delivery_refused)
+def _log_refused(delivery: "Delivery", challenge: "Challenge", **_: Any) -> None:
+    log.warning("Email refused reason=%s %s", delivery.reason, _who(delivery, challenge))
+
+
+@receiver(delivery_reported)
+def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
+    level = logging.INFO if delivery.reported == "delivered" else logging.WARNING
+    waited = (delivery.reported_at or delivery.created_at) - delivery.created_at
+    log.log(
+        level,
+        "Email %s delivery=%s challenge=%s route=%s waited_ms=%.0f reason=%r",
+        delivery.reported,
+        delivery.pk,
+        delivery.challenge_id,
+        route,
+        waited.total_seconds() * 1000,
+        delivery.reported_reason,
+    )
 
 
 @receiver(guess_failed)
