@@ -61,9 +61,9 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
 
 
 def _code(mail: Delivery | None) -> dict[str, Any]:
-    if mail is None:
+    challenge = mail.challenge if mail else None
+    if challenge is None:
         return dict.fromkeys(CODE_MEMBERS)
-    challenge = mail.challenge
     return {
         "reference": challenge.reference,
         "recipient": mask(challenge.recipient),

@@ -20,10 +20,10 @@ from django.db.models import F
 from django.utils.translation import get_language
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, database, endings, engines, keys, limits, messages, outbox
+from otpmail import binding, codes, database, endings, keys, limits, messages, outbox, promises
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
-from otpmail.models import Challenge, Delivery, Lane, State
+from otpmail.models import Challenge, Lane, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -38,7 +38,7 @@ from otpmail.results import (
     Verified,
     Wrong,
 )
-from otpmail.signals import delivery_promised, guess_failed
+from otpmail.signals import guess_failed
 
 ADDRESS_LENGTH = 254
 """Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
@@ -183,16 +183,7 @@ def _check_address(recipient: str) -> None:
 
 
 def _promise(challenge: Challenge, now: datetime) -> None:
-    engine = engines.current()
-    owner = engine.owner(Lane.CODE)
-    delivery = outbox.put(challenge, now=now, owner=owner or "")
-
-    def kept() -> None:
-        if owner is not None:
-            engine.wake([delivery.pk], Lane.CODE)
-        delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
-
-    transaction.on_commit(kept, using=database.alias(), robust=True)
+    promises.make(Lane.CODE, lambda owner: [outbox.put(challenge, now=now, owner=owner)])
 
 
 def _resend(

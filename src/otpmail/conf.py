@@ -63,6 +63,23 @@ class Settings:
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
     """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
 
+    MAIL_LIFE_SECONDS: int = 86_400
+    """How long other mail is worth sending."""
+
+    MAIL_RETRY_SECONDS: Sequence[float] = (
+        10,
+        60,
+        300,
+        900,
+        1800,
+        3600,
+        7200,
+        14_400,
+        14_400,
+        28_800,
+    )
+    """The waits of other mail, as those of a code."""
+
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""
 

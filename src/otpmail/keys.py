@@ -33,6 +33,11 @@ class Key:
         """Derive the key of one purpose: HKDF-SHA256 (RFC 5869), 32 bytes."""
         return _hkdf(self.secret, f"otpmail purpose {purpose}".encode())
 
+    @property
+    def sealing(self) -> bytes:
+        """Derive the key that seals mails, 32 bytes."""
+        return _hkdf(self.secret, b"otpmail sealed mail")
+
 
 def current() -> Key:
     """Give the key for new challenges: the first of the ring."""
