@@ -28,12 +28,12 @@ from otpmail import (
     codes,
     database,
     endings,
-    engines,
     keys,
     limits,
     messages,
     outbox,
     progress,
+    promises,
     quotas,
     receipts,
     suppressions,
@@ -59,7 +59,7 @@ from otpmail.results import (
     Verified,
     Wrong,
 )
-from otpmail.signals import delivery_promised, delivery_refused, guess_failed
+from otpmail.signals import delivery_refused, guess_failed
 
 ADDRESS_LENGTH = 254
 """Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
@@ -219,9 +219,9 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
         challenge_id=challenge_id, generation=F("challenge__generation")
     ).order_by("-created_at", "-pk")
     deliveries = list(newest_first)
-    if not deliveries or not _is_mine(deliveries[0].challenge, purpose, subject):
+    challenge, now = deliveries[0].challenge if deliveries else None, database.now()
+    if challenge is None or not _is_mine(challenge, purpose, subject):
         return NotFound()
-    challenge, now = deliveries[0].challenge, database.now()
     return Status(
         state=State(challenge.state),
         reference=challenge.reference,
@@ -234,13 +234,12 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     )
 
 
-def send_again(delivery: Delivery, *, avoid: str, now: datetime) -> bool:
-    """Promise one more mail of a delivery's code, not through that route; once a generation.
+def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime) -> bool:
+    """Promise one more mail of a challenge's delivery, by another route; once a generation.
 
     Returns False if there is no other route, or the code is dead, or it was done before. Joins the
     caller's transaction, which has locked the challenge.
     """
-    challenge = delivery.challenge
     live = challenge.state == State.PENDING and challenge.generation == delivery.generation
     if not live or now >= delivery.deadline or not set(settings.ROUTES) - {avoid}:
         return False
@@ -273,16 +272,10 @@ def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
 
 
 def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
-    engine = engines.current()
-    owner = engine.owner(Lane.CODE)
-    delivery = outbox.put(challenge, now=now, owner=owner or "", avoid=avoid)
+    def put(owner: str) -> list[Delivery]:
+        return [outbox.put(challenge, now=now, owner=owner, avoid=avoid)]
 
-    def kept() -> None:
-        if owner is not None:
-            engine.wake([delivery.pk], Lane.CODE)
-        delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
-
-    transaction.on_commit(kept, using=database.alias(), robust=True)
+    (delivery,) = promises.make(Lane.CODE, put)
     return delivery
 
 

@@ -6,6 +6,7 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from inspect import get_annotations
 from typing import Any, cast, get_args, get_origin
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail import compat, keys
+from otpmail.backends import outbox
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
@@ -58,6 +60,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
+        _sealing,
         _routes,
         _engine,
         _keys,
@@ -150,15 +153,40 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 
 
 def _routes() -> Iterable[CheckMessage]:
-    """E003: a route that is no alias of ``MAILERS``."""
+    """E003: a route that is no alias of ``MAILERS``; E021: one that leads into the outbox again."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
-    for alias in settings.ROUTES:
-        if alias not in known:
-            yield Error(
-                f"OTPMAIL_ROUTES names {alias!r}, which MAILERS does not have.",
-                hint=f"MAILERS has {', '.join(sorted(known))}.",
-                id="otpmail.E003",
-            )
+    for where, routes in _all_routes():
+        for alias in routes:
+            if alias not in known:
+                yield Error(
+                    f"{where} names {alias!r}, which MAILERS does not have.",
+                    hint=f"MAILERS has {', '.join(sorted(known))}.",
+                    id="otpmail.E003",
+                )
+            elif outbox.is_outbox(alias):
+                yield Error(
+                    f"{where} names {alias!r}, which leads into the outbox: no mail would leave.",
+                    hint=f"Name an alias of MAILERS that sends, and not {outbox.BACKEND}.",
+                    id="otpmail.E021",
+                )
+
+
+def _all_routes() -> Iterable[tuple[str, Sequence[str]]]:
+    yield "OTPMAIL_ROUTES", settings.ROUTES
+    for alias in filter(outbox.is_outbox, compat.mailers()):
+        options = compat.mailers()[alias].get("OPTIONS", {})
+        yield f"MAILERS[{alias!r}]['OPTIONS']['routes']", options.get("routes") or ()
+
+
+def _sealing() -> Iterable[CheckMessage]:
+    """E022: the outbox keeps mails, and nothing can seal them."""
+    aliases = compat.mailers() or [compat.DEFAULT_ALIAS]
+    if any(map(outbox.is_outbox, aliases)) and find_spec("cryptography") is None:
+        yield Error(
+            f"{outbox.BACKEND} needs the package cryptography.",
+            hint="pip install otpmail[outbox]",
+            id="otpmail.E022",
+        )
 
 
 def _engine() -> Iterable[CheckMessage]:

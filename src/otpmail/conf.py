@@ -98,6 +98,22 @@ class Settings:
 
     SUPPRESS_SECONDS: int = 604800
     """How long an address that bounced for good is sent no code. 0: not at all."""
+    MAIL_LIFE_SECONDS: int = 86_400
+    """How long other mail is worth sending."""
+
+    MAIL_RETRY_SECONDS: Sequence[float] = (
+        10,
+        60,
+        300,
+        900,
+        1800,
+        3600,
+        7200,
+        14_400,
+        14_400,
+        28_800,
+    )
+    """The waits of other mail, as those of a code."""
 
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""

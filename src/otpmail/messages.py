@@ -6,6 +6,7 @@ In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
 Knows nothing of: routes, leases, retries.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from functools import partial
@@ -30,14 +31,23 @@ METADATA = "otpmail"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail ready to leave, and the code in it, which no repr shows."""
+    """A mail ready to leave, and the code in it if that is known; no repr shows either."""
 
     mail: EmailMultiAlternatives = field(repr=False)
-    code: str = field(repr=False)
+    code: str | None = field(repr=False, default=None)
 
     def redacted(self, outcome: Outcome) -> Outcome:
-        """Take the code out of a reply that quotes the mail."""
-        return replace(outcome, reply=outcome.reply.replace(self.code, "*" * len(self.code)))
+        """Take out of a reply that quotes the mail its code, or whatever might be one."""
+        reply = outcome.reply
+        for secret in [self.code] if self.code else self._quoted(reply):
+            reply = reply.replace(secret, "*" * len(secret))
+        return replace(outcome, reply=reply)
+
+    def _quoted(self, reply: str) -> list[str]:
+        shown = (self.mail.subject, self.mail.body, *self.mail.alternatives)
+        text = " ".join(map(str, shown))
+        words = re.findall(r"[\w-]{4,}", reply)
+        return [word for word in words if re.search(r"\d", word) and word in text]
 
 
 @sensitive_variables()
@@ -86,9 +96,8 @@ def is_changed(challenge: Challenge, *, lock: bool) -> bool:
 
 
 @sensitive_variables("code", "parts")
-def render(delivery: Delivery, code: str) -> Letter:
+def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
     """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``."""
-    challenge = delivery.challenge
     with translation.override(challenge.language or None):
         parts = {
             name: _part(challenge, name, code) for name in ("subject.txt", "body.txt", "body.html")

@@ -1,8 +1,8 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, attempts, suppressed addresses, counters and the audit. A code
-is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``, ``outbox``,
-``suppressions``, ``counters`` and ``audit`` alone.
+Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
+audit. A code is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``,
+``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
 """
 
 import base64
@@ -109,13 +109,18 @@ class Challenge(models.Model):
         return base64.b32encode(self.id.bytes[-4:])[:6].decode()
 
     @property
+    def told(self) -> str:
+        """What may be logged of it."""
+        return f"challenge={self.pk} purpose={self.purpose} to={mask(self.recipient)}"
+
+    @property
     def is_bound(self) -> bool:
         """Whether the code stands for a transaction's facts."""
         return bytes(self.binding) != binding.digest({}, version=self.binding_version)
 
 
 class Lane(models.TextChoices):
-    """What a mail may wait for: nothing held for codes is taken by other mail."""
+    """What a delivery carries. What is kept for codes, other mail does not get."""
 
     CODE = "code"
     MAIL = "mail"
@@ -146,6 +151,7 @@ class Reason(models.TextChoices):
     GAVE_UP = "gave up"
     DECOY = "decoy"
     SUPPRESSED = "suppressed"
+    UNREADABLE = "unreadable"  # a sealed mail whose key was revoked
 
 
 class Reported(models.TextChoices):
@@ -167,8 +173,10 @@ class Delivery(models.Model):
     """One mail that was promised: a row of the outbox."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="deliveries")
-    generation = models.PositiveSmallIntegerField()
+    challenge = models.ForeignKey(
+        Challenge, models.CASCADE, related_name="deliveries", null=True, blank=True
+    )
+    generation = models.PositiveSmallIntegerField(null=True, blank=True)
     lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)
     message_id = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
@@ -191,7 +199,11 @@ class Delivery(models.Model):
 
         verbose_name_plural = "deliveries"
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(lane__in=Lane.values), name="otpmail_delivery_lane"),
+            models.CheckConstraint(
+                condition=Q(lane=Lane.CODE, challenge__isnull=False, generation__isnull=False)
+                | Q(lane=Lane.MAIL, challenge__isnull=True, generation__isnull=True),
+                name="otpmail_delivery_lane",
+            ),
             models.CheckConstraint(
                 condition=Q(state=DeliveryState.QUEUED, settled_at=None)
                 | Q(
@@ -238,6 +250,30 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.id} ({self.state})"
+
+    @property
+    def told(self) -> str:
+        """What may be logged of what it carries."""
+        if self.challenge is None:
+            return f"to={self.sealed.to} recipients={self.sealed.recipients}"
+        return self.challenge.told
+
+
+class SealedMail(models.Model):
+    """A project's own mail, encrypted; it is erased when its delivery is settled."""
+
+    delivery = models.OneToOneField(
+        Delivery, models.CASCADE, primary_key=True, related_name="sealed"
+    )
+    key_id = models.CharField(max_length=50)
+    content = models.BinaryField()
+    routes = models.JSONField()
+    to = models.CharField(max_length=320)
+    recipients = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        """Name it by what may be logged: ``to`` is its first recipient, masked."""
+        return f"{self.delivery_id} to {self.to}"
 
 
 class Attempt(models.Model):

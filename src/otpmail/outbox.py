@@ -31,6 +31,7 @@ from otpmail.models import (
     Lane,
     Reason,
     Reported,
+    SealedMail,
 )
 from otpmail.purposes import Purpose
 
@@ -47,6 +48,10 @@ REPORT_WEIGHTS = {
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
+PUT_AT_ONCE = 100
+"""Mails a statement; a database bounds how long one may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Where an attempt leaves its delivery: settled, or queued for so many seconds more."""
@@ -54,6 +59,11 @@ class Verdict:
     state: DeliveryState
     reason: Reason | None = None
     wait_seconds: float | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
+        return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
 
 
 def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
@@ -73,6 +83,20 @@ def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> 
 def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
     """Write down a mail that is not even tried: it has failed when it is asked for."""
     return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
+
+
+def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
+    """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
+    deliveries = [mail.delivery for mail in mails]
+    for delivery in deliveries:
+        delivery.lane = Lane.MAIL
+        delivery.created_at = delivery.due_at = now
+        delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
+        delivery.leased_by = owner
+        delivery.leased_until = _lease_end(now) if owner else None
+    _rows().bulk_create(deliveries, batch_size=PUT_AT_ONCE)
+    _sealed().bulk_create(mails, batch_size=PUT_AT_ONCE)
+    return deliveries
 
 
 def claim(
@@ -106,8 +130,8 @@ def claim(
 
 
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and its challenge, if this owner still holds it."""
-    return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+    """Read a delivery and what it carries, if this owner still holds it."""
+    return _held(owner).select_related("challenge", "sealed").filter(pk=delivery_id).first()
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -141,8 +165,10 @@ def settle(
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
         attempt.delivery = delivery
         attempt.save(using=database.alias(), force_insert=True)
-        if verdict.state is DeliveryState.ACCEPTED:
+        if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
             audit.write(Deed.MAILED, delivery.challenge, now=now)
+        if kept:
+            _erase(delivery, verdict)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
@@ -152,7 +178,11 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     delivery.state, delivery.reason = verdict.state, reason
-    return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+    with transaction.atomic(using=database.alias()):
+        kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+        if kept:
+            _erase(delivery, verdict)
+    return kept
 
 
 def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
@@ -219,6 +249,15 @@ def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
 
 
+def _sealed() -> QuerySet[SealedMail]:
+    return SealedMail.objects.using(database.alias())
+
+
+def _erase(delivery: Delivery, verdict: Verdict) -> None:
+    if delivery.lane == Lane.MAIL and verdict.state != DeliveryState.QUEUED:
+        _sealed().filter(delivery=delivery.pk).delete()
+
+
 def _held(owner: str) -> QuerySet[Delivery]:
     return _rows().filter(leased_by=owner, state=DeliveryState.QUEUED)
 
@@ -226,7 +265,9 @@ def _held(owner: str) -> QuerySet[Delivery]:
 def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
     if verdict.wait_seconds is not None:
         due_at = now + timedelta(seconds=verdict.wait_seconds)
-        return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        if verdict.is_held:
+            return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        return {"due_at": due_at, "leased_by": "", "leased_until": None}
     return {
         "state": verdict.state,
         "reason": verdict.reason or "",

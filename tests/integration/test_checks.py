@@ -1,9 +1,13 @@
 """Wrong settings are found at start, each by an id and with a remedy."""
 
+import sys
+
+import django
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.conf import PREFIX
 from tests import mailserver
 
@@ -108,6 +112,52 @@ def test_link_that_would_lead_nowhere_is_an_error(settings, found):
     assert "otpmail.E033" not in found()
     settings.ROOT_URLCONF = "otpmail.urls"  # without its namespace
     assert "otpmail.E033" in found()
+
+
+@pytest.mark.parametrize(
+    ("mailers", "check"),
+    [
+        ({"default": {"BACKEND": OUTBOX}}, "E021"),
+        ({"default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["default"]}}}, "E021"),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["queued"]}},
+            },
+            "E021",
+        ),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["nowhere"]}},
+            },
+            "E003",
+        ),
+    ],
+)
+def test_outbox_that_leads_nowhere_is_an_error(settings, found, mailers, check):
+    settings.MAILERS = mailers
+    if django.VERSION < (6, 1):
+        settings.EMAIL_BACKEND = OUTBOX
+    assert f"otpmail.{check}" in found()
+
+
+def test_outbox_before_a_backend_that_sends_is_in_order(settings, found):
+    settings.MAILERS = {
+        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+    }
+    settings.OTPMAIL_ROUTES = ["smtp"]
+    assert found() == {}
+
+
+def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
+    settings.MAILERS = {
+        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+    }
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert "otpmail.E022" in found()
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):
