@@ -7,17 +7,19 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations
-from typing import Any, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from otpmail import compat, keys
+from otpmail import compat, keys, routes
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
+from otpmail.routes.rates import RULES as RATES
 
 BOUNDS = {
     "DIGITS": (4, 10),
@@ -29,8 +31,13 @@ BOUNDS = {
     "LIFE_SECONDS": (1, math.inf),
     "LEASE_SECONDS": (1, math.inf),
     "SWEEP_SECONDS": (0.01, math.inf),
+    "CIRCUIT_FAULTS": (1, math.inf),
+    "HEDGE_AFTER": (0.05, 60),
+    "ROUTE_RATES": (1, math.inf),
 }
 """The least and the greatest of a number; of all others the least is nought."""
+
+UNIONS = frozenset({UnionType, Union})  # two until Python 3.14
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
@@ -41,7 +48,10 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     wrong = [*_names(), *_types()]
     if wrong:
         return wrong
-    rules = (_routes, _engine, _keys, _purposes, _time_zones, _lives, _timeouts)
+    rules = (
+        *(_routes, _domain_routes, _route_rates, _hedging, _timeouts),
+        *(_engine, _keys, _purposes, _time_zones, _lives),
+    )
     return [message for rule in rules for message in rule()]
 
 
@@ -123,13 +133,53 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 def _routes() -> Iterable[CheckMessage]:
     """E003: a route that is no alias of ``MAILERS``."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
-    for alias in settings.ROUTES:
+    for alias in routes.known():
         if alias not in known:
             yield Error(
-                f"OTPMAIL_ROUTES names {alias!r}, which MAILERS does not have.",
+                f"OTPMAIL_ROUTES, or a purpose's ROUTES, names {alias!r}, which MAILERS does not "
+                "have.",
                 hint=f"MAILERS has {', '.join(sorted(known))}.",
                 id="otpmail.E003",
             )
+
+
+def _domain_routes() -> Iterable[CheckMessage]:
+    """E030: a rule for a domain puts a route first that no mail may take."""
+    for pattern, named in settings.DOMAIN_ROUTES.items():
+        for alias in set(named) - set(routes.known()):
+            yield Error(
+                f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}] names {alias!r}, which is no route.",
+                hint=f"Add it to OTPMAIL_ROUTES, which it may only reorder: "
+                f"{', '.join(routes.known())}.",
+                id="otpmail.E030",
+            )
+
+
+def _route_rates() -> Iterable[CheckMessage]:
+    """E031: a rate of what is no route; E032: a rate of a kind that there is not."""
+    for alias, rates in settings.ROUTE_RATES.items():
+        if alias not in routes.known():
+            yield Error(
+                f"OTPMAIL_ROUTE_RATES names {alias!r}, which is no route.",
+                hint=f"The routes are {', '.join(routes.known())}.",
+                id="otpmail.E031",
+            )
+        for rate in set(rates) - RATES:
+            yield Error(
+                f"OTPMAIL_ROUTE_RATES[{alias!r}] has {rate!r}, which is no rate.",
+                hint=f"A route may have {', '.join(sorted(RATES))}.",
+                id="otpmail.E032",
+            )
+
+
+def _hedging() -> Iterable[CheckMessage]:
+    """W030: a silent route is to get company, and there is no other."""
+    if isinstance(settings.HEDGE_AFTER, int | float) and len(routes.known()) == 1:
+        yield Warning(
+            "OTPMAIL_HEDGE_AFTER is set, and there is one route alone.",
+            hint='Add a second route to OTPMAIL_ROUTES, or remove the setting for "auto".',
+            id="otpmail.W030",
+        )
 
 
 def _engine() -> Iterable[CheckMessage]:
@@ -209,7 +259,7 @@ def _lives() -> Iterable[CheckMessage]:
 
 def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
-    for alias in settings.ROUTES:
+    for alias in routes.known():
         config = compat.mailers().get(alias)
         if config is None:  # the EMAIL_* settings of before MAILERS
             continue
@@ -225,6 +275,10 @@ def _timeouts() -> Iterable[CheckMessage]:
 
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin in UNIONS:
+        return any(_fits(value, part, least, most) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
     if origin in (int, float):
         number = isinstance(value, int | origin) and not isinstance(value, bool)
         return number and least <= cast("float", value) <= most
@@ -254,6 +308,12 @@ def _told(kind: Any, least: float, most: float) -> str:
             return f"a whole number {span}"
         case t if t is float:
             return f"a number {span}"
+        case t if t in UNIONS:
+            return " or ".join(_told(part, least, most) for part in get_args(kind))
+        case t if t is Literal:
+            return " or ".join(map(repr, get_args(kind)))
+        case t if t is NoneType:
+            return "None"
         case t if t is Mapping:
             return "a mapping with values of its kind"
         case _:

@@ -8,11 +8,12 @@ In: challenges, owners, attempts. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid5
 
 from django.conf import settings as django_settings
 from django.db import connections, transaction
@@ -41,17 +42,20 @@ class Verdict:
 def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
     """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
     delivery_id = uuid7()
-    return _rows().create(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
-        leased_by=owner,
-        leased_until=_lease_end(now) if owner else None,
-    )
+    return _rows().create(id=delivery_id, **_fresh(delivery_id, challenge, now, owner))
+
+
+def put_again(delivery: Delivery, *, now: datetime, owner: str) -> Delivery | None:
+    """Promise one more mail of the same generation, at most once for each delivery.
+
+    For one that was accepted and then bounced: the courier takes the routes that took it last.
+    Returns None if it was put before. Its id follows from the first one's, so no two can do it.
+    """
+    challenge = delivery.challenge
+    again = uuid5(delivery.pk, "again")
+    fields = _fresh(again, challenge, now, owner) | {"generation": delivery.generation}
+    put_, created = _rows().get_or_create(id=again, defaults=fields)
+    return put_ if created else None
 
 
 def claim(
@@ -99,23 +103,51 @@ def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
 
 
 def settle(
-    delivery: Delivery, owner: str, attempt: Attempt, verdict: Verdict, *, now: datetime
+    delivery: Delivery,
+    owner: str,
+    attempts: Sequence[Attempt],
+    verdict: Verdict,
+    *,
+    now: datetime,
 ) -> bool:
-    """Record an attempt and where it leaves the delivery, in one transaction.
+    """Record a round's attempts and where they leave the delivery, in one transaction.
 
     A delivery that stays queued stays this owner's too. Returns False if the lease was lost
-    meanwhile: then the attempt is recorded, and the row is another's.
+    meanwhile: then the attempts are recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
         # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
         # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
-        attempt.delivery = delivery
-        attempt.save(using=database.alias(), force_insert=True)
+        _insert(delivery, attempts)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
+
+
+def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    """Record attempts that ended apart from a round.
+
+    An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
+    Returns whether one did.
+    """
+    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
+    open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
+    with transaction.atomic(using=database.alias()):
+        verdict = Verdict(DeliveryState.ACCEPTED)
+        settled = accepted and open_.update(**_changes(verdict, now)) == 1
+        _insert(delivery, attempts)
+    return settled
+
+
+def routes_used(delivery: Delivery) -> list[str]:
+    """Name the routes that took a mail of its challenge, or may have: the last one at the end."""
+    used = Attempt.objects.using(database.alias()).filter(
+        delivery__challenge=delivery.challenge_id, outcome__in=["accepted", "unknown"]
+    )
+    routes = list(used.order_by("pk").values_list("route", flat=True))
+    return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
@@ -144,8 +176,27 @@ def reap(*, now: datetime) -> int:
     return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
 
 
+def _fresh(delivery_id: UUID, challenge: Challenge, now: datetime, owner: str) -> dict[str, Any]:
+    return {
+        "challenge": challenge,
+        "generation": challenge.generation,
+        "message_id": f"<{delivery_id}@{_sender_domain()}>",
+        "created_at": now,
+        "due_at": now,
+        "deadline": challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        "leased_by": owner,
+        "leased_until": _lease_end(now) if owner else None,
+    }
+
+
 def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
+
+
+def _insert(delivery: Delivery, attempts: Sequence[Attempt]) -> None:
+    for attempt in attempts:
+        attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
+    Attempt.objects.using(database.alias()).bulk_create(attempts)
 
 
 def _held(owner: str) -> QuerySet[Delivery]:

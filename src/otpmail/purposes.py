@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OVERRIDES = frozenset(
     {
+        "ROUTES",
         "DIGITS",
         "LIFE_SECONDS",
         "TOTAL_LIFE_SECONDS",
@@ -67,6 +68,11 @@ class Purpose:
                 f"set OTPMAIL_PURPOSES[{self.name!r}]['FACTS']."
             )
         return _imported(path)
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Aliases of ``MAILERS`` through which its mail leaves, in their order."""
+        return tuple(self._rule("ROUTES"))
 
     @property
     def digits(self) -> int:

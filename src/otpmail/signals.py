@@ -18,6 +18,7 @@ from otpmail.masking import mask
 
 if TYPE_CHECKING:
     from otpmail.models import Attempt, Challenge, Delivery
+    from otpmail.outcomes import Outcome
 
 challenge_ended = Signal()
 """``challenge``, ``using``: it was pending and is now what its ``state`` says; its database."""
@@ -34,11 +35,23 @@ delivery_accepted = Signal()
 delivery_delayed = Signal()
 """``delivery``, ``challenge``, ``attempt``, ``wait_seconds``: not taken, tried again later."""
 
+attempt_failed = Signal()
+"""``delivery``, ``challenge``, ``attempt``: a route did not take the mail, another was tried."""
+
 delivery_failed = Signal()
 """``delivery``, ``challenge``, ``attempt``: not taken, and not tried again."""
 
 delivery_dropped = Signal()
 """``delivery``, ``challenge``: sending had become pointless; the delivery's reason says why."""
+
+circuit_opened = Signal()
+"""``route``, ``outcome``: it is out of order; now and then one mail asks whether it still is."""
+
+circuit_stays_open = Signal()
+"""``route``, ``outcome``: that mail was not taken either."""
+
+circuit_closed = Signal()
+"""``route``: it works again."""
 
 log = logging.getLogger("otpmail")
 
@@ -71,6 +84,14 @@ def _log_delayed(
     )
 
 
+@receiver(attempt_failed)
+def _log_next_route(
+    delivery: "Delivery", challenge: "Challenge", attempt: "Attempt", **_: Any
+) -> None:
+    who, how = _who(delivery, challenge), _how(delivery, attempt)
+    log.warning("Email attempt failed, another route was next %s %s", who, how)
+
+
 @receiver(delivery_failed)
 def _log_failed(delivery: "Delivery", challenge: "Challenge", attempt: "Attempt", **_: Any) -> None:
     log.error(
@@ -84,6 +105,21 @@ def _log_failed(delivery: "Delivery", challenge: "Challenge", attempt: "Attempt"
 @receiver(delivery_dropped)
 def _log_dropped(delivery: "Delivery", challenge: "Challenge", **_: Any) -> None:
     log.warning("Email dropped reason=%s %s", delivery.reason, _who(delivery, challenge))
+
+
+@receiver(circuit_opened)
+def _log_opened(route: str, outcome: "Outcome", **_: Any) -> None:
+    log.error("Email circuit opened route=%s %s", route, _why(outcome))
+
+
+@receiver(circuit_stays_open)
+def _log_stays_open(route: str, outcome: "Outcome", **_: Any) -> None:
+    log.warning("Email circuit stays open route=%s %s", route, _why(outcome))
+
+
+@receiver(circuit_closed)
+def _log_closed(route: str, **_: Any) -> None:
+    log.info("Email circuit closed route=%s", route)
 
 
 @receiver(guess_failed)
@@ -117,3 +153,7 @@ def _how(delivery: "Delivery", attempt: "Attempt") -> str:
         f"attempt={delivery.attempted} route={attempt.route} outcome={attempt.outcome} "
         f"waited_ms={waited * 1000:.0f} took_ms={attempt.took_ms} reply={attempt.reply!r}"
     )
+
+
+def _why(outcome: "Outcome") -> str:
+    return f"outcome={outcome.kind.value} code={outcome.code} reply={outcome.reply!r}"
