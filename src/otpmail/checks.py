@@ -49,7 +49,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        *(_routes, _domain_routes, _route_rates, _hedging, _timeouts),
+        *(_routes, _rates, _hedging, _timeouts),
         *(_engine, _keys, _purposes, _time_zones, _lives),
     )
     return [message for rule in rules for message in rule()]
@@ -133,42 +133,33 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 def _routes() -> Iterable[CheckMessage]:
     """E003: a route that is no alias of ``MAILERS``."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
-    for alias in routes.known():
-        if alias not in known:
-            yield Error(
-                f"OTPMAIL_ROUTES, or a purpose's ROUTES, names {alias!r}, which MAILERS does not "
-                "have.",
-                hint=f"MAILERS has {', '.join(sorted(known))}.",
-                id="otpmail.E003",
-            )
+    for where, aliases in _named_routes():
+        for alias in aliases:
+            if alias not in known:
+                yield Error(
+                    f"OTPMAIL_{where} names {alias!r}, which MAILERS does not have.",
+                    hint=f"MAILERS has {', '.join(sorted(known))}.",
+                    id="otpmail.E003",
+                )
 
 
-def _domain_routes() -> Iterable[CheckMessage]:
-    """E030: a rule for a domain puts a route first that no mail may take."""
-    for pattern, named in settings.DOMAIN_ROUTES.items():
-        for alias in set(named) - set(routes.known()):
-            yield Error(
-                f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}] names {alias!r}, which is no route.",
-                hint=f"Add it to OTPMAIL_ROUTES, which it may only reorder: "
-                f"{', '.join(routes.known())}.",
-                id="otpmail.E030",
-            )
+def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:
+    yield "ROUTES", settings.ROUTES
+    yield "ROUTE_RATES", settings.ROUTE_RATES
+    for pattern, aliases in settings.DOMAIN_ROUTES.items():
+        yield f"DOMAIN_ROUTES[{pattern!r}]", aliases
+    for purpose, rules in settings.PURPOSES.items():
+        yield f"PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
 
 
-def _route_rates() -> Iterable[CheckMessage]:
-    """E031: a rate of what is no route; E032: a rate of a kind that there is not."""
+def _rates() -> Iterable[CheckMessage]:
+    """E030: a rate of a kind that there is not."""
     for alias, rates in settings.ROUTE_RATES.items():
-        if alias not in routes.known():
-            yield Error(
-                f"OTPMAIL_ROUTE_RATES names {alias!r}, which is no route.",
-                hint=f"The routes are {', '.join(routes.known())}.",
-                id="otpmail.E031",
-            )
         for rate in set(rates) - RATES:
             yield Error(
                 f"OTPMAIL_ROUTE_RATES[{alias!r}] has {rate!r}, which is no rate.",
                 hint=f"A route may have {', '.join(sorted(RATES))}.",
-                id="otpmail.E032",
+                id="otpmail.E030",
             )
 
 

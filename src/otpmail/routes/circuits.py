@@ -74,6 +74,11 @@ class Circuit:
         """Whether every mail may use it."""
         return self._standing is Standing.CLOSED
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no mail may use it just now; not so while one probes."""
+        return self._standing is Standing.OPEN
+
     def enter(self, *, alone: bool) -> "Leave | None":
         """Give leave to use the route: to all while it is closed, else to one probe when due."""
         with self._lock:

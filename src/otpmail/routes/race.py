@@ -38,6 +38,9 @@ from otpmail.routes.rates import gates
 GRACE_SECONDS = 1.0
 """Left to a backend that keeps its time, to say itself that it is over."""
 
+GLANCE_SECONDS = 0.05
+"""Between two looks at the circuit of a route that is silent."""
+
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
 SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
 
@@ -225,11 +228,17 @@ class _Race:
     # What happens.
 
     def _event(self) -> _Event:
-        until = min(self._hedge_at, self._patience_ends)
-        try:
-            return self._events.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            return self._hedge if self._hedge_at == until else self._abandon
+        while (now := time.monotonic()) < self._patience_ends:
+            if now >= self._hedge_at or (self._hedge_at < math.inf and self._is_given_up()):
+                return self._hedge
+            until = min(self._hedge_at, self._patience_ends, now + GLANCE_SECONDS)
+            with suppress(queue.Empty):
+                return self._events.get(timeout=until - now)
+        return self._abandon
+
+    def _is_given_up(self) -> bool:
+        """Tell whether others found out meanwhile that the route is out of order."""
+        return circuits[self._running[-1].route].is_open
 
     def _answer(self, answer: queue.SimpleQueue[bool]) -> None:
         wanted = False
