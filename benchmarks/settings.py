@@ -8,7 +8,7 @@ os.environ.setdefault(
 
 from coop_kiosk.settings import *  # noqa: F403
 
-ROUTES = ("a", "b", "c")
+ROUTES = ("default", "b", "c")
 MAILERS = {
     route: {
         "BACKEND": "otpmail.backends.smtp.EmailBackend",

@@ -12,7 +12,6 @@ In: mails that ask for leave to use a route, and what came of them. Out: a `Leav
 Knows nothing of: mails, backends, clocks on the wall.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -59,8 +58,8 @@ class Circuit:
         self._standing = Standing.CLOSED
         self._since = time.monotonic()
         self._faults = 0
-        self._probes = 0  # in vain, since it opened
-        self._asked_at = -math.inf
+        self._pause_seconds = PAUSE_SECONDS
+        self._asked_at = 0.0
         self._probing = False
 
     @property
@@ -100,7 +99,7 @@ class Circuit:
             return 0.0
         if self._probing:
             return PAUSE_SECONDS
-        pause = PAUSE_SECONDS if alone else min(PAUSE_SECONDS * 2**self._probes, MAX_PAUSE_SECONDS)
+        pause = PAUSE_SECONDS if alone else self._pause_seconds
         return max(0.0, self._asked_at + pause - time.monotonic())
 
     def _stand(self, standing: Standing) -> None:
@@ -121,7 +120,8 @@ class Circuit:
         if self.is_closed and not permanent and self._faults < settings.CIRCUIT_FAULTS:
             return None
         signal = signals.circuit_opened if self.is_closed else signals.circuit_stays_open
-        self._probes = 0 if self.is_closed else self._probes + 1
+        longer = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
+        self._pause_seconds = PAUSE_SECONDS if self.is_closed else longer
         self._asked_at = time.monotonic()
         self._stand(Standing.OPEN)
         return lambda: signal.send_robust(sender=Circuit, route=self.route, outcome=outcome)

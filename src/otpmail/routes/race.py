@@ -92,6 +92,7 @@ class _Running:
         self.route = route
         self.leave = leave
         self.began = time.monotonic()
+        self.asked = False
 
     def end(self, outcome: Outcome | None) -> None:
         """Tell what the process knows of its routes."""
@@ -203,7 +204,7 @@ class _Race:
         outcome = None
         try:
             outcome = tries.hand_over(
-                running.route, self._mail, seconds=seconds, still_wanted=self._ask
+                running.route, self._mail, seconds=seconds, still_wanted=partial(self._ask, running)
             )
         finally:
             running.end(outcome)
@@ -212,8 +213,14 @@ class _Race:
         if not heard and ended is not None and self._late is not None:
             self._late(ended)
 
-    def _ask(self) -> bool:
-        """Ask in the caller's thread whether the mail is wanted; if that has left, it is not."""
+    def _ask(self, running: _Running) -> bool:
+        """Ask in the caller's thread whether the mail is wanted; if that has left, it is not.
+
+        Before its body a try asks again: then only whether the round is over.
+        """
+        if running.asked:
+            return not self._over
+        running.asked = True
         if threading.get_ident() == self._home:
             return self._look()
         answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
