@@ -110,7 +110,7 @@ def test_settling_is_fenced_by_the_lease(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     outbox.reap(now=later(61))
     outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
-    assert not outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    assert not outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", OTHER)
     assert Attempt.objects.count() == 1  # it happened, so it is told
@@ -119,7 +119,7 @@ def test_settling_is_fenced_by_the_lease(delivery):
 def test_settled_delivery_is_nobodys_and_final(delivery):
     now = database.now()
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
-    assert outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    assert outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by, stored.attempted) == ("accepted", "", 1)
     assert not outbox.drop(delivery, ME, Reason.EXPIRED, now=now)
@@ -130,7 +130,7 @@ def test_delivery_to_be_retried_stays_its_owners(delivery):
     now = database.now()
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     again = outbox.Verdict(DeliveryState.QUEUED, wait_seconds=2)
-    assert outbox.settle(delivery, ME, attempt(now), again, now=now)
+    assert outbox.settle(delivery, ME, [attempt(now)], again, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", ME)
     assert stored.due_at - now == timedelta(seconds=2)
