@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -171,6 +172,13 @@ def cancel(
         return Cancelled()
     with transaction.atomic(using=database.alias()):  # a locking read: no snapshot of before
         return _over(_locked(challenge_id), now)
+
+
+# For async views: the same calls, in the thread that Django keeps for a request's database work.
+aissue = sync_to_async(issue)
+aresend = sync_to_async(resend)
+averify = sync_to_async(verify)
+acancel = sync_to_async(cancel)
 
 
 def _check_address(recipient: str) -> None:
