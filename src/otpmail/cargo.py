@@ -70,6 +70,8 @@ class _Code(Cargo):
     def why_pointless(self) -> Reason | None:
         if self.challenge.state != State.PENDING:
             return Reason(self.challenge.state)
+        if self.challenge.is_decoy:
+            return Reason.DECOY
         if self.challenge.generation != self.delivery.generation:
             return Reason.SUPERSEDED
         return None

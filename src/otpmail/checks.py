@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from inspect import get_annotations
 from typing import Any, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail import compat, keys
@@ -26,7 +29,14 @@ BOUNDS = {
     "COURIERS": (1, math.inf),
     "MAIL_COURIERS": (1, math.inf),
     "QUEUE_SIZE": (1, math.inf),
+    "LONG_DIGITS": (4, 10),
     "GUESSES": (1, math.inf),
+    "OPEN_CHALLENGES": (1, math.inf),
+    "FAILURE_BUDGET": (1, math.inf),
+    "RECIPIENT_QUOTA": (1, math.inf),
+    "CLIENT_QUOTA": (1, math.inf),
+    "DEVICE_RESERVE": (1, math.inf),
+    "BLOCK_SECONDS": (1, math.inf),
     "SENDS": (1, math.inf),
     "GENERATIONS": (1, math.inf),
     "LIFE_SECONDS": (1, math.inf),
@@ -38,6 +48,9 @@ BOUNDS = {
 POOLED = "otpmail.backends.smtp.EmailBackend"
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
+
+CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+PAIR = ("an hour", "a day")
 
 
 @register()
@@ -52,11 +65,14 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         _engine,
         _keys,
         _purposes,
+        _links,
         _time_zones,
         _lives,
         _timeouts,
         _couriers,
         _sessions,
+        _caps,
+        _digits,
     )
     return [message for rule in rules for message in rule()]
 
@@ -174,10 +190,10 @@ def _sealing() -> Iterable[CheckMessage]:
 
 
 def _engine() -> Iterable[CheckMessage]:
-    """E004: ``OTPMAIL_ENGINE`` is no engine."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
     try:
         engine = import_string(settings.ENGINE)
-    except ImportError as error:
+    except (ImportError, ImproperlyConfigured) as error:
         engine, why = None, str(error)
     else:
         why = "it is no subclass of otpmail.engines.Engine"
@@ -187,18 +203,34 @@ def _engine() -> Iterable[CheckMessage]:
             hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
             id="otpmail.E004",
         )
+        return
+    for fault in engine.faults():
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
+            hint=fault.hint,
+            id="otpmail.E011",
+        )
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits; E031: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E031",
+        )
+        return
     try:
         keys.ring()
     except ValueError as error:
         yield Error(
             f"OTPMAIL_KEYS: {error}.",
-            hint="Make one with: python -c "
-            '"import base64, secrets; '
-            'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
+            hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
         )
 
@@ -221,6 +253,27 @@ def _purposes() -> Iterable[CheckMessage]:
                     hint="It is the dotted path of facts(challenge, *, lock).",
                     id="otpmail.E007",
                 )
+
+
+def _links() -> Iterable[CheckMessage]:
+    """E032: ``OTPMAIL_BASE_URL`` is no address; E033: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E032",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E033",
+        )
 
 
 def _time_zones() -> Iterable[CheckMessage]:
@@ -288,6 +341,30 @@ def _sessions() -> Iterable[CheckMessage]:
             )
 
 
+def _caps() -> Iterable[CheckMessage]:
+    """E041: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
+    for name, cap in caps.items():
+        is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
+        if not is_pair and (cap or name not in CAPS):
+            yield Error(
+                f"{PREFIX}{name} is not two numbers, the second no less than the first.",
+                hint=f"The default is {Settings.__dict__[name]}.",
+                id="otpmail.E041",
+            )
+
+
+def _digits() -> Iterable[CheckMessage]:
+    """E042: the long codes are the shorter ones."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.digits(long=True) < purpose.digits():
+            yield Error(
+                f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
+                hint="The defaults are 8 and 6.",
+                id="otpmail.E042",
+            )
+
+
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin in (int, float):
@@ -315,6 +392,8 @@ def _told(kind: Any, least: float, most: float) -> str:
     match get_origin(kind) or kind:
         case t if t is str:
             return "a text"
+        case t if t is bool:
+            return "True or False"
         case t if t is int:
             return f"a whole number {span}"
         case t if t is float:

@@ -8,6 +8,8 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import django
@@ -39,6 +41,11 @@ def mailer(alias: str) -> BaseEmailBackend:
 def mailers() -> Mapping[str, Mapping[str, Any]]:
     """Give the configured aliases; empty where a project still lives on ``EMAIL_*``."""
     return getattr(settings, "MAILERS", None) or {}
+
+
+def tasks() -> ModuleType:
+    """Give ``django.tasks``; before Django 6.0 the package django-tasks stands for it."""
+    return import_module("django.tasks" if django.VERSION >= (6, 0) else "django_tasks")
 
 
 def backend_of(alias: str) -> str:

@@ -61,7 +61,7 @@ def run(delivery_id: UUID, owner: str) -> float | None:
 
 
 def _attempt(delivery: Delivery, now: datetime) -> tuple[Attempt, Outcome]:
-    started, route = time.monotonic(), cargo.of(delivery).routes[0]
+    started, route = time.monotonic(), _route(delivery)
     _look(delivery, now)
     outcome = _hand_over(delivery, _letter(delivery, now), route, now)
     took_ms = round((time.monotonic() - started) * 1000)
@@ -74,6 +74,11 @@ def _attempt(delivery: Delivery, now: datetime) -> tuple[Attempt, Outcome]:
         reply=outcome.reply[:REPLY_LENGTH],
     )
     return attempt, outcome
+
+
+def _route(delivery: Delivery) -> str:
+    routes = cargo.of(delivery).routes
+    return [*(route for route in routes if route != delivery.avoid), *routes][0]
 
 
 def _look(delivery: Delivery, now: datetime) -> None:
@@ -170,6 +175,7 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
         cargo.of(delivery).retry_seconds,
         failed=delivery.attempted + 1,
         life_left=(delivery.deadline - now).total_seconds(),
+        at_least=outcome.retry_after_seconds or 0,
     )
     if wait_seconds is None:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)

@@ -19,14 +19,33 @@ from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.encoding import punycode
 
-from otpmail import database, owners
+from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason, SealedMail
+from otpmail.models import (
+    Attempt,
+    Challenge,
+    Deed,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    Reported,
+    SealedMail,
+)
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
+REPORT_WEIGHTS = {
+    Reported.DEFERRED: 0,
+    Reported.DELIVERED: 1,
+    Reported.REJECTED: 1,
+    Reported.BOUNCED: 1,
+    Reported.COMPLAINED: 2,
+}
+"""Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
 PUT_AT_ONCE = 100
@@ -47,20 +66,23 @@ class Verdict:
         return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
 
 
-def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
-    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
-    delivery_id = uuid7()
-    return _rows().create(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
+    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it.
+
+    ``avoid`` is the route that it does not take while there is another.
+    """
+    return _put(
+        challenge,
+        now,
+        avoid=avoid,
         leased_by=owner,
         leased_until=_lease_end(now) if owner else None,
     )
+
+
+def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
+    """Write down a mail that is not even tried: it has failed when it is asked for."""
+    return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
 
 def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
@@ -84,12 +106,14 @@ def claim(
     now: datetime,
     limit: int,
     only: Collection[UUID] | None = None,
+    due_by: datetime | None = None,
 ) -> list[UUID]:
     """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
 
-    ``only`` are those that a hint named; without it, all are looked at.
+    ``only`` are those that a hint named; without it, all are looked at. ``due_by`` is a moment
+    before ``now`` for who leaves to others what has not been due for long.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=now)
+    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now)
     if only is not None:
         free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
@@ -141,6 +165,8 @@ def settle(
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
         attempt.delivery = delivery
         attempt.save(using=database.alias(), force_insert=True)
+        if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
+            audit.write(Deed.MAILED, delivery.challenge, now=now)
         if kept:
             _erase(delivery, verdict)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
@@ -157,6 +183,33 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
         if kept:
             _erase(delivery, verdict)
     return kept
+
+
+def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
+    """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
+
+    The row keeps one report, the same whatever order they come in: a complaint before all else, a
+    deferral after all else, and of the other three what happened last.
+    """
+    weight = REPORT_WEIGHTS[word]
+    lighter = [other for other in Reported if REPORT_WEIGHTS[other] < weight]
+    peers = [other for other in Reported if REPORT_WEIGHTS[other] == weight]
+    yields = (
+        Q(reported__in=["", *lighter])
+        | Q(reported__in=peers, reported_at__lt=at)
+        | Q(reported__in=peers[: peers.index(word)], reported_at=at)
+    )
+    rows = _rows().filter(yields, pk=delivery_id)
+    return rows.update(reported=word, reported_at=at, reported_reason=reason) == 1
+
+
+def is_behind(*, now: datetime, seconds: float) -> bool:
+    """Tell whether a mail that was due so long ago still waits for a courier."""
+    since = now - timedelta(seconds=seconds)
+    nobodys = _rows().filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    # A lease is counted from the moment when its mail was due, or was last worked on.
+    waiting = _rows().filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
+    return nobodys.exists() or waiting.exists()
 
 
 def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
@@ -176,6 +229,20 @@ def reap(*, now: datetime) -> int:
         return 0
     # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
     return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+
+
+def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
+    delivery_id = uuid7()
+    return _rows().create(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        **columns,
+    )
 
 
 def _rows() -> QuerySet[Delivery]:

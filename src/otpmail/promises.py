@@ -1,6 +1,6 @@
 """One way to promise a mail: its row in the caller's transaction, and a hint once it is committed.
 
-In: a lane, and what puts the rows. Out: nothing; what is rolled back was never promised.
+In: a lane, and what puts the rows. Out: the rows; what is rolled back was never promised.
 Knows nothing of: what is mailed.
 """
 
@@ -13,7 +13,7 @@ from otpmail.models import Delivery, Lane
 from otpmail.signals import delivery_promised
 
 
-def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> None:
+def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
     """Call ``put(owner)`` now and wake the engine on commit."""
     engine = engines.current()
     owner = engine.owner(lane)
@@ -28,3 +28,4 @@ def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> None:
             )
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
+    return deliveries

@@ -15,6 +15,8 @@ from otpmail import keys
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
+SUBKEY = "otpmail sealed mail"
+
 
 def seal(text: str, delivery_id: UUID) -> tuple[str, bytes]:
     """Give the key's id and what only that key opens."""
@@ -37,7 +39,7 @@ def unseal(content: bytes, key_id: str, delivery_id: UUID) -> str | None:
     return text.decode() if whose == delivery_id.bytes else None
 
 
-def _fernet(key: keys.Key) -> "Fernet":
+def _fernet(key: keys.SigningKey) -> "Fernet":
     from cryptography.fernet import Fernet  # optional: otpmail[outbox]
 
-    return Fernet(base64.urlsafe_b64encode(key.sealing))
+    return Fernet(base64.urlsafe_b64encode(key.subkey(SUBKEY)))

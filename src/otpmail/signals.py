@@ -24,6 +24,9 @@ challenge_ended = Signal()
 guess_failed = Signal()
 """``challenge``, ``guesses_left``: a wrong code was typed."""
 
+link_cancelled = Signal()
+"""``challenge``: the reader of its mail said that it was not theirs, and it was cancelled."""
+
 delivery_promised = Signal()
 """``delivery``, ``challenge``: the promise is committed."""
 
@@ -38,6 +41,12 @@ delivery_failed = Signal()
 
 delivery_dropped = Signal()
 """``delivery``, ``challenge``: sending had become pointless; the delivery's reason says why."""
+
+delivery_refused = Signal()
+"""``delivery``, ``challenge``: not even tried; the delivery's reason says why."""
+
+delivery_reported = Signal()
+"""``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
 
 log = logging.getLogger("otpmail")
 
@@ -82,6 +91,27 @@ def _log_dropped(delivery: "Delivery", **_: Any) -> None:
     log.warning("Email dropped reason=%s %s", delivery.reason, _who(delivery))
 
 
+@receiver(delivery_refused)
+def _log_refused(delivery: "Delivery", **_: Any) -> None:
+    log.warning("Email refused reason=%s %s", delivery.reason, _who(delivery))
+
+
+@receiver(delivery_reported)
+def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
+    level = logging.INFO if delivery.reported == "delivered" else logging.WARNING
+    waited = (delivery.reported_at or delivery.created_at) - delivery.created_at
+    log.log(
+        level,
+        "Email %s delivery=%s challenge=%s route=%s waited_ms=%.0f reason=%r",
+        delivery.reported,
+        delivery.pk,
+        delivery.challenge_id,
+        route,
+        waited.total_seconds() * 1000,
+        delivery.reported_reason,
+    )
+
+
 @receiver(guess_failed)
 def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
     log.info(
@@ -90,6 +120,12 @@ def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
         challenge.purpose,
         guesses_left,
     )
+
+
+@receiver(link_cancelled)
+def _log_link(challenge: "Challenge", **_: Any) -> None:
+    # Somebody typed another's address, or sits in another's session.
+    log.warning("Email cancelled by the link in it %s", challenge.told)
 
 
 @receiver(challenge_ended)

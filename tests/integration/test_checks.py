@@ -59,6 +59,10 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("KEY_CLASS", "otpmail.nowhere.Key", "E031"),
+        ("KEY_CLASS", "otpmail.conf.Settings", "E031"),
+        ("BASE_URL", "bank.example", "E032"),
+        ("BASE_URL", "https://bank.example/codes/", "E032"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
@@ -101,6 +105,13 @@ def test_pool_of_which_no_session_is_kept_for_codes_is_a_warning(settings, found
     options = {"host": "localhost", "pool_size": 2}
     settings.MAILERS = {"default": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": options}}
     assert "otpmail.W022" in found()
+
+
+def test_link_that_would_lead_nowhere_is_an_error(settings, found):
+    settings.OTPMAIL_BASE_URL = "https://bank.example"
+    assert "otpmail.E033" not in found()
+    settings.ROOT_URLCONF = "otpmail.urls"  # without its namespace
+    assert "otpmail.E033" in found()
 
 
 @pytest.mark.parametrize(

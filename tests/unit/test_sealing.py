@@ -53,4 +53,4 @@ def test_seal_put_under_another_delivery_opens_nothing():
 
 def test_sealing_key_is_no_key_of_a_purpose():
     key = sealing.keys.current()
-    assert key.sealing not in {key.secret, key.subkey(""), key.subkey("sealed mail")}
+    assert key.subkey(sealing.SUBKEY) not in {key.secret, key.subkey(""), key.subkey("sealed mail")}

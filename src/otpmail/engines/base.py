@@ -6,13 +6,26 @@ not know one another.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 from otpmail.models import Lane
 
 
+class Fault(NamedTuple):
+    """What keeps an engine from working, and its remedy."""
+
+    message: str
+    hint: str
+
+
 class Engine(ABC):
     """One process's engine, made at first use, and once more in a forked child."""
+
+    @classmethod
+    def faults(cls) -> Iterable[Fault]:
+        """Tell what is wrong with the settings that this engine needs; nothing by default."""
+        return ()
 
     @abstractmethod
     def start(self) -> None:

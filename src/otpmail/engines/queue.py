@@ -42,6 +42,7 @@ class Queue:
         self._lanes = {lane: _Waiting(most[lane]) for lane in Lane}  # codes first
         self._order = itertools.count()
         self._again: set[UUID] = set()  # heard of while in hand
+        self._held: set[UUID] = set()  # in hand of threads that are no couriers
         self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
         self._round_over = threading.Condition(self._lock)
         self.is_closed = False
@@ -83,12 +84,19 @@ class Queue:
                 self._wake_one()
             return delivery_id, lane
 
+    def hold(self, delivery_id: UUID, lane: Lane) -> None:
+        """Take an id in that the calling thread works on itself; it ends that by `give_back`."""
+        with self._lock:
+            self._lanes[lane].known.add(delivery_id)
+            self._held.add(delivery_id)
+
     def give_back(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
         """End an id's round. It is forgotten, or due again in so many seconds."""
         with self._lock:
             waiting = self._lanes[lane]
             waiting.in_hand.discard(delivery_id)
             waiting.known.discard(delivery_id)
+            self._held.discard(delivery_id)
             if delivery_id in self._again:
                 self._again.discard(delivery_id)
                 wait_seconds = wait_seconds or 0
@@ -147,4 +155,4 @@ class Queue:
         return min(waiting.wait_seconds() for waiting in self._lanes.values())
 
     def _in_hand(self) -> set[UUID]:
-        return set[UUID]().union(*(waiting.in_hand for waiting in self._lanes.values()))
+        return self._held.union(*(waiting.in_hand for waiting in self._lanes.values()))

@@ -10,13 +10,12 @@ In: ids. Out: rounds.
 Knows nothing of: codes, mails.
 """
 
-import atexit
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import close_old_connections, connections
@@ -40,10 +39,16 @@ log = logging.getLogger("otpmail.engine")
 class ThreadsEngine(Engine):
     """A fixed number of courier threads over one bounded queue of two lanes."""
 
-    def __init__(self, *, after_sweep: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        after_sweep: Callable[[], None] | None = None,
+        patience_seconds: Callable[[], float] = float,
+    ) -> None:
+        """Make one whose sweep leaves to others what is due for less than its patience."""
         self._after_sweep = after_sweep
+        self._patience_seconds = patience_seconds
         self._owner = owners.new()
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._queue = Queue({Lane.CODE: settings.COURIERS, Lane.MAIL: settings.MAIL_COURIERS})
         self._started = False
@@ -68,7 +73,6 @@ class ThreadsEngine(Engine):
                     target=self._carry, name=f"otpmail-courier-{number}", daemon=True
                 ).start()
             threading.Thread(target=self._sweep, name="otpmail-sweep", daemon=True).start()
-            atexit.register(self._at_exit)
             self._started = True
 
     def owner(self, lane: Lane) -> str | None:
@@ -87,10 +91,13 @@ class ThreadsEngine(Engine):
 
     def take_up(self, lane: Lane, delivery_ids: Collection[UUID] | None = None) -> None:
         """Claim what is due and nobody's, all of a lane or those, as far as there is room."""
-        room, now = self._room(lane), database.now()
-        if room > 0:
-            claimed = outbox.claim(self._owner, lane=lane, now=now, limit=room, only=delivery_ids)
-            self.wake(claimed, lane)
+        if (room := self._room(lane)) > 0:
+            self.wake(self._claim(lane, limit=room, only=delivery_ids), lane)
+
+    def run_now(self, delivery_id: UUID) -> None:
+        """Claim a delivery and do a round in the calling thread; a courier does the next ones."""
+        if not self._queue.is_closed:
+            self._guard(lambda: self._run_now(delivery_id))
 
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
@@ -101,12 +108,21 @@ class ThreadsEngine(Engine):
         if self._started and not self._drained.wait(seconds):
             log.warning("Email engine stopped with %d mails in flight", len(self._queue.in_hand()))
 
-    def _at_exit(self) -> None:
-        if os.getpid() == self._pid:  # a forked child inherits the call, and not the threads
-            self.stop(settings.DRAIN_SECONDS)
-
     def _room(self, lane: Lane) -> int:
         return 0 if self._queue.is_closed else settings.QUEUE_SIZE - self._queue.count(lane)
+
+    def _claim(self, lane: Lane, *, limit: int, only: Collection[UUID] | None = None) -> list[UUID]:
+        due_by = now = database.now()
+        if only is None:
+            due_by -= timedelta(seconds=self._patience_seconds())
+        return outbox.claim(self._owner, lane=lane, now=now, due_by=due_by, limit=limit, only=only)
+
+    def _run_now(self, delivery_id: UUID) -> None:
+        for lane in Lane:
+            if self._claim(lane, limit=1, only=[delivery_id]):
+                self._queue.hold(delivery_id, lane)
+                self._queue.give_back(delivery_id, lane, self._round(delivery_id))
+                return
 
     def _carry(self) -> None:
         turn = self._queue.turn()
@@ -142,7 +158,7 @@ class ThreadsEngine(Engine):
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the next sweep tries again
-            log.error("Email engine: a sweep failed %s", describe(error))  # noqa: TRY400
+            log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
         finally:
             close_old_connections()
 
@@ -154,6 +170,7 @@ class ThreadsEngine(Engine):
         for lane in Lane:
             self.take_up(lane)
         endings.expire(now=now, limit=EXPIRE_LIMIT)
+        endings.revoke(now=now, limit=EXPIRE_LIMIT)
         if self._after_sweep is not None:
             self._after_sweep()
 
