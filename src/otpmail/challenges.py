@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -248,6 +249,14 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
         return False
     _promise(challenge, now, avoid=avoid)
     return True
+
+
+# For async views: the same calls, in the thread that Django keeps for a request's database work.
+aissue = sync_to_async(issue)
+aresend = sync_to_async(resend)
+averify = sync_to_async(verify)
+acancel = sync_to_async(cancel)
+astatus = sync_to_async(status)
 
 
 def _check_address(recipient: str) -> None:

@@ -145,6 +145,9 @@ class Settings:
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""
 
+    KEEP_DAYS: int = 30
+    """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
+
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""
         if not name.isupper():

@@ -136,26 +136,30 @@ def test_link_that_would_lead_nowhere_is_an_error(settings, found):
     ],
 )
 def test_outbox_that_leads_nowhere_is_an_error(settings, found, mailers, check):
-    settings.MAILERS = mailers
-    if django.VERSION < (6, 1):
-        settings.EMAIL_BACKEND = OUTBOX
+    through(settings, mailers)
     assert f"otpmail.{check}" in found()
 
 
+def through(settings, mailers):
+    if django.VERSION < (6, 1):  # there a test runner's locmem stands in this setting
+        settings.EMAIL_BACKEND = OUTBOX
+    settings.MAILERS = mailers
+
+
+BEFORE_SMTP = {
+    "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+    "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+}
+
+
 def test_outbox_before_a_backend_that_sends_is_in_order(settings, found):
-    settings.MAILERS = {
-        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
-        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
-    }
+    through(settings, BEFORE_SMTP)
     settings.OTPMAIL_ROUTES = ["smtp"]
     assert found() == {}
 
 
 def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
-    settings.MAILERS = {
-        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
-        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
-    }
+    through(settings, BEFORE_SMTP)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     assert "otpmail.E022" in found()
 

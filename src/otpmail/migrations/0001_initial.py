@@ -3,6 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
+import otpmail.cascades
 import otpmail.compat
 import otpmail.indexes
 
@@ -309,7 +310,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 blank=True,
                 null=True,
-                on_delete=django.db.models.deletion.CASCADE,
+                on_delete=otpmail.cascades.with_parent,
                 related_name="deliveries",
                 to="otpmail.challenge",
             ),
