@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from coop_kiosk import celery_app
+from otpmail.engines import tasks  # noqa: F401 - declared under the kind of backend that asks for it
 from tests.mailserver import free_port
 from tests.workers import ROOT, Popen, database_url, worker
 
@@ -110,15 +111,22 @@ def _rabbitmqctl(*command: str) -> bool:
 
 @contextlib.contextmanager
 def celery_worker(
-    url: str, smtp_port: int, home: Path, *, pool: str = "threads"
+    url: str,
+    smtp_port: int,
+    home: Path,
+    *,
+    pool: str = "threads",
+    queues: str = "otpmail,otpmail.mail",
+    sweep_seconds: float = 0.5,
 ) -> Iterator[Popen]:
     """Run one until the block ends; it takes messages when the block begins."""
     environment = {
         "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
-        "OTPMAIL_ENGINE": "otpmail.engines.celery.CeleryEngine",
+        "OTPMAIL_ENGINE": CELERY,
         "CELERY_BROKER_URL": url,
+        "OTPMAIL_SWEEP_SECONDS": str(sweep_seconds),
     }
-    command = ["-m", "celery", "-A", "coop_kiosk", "worker", "-Q", "otpmail,otpmail.mail"]
+    command = ["-m", "celery", "-A", "coop_kiosk", "worker", "-Q", queues]
     command += ["-P", pool, "-c", "4", "-n", home.name]
     with _worker(command, environment, smtp_port, home, ready="ready.") as process:
         yield process
@@ -160,7 +168,6 @@ def _worker(
         "EMAIL_HOST": HOST,
         "EMAIL_PORT": str(smtp_port),
         "LOG_DIR": str(home),
-        "OTPMAIL_SWEEP_SECONDS": "0.5",
         **environment,
     }
     with told.open("wb") as out:
