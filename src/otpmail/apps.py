@@ -1,6 +1,7 @@
 """otpmail as a Django app."""
 
 import contextlib
+from importlib.util import find_spec
 
 from django.apps import AppConfig
 from django.core.exceptions import ImproperlyConfigured
@@ -22,6 +23,9 @@ class OtpmailConfig(AppConfig):
 
         with contextlib.suppress(ImportError, ImproperlyConfigured):  # a check says so
             import_string(settings.ENGINE)  # a broker's worker knows its task by this
+        if find_spec("anymail"):
+            from otpmail import webhooks  # noqa: F401 - hears providers' events
+
         request_started.connect(_start_engine, dispatch_uid="otpmail.engine")
 
 

@@ -48,6 +48,25 @@ def tasks() -> ModuleType:
     return import_module("django.tasks" if django.VERSION >= (6, 0) else "django_tasks")
 
 
+def backend_of(alias: str) -> str:
+    """Give the dotted path of an alias's backend."""
+    if not mailers():  # the EMAIL_* settings of before MAILERS
+        return str(settings.EMAIL_BACKEND)
+    if django.VERSION < (6, 1) and settings.EMAIL_BACKEND == LOCMEM:  # as in `mailer`
+        return LOCMEM
+    return str(mailers().get(alias, {}).get("BACKEND", SMTP))
+
+
+def options_of(path: str) -> Mapping[str, Any]:
+    """Give what ``MAILERS["default"]`` says to a backend that EMAIL_BACKEND names.
+
+    Django 5.2 and 6.0 make that backend without them.
+    """
+    default = mailers().get(DEFAULT_ALIAS, {})
+    older = django.VERSION < (6, 1) and default.get("BACKEND") == path
+    return default.get("OPTIONS", {}) if older else {}
+
+
 def uuid7() -> uuid.UUID:
     """Make an id that sorts by time and cannot be guessed: 74 random bits (RFC 9562, 5.7).
 

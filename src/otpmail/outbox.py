@@ -19,14 +19,37 @@ from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.encoding import punycode
 
-from otpmail import database, owners
+from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason
+from otpmail.models import (
+    Attempt,
+    Challenge,
+    Deed,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    Reported,
+    SealedMail,
+)
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
+REPORT_WEIGHTS = {
+    Reported.DEFERRED: 0,
+    Reported.DELIVERED: 1,
+    Reported.REJECTED: 1,
+    Reported.BOUNCED: 1,
+    Reported.COMPLAINED: 2,
+}
+"""Which report takes another's place; of equals the later one, at one moment the lower one here."""
+
+
+PUT_AT_ONCE = 100
+"""Mails a statement; a database bounds how long one may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +60,43 @@ class Verdict:
     reason: Reason | None = None
     wait_seconds: float | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
+        return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
 
-def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
-    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
-    delivery_id = uuid7()
-    return _rows().create(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+
+def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
+    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it.
+
+    ``avoid`` is the route that it does not take while there is another.
+    """
+    return _put(
+        challenge,
+        now,
+        avoid=avoid,
         leased_by=owner,
         leased_until=_lease_end(now) if owner else None,
     )
+
+
+def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
+    """Write down a mail that is not even tried: it has failed when it is asked for."""
+    return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
+
+
+def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
+    """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
+    deliveries = [mail.delivery for mail in mails]
+    for delivery in deliveries:
+        delivery.lane = Lane.MAIL
+        delivery.created_at = delivery.due_at = now
+        delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
+        delivery.leased_by = owner
+        delivery.leased_until = _lease_end(now) if owner else None
+    _rows().bulk_create(deliveries, batch_size=PUT_AT_ONCE)
+    _sealed().bulk_create(mails, batch_size=PUT_AT_ONCE)
+    return deliveries
 
 
 def claim(
@@ -85,8 +130,8 @@ def claim(
 
 
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and its challenge, if this owner still holds it."""
-    return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+    """Read a delivery and what it carries, if this owner still holds it."""
+    return _held(owner).select_related("challenge", "sealed").filter(pk=delivery_id).first()
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -120,6 +165,10 @@ def settle(
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
         attempt.delivery = delivery
         attempt.save(using=database.alias(), force_insert=True)
+        if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
+            audit.write(Deed.MAILED, delivery.challenge, now=now)
+        if kept:
+            _erase(delivery, verdict)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
@@ -129,7 +178,38 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     delivery.state, delivery.reason = verdict.state, reason
-    return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+    with transaction.atomic(using=database.alias()):
+        kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+        if kept:
+            _erase(delivery, verdict)
+    return kept
+
+
+def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
+    """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
+
+    The row keeps one report, the same whatever order they come in: a complaint before all else, a
+    deferral after all else, and of the other three what happened last.
+    """
+    weight = REPORT_WEIGHTS[word]
+    lighter = [other for other in Reported if REPORT_WEIGHTS[other] < weight]
+    peers = [other for other in Reported if REPORT_WEIGHTS[other] == weight]
+    yields = (
+        Q(reported__in=["", *lighter])
+        | Q(reported__in=peers, reported_at__lt=at)
+        | Q(reported__in=peers[: peers.index(word)], reported_at=at)
+    )
+    rows = _rows().filter(yields, pk=delivery_id)
+    return rows.update(reported=word, reported_at=at, reported_reason=reason) == 1
+
+
+def is_behind(*, now: datetime, seconds: float) -> bool:
+    """Tell whether a mail that was due so long ago still waits for a courier."""
+    since = now - timedelta(seconds=seconds)
+    nobodys = _rows().filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    # A lease is counted from the moment when its mail was due, or was last worked on.
+    waiting = _rows().filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
+    return nobodys.exists() or waiting.exists()
 
 
 def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
@@ -151,8 +231,31 @@ def reap(*, now: datetime) -> list[UUID]:
     return found
 
 
+def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
+    delivery_id = uuid7()
+    return _rows().create(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        **columns,
+    )
+
+
 def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
+
+
+def _sealed() -> QuerySet[SealedMail]:
+    return SealedMail.objects.using(database.alias())
+
+
+def _erase(delivery: Delivery, verdict: Verdict) -> None:
+    if delivery.lane == Lane.MAIL and verdict.state != DeliveryState.QUEUED:
+        _sealed().filter(delivery=delivery.pk).delete()
 
 
 def _held(owner: str) -> QuerySet[Delivery]:
@@ -162,7 +265,9 @@ def _held(owner: str) -> QuerySet[Delivery]:
 def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
     if verdict.wait_seconds is not None:
         due_at = now + timedelta(seconds=verdict.wait_seconds)
-        return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        if verdict.is_held:
+            return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        return {"due_at": due_at, "leased_by": "", "leased_until": None}
     return {
         "state": verdict.state,
         "reason": verdict.reason or "",

@@ -23,7 +23,7 @@ from django.dispatch import receiver
 
 from otpmail import compat
 from otpmail.conf import settings
-from otpmail.outcomes import Blame, Kind, Outcome, of_error
+from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 
 
 def send(
@@ -76,7 +76,7 @@ def _send_through(
     if not sent:
         _close(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
-    return Outcome(kind=Kind.ACCEPTED, reply="")
+    return of_sent(getattr(mail, "anymail_status", None))
 
 
 def _is_stale(backend: BaseEmailBackend) -> bool:

@@ -70,8 +70,9 @@ def first_read(table, step):
             "otpmail_closing",
             lambda: endings.expire(now=database.now() + timedelta(hours=1), limit=10),
         ),
+        ("otpmail_closing", lambda: endings.revoke(now=database.now(), limit=10)),
     ],
-    ids=["claim", "reap", "expire"],
+    ids=["claim", "reap", "expire", "revoke"],
 )
 def test_sweep_reads_by_its_index(history, index, step):
     assert index in plan_of(first_read("otpmail_", step))

@@ -76,15 +76,18 @@ class ThreadsEngine(Engine):
             self._started = True
 
     def owner(self, lane: Lane) -> str | None:
-        """Take the row while its lane has room; requests at once may go over by one each."""
+        """Take the row while its lane has room."""
         self.start()
         return self._owner if self._room(lane) > 0 else None
 
     def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
-        """Put ids in memory, due now."""
+        """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
         self.start()
-        for delivery_id in delivery_ids:
+        ids, room = list(delivery_ids), self._room(lane)
+        for delivery_id in ids[:room]:
             self._queue.put(delivery_id, lane)
+        if over := ids[room:]:
+            self._guard(lambda: outbox.release(self._owner, only=over))
 
     def take_up(self, lane: Lane, delivery_ids: Collection[UUID] | None = None) -> None:
         """Claim what is due and nobody's, all of a lane or those, as far as there is room."""
@@ -169,6 +172,7 @@ class ThreadsEngine(Engine):
                 self.take_up(lane, reaped)
             self.take_up(lane)
         endings.expire(now=now, limit=EXPIRE_LIMIT)
+        endings.revoke(now=now, limit=EXPIRE_LIMIT)
         if self._after_sweep is not None:
             self._after_sweep()
 
