@@ -13,7 +13,6 @@ from otpmail import challenges, database, engines, owners, routes
 from otpmail.models import Delivery, Lane
 from tests import mailserver
 from tests.brokers import running
-from tests.mailserver import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,17 +22,18 @@ KINDS = [*IN_PROCESS, "worker", "celery-redis", "celery-rabbitmq", "tasks-db", "
 
 
 @pytest.fixture(scope="module")
-def smtp_port():
-    """One port for all: workers outlive a test, and its mail server does not."""
-    return free_port()
+def one_server():
+    """A worker outlives a test, and its mail server must."""
+    with mailserver.running() as server:
+        yield server
 
 
 @pytest.fixture
-def server(settings, smtp_port):
-    with mailserver.running(port=smtp_port) as server:
-        mailserver.route_to(settings, server.port)
-        yield server
-        routes.close()
+def server(settings, one_server):
+    one_server.begin_anew()
+    mailserver.route_to(settings, one_server.port)
+    yield one_server
+    routes.close()
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -42,10 +42,10 @@ def kind(request):
 
 
 @pytest.fixture(scope="module")
-def leading_there(kind, django_db_setup, smtp_port, tmp_path_factory):
+def leading_there(kind, django_db_setup, one_server, tmp_path_factory):
     """Run what this kind of engine hangs on. Gives the settings that lead there."""
     home = tmp_path_factory.mktemp("engines") / kind
-    with running(kind, smtp_port, home) as settings:
+    with running(kind, one_server.port, home) as settings:
         yield settings
 
 
