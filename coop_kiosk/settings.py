@@ -111,7 +111,6 @@ OTPMAIL_CLIENT_QUOTA = env.list("OTPMAIL_CLIENT_QUOTA", [60, 300], subcast=int)
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")  # amqp://… or redis://…, for the Celery engine
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # a worker's log lines go where all others go
 CELERY_DB_REUSE_MAX = 1_000  # tasks of a thread that share its database connection
 
 LOG_DIR = Path(env.str("LOG_DIR", str(BASE_DIR / "logs")))

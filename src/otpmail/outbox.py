@@ -246,17 +246,17 @@ def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | 
     return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
 
 
-def reap(*, now: datetime) -> int:
-    """Take leases from owners that let them lapse or died. Returns how many."""
+def reap(*, now: datetime) -> list[UUID]:
+    """Take leases from owners that let them lapse or died. Returns what was theirs."""
     leased = _rows().filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
     dead = [owner for owner in known if owners.is_dead(owner)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
     found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
-    if not found:  # the usual case takes no write lock
-        return 0
-    # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
-    return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    if found:  # the usual case takes no write lock
+        # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+        lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    return found
 
 
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
