@@ -5,7 +5,7 @@ processes is killed every few seconds and started anew, the mail server and the 
 a while, the database crashes once. Then all is left alone until every mail is settled. The laws:
 
 1. Every request that was answered 2xx has its mail accepted, or a reason in its row.
-2. No mail is taken after its deadline.
+2. No mail is written after its deadline.
 3. A mail is doubled only with an unknown outcome, or if a courier was killed after it was taken.
 4. One Idempotency-Key, one transfer, however often it was asked.
 

@@ -4,7 +4,6 @@ In: where the kiosk is, their tokens. Out: what each request was answered, and w
 """
 
 import contextlib
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,26 +41,25 @@ class Load:
     def __init__(self, port: int, tokens: list[str]) -> None:
         self._url = f"http://{HOST}:{port}/api/v1/transfers"
         self._tokens = tokens
-        self._mine = threading.local()
         self.asked: list[Asked] = []
 
     def run(self, requests: int, rate: float) -> None:
         """Begin so many requests, so many a second, and wait for the last answer."""
         start = time.monotonic()
-        with ThreadPoolExecutor(THREADS) as pool:
+        with httpx.Client(timeout=TIMEOUT_SECONDS) as http, ThreadPoolExecutor(THREADS) as pool:
             for number in range(requests):
                 time.sleep(max(0.0, start + number / rate - time.monotonic()))
-                pool.submit(self._insist, number)
+                pool.submit(self._insist, http, number)
 
-    def _insist(self, number: int) -> None:
+    def _insist(self, http: httpx.Client, number: int) -> None:
         for again in range(ASKS):
             time.sleep(again * AGAIN_SECONDS)
-            asked = self._ask(number)
+            asked = self._ask(http, number)
             self.asked.append(asked)
             if asked.status is not None and asked.status < 500:
                 return
 
-    def _ask(self, number: int) -> Asked:
+    def _ask(self, http: httpx.Client, number: int) -> Asked:
         payer = number % len(self._tokens)
         body = {
             "payer_account": f"A{payer}",
@@ -73,7 +71,7 @@ class Load:
         headers = {"Authorization": f"Bearer {self._tokens[payer]}", "Idempotency-Key": key}
         answer, begun_at, begun = None, time.time(), time.perf_counter()
         with contextlib.suppress(httpx.TransportError):
-            answer = self._http().post(self._url, json=body, headers=headers)
+            answer = http.post(self._url, json=body, headers=headers)
         return Asked(
             key=key,
             begun_at=begun_at,
@@ -81,12 +79,6 @@ class Load:
             status=None if answer is None else answer.status_code,
             transfer=_id_in(answer),
         )
-
-    def _http(self) -> httpx.Client:
-        if not hasattr(self._mine, "http"):
-            self._mine.http = httpx.Client(timeout=TIMEOUT_SECONDS)
-        http: httpx.Client = self._mine.http
-        return http
 
 
 def _id_in(answer: httpx.Response | None) -> str:
