@@ -13,45 +13,18 @@ Ends with status 1 if one of them is broken. ``--seed`` repeats a storm, as far 
 """
 
 import argparse
-import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import laws, postgres
+from benchmarks import laws, postgres, site
 from benchmarks.load import Load
-from benchmarks.storm import Kept, Site, Storm
+from benchmarks.site import SETUPS
+from benchmarks.storm import Storm
 from demo import machine
-from demo.machine import KIOSK, Ports
-from tests.mailserver import free_port
 
-WEB_PROCESSES = 2
-WORKERS = 2
 LOGS = machine.ROOT / "var" / "chaos"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """How an engine is run: its class, what starts one worker, and the broker between them.
-
-    ``broker`` is a URL with ``{port}``, where a cable leads to the broker's own port.
-    """
-
-    engine: str
-    worker: tuple[str, ...] = ()
-    broker: str = ""
-    broker_port: int = 0
-
-
-SETUPS = {
-    "threads": Setup(engine="otpmail.engines.threads.ThreadsEngine"),
-    "worker": Setup(
-        engine="otpmail.engines.worker.WorkerEngine", worker=("manage.py", "otpmail_worker")
-    ),
-}
 
 
 def main() -> int:
@@ -78,58 +51,15 @@ def keeps_its_promises(name: str, options: argparse.Namespace) -> bool:
     """Run one storm, print what was seen, and tell whether the laws held."""
     with tempfile.TemporaryDirectory() as scratch, postgres.running() as database:
         home = Path(scratch) / "site"
-        ports = Ports(kiosk=free_port(), smtp=free_port(), mailbox=free_port())
-        cable_port = free_port()
-        environment = machine.prepare(
-            home, ports, **settings_of(SETUPS[name], database.url, cable_port)
-        )
-        tokens = machine.run(["-m", "benchmarks.members", str(options.requests)], environment)
-        load = Load(ports.kiosk, tokens.split())
         try:
-            with running(SETUPS[name], home, ports, cable_port, environment) as site:
-                with Storm(site, database, options) as storm:
+            with site.running(home, SETUPS[name], database.url, options.requests) as here:
+                load = Load(here.port, here.tokens)
+                with Storm(here, database, options) as storm:
                     load.run(options.requests, options.rate)
                 laws.wait_until_settled(database.url)
         finally:
             shutil.copytree(home, LOGS / name, dirs_exist_ok=True)
-        return laws.judge(name, database.url, load.asked, site.journal, storm.kills)
-
-
-def settings_of(setup: Setup, database_url: str, cable_port: int) -> dict[str, str]:
-    """Give the kiosk's environment, as this engine needs it."""
-    return {
-        "DJANGO_SETTINGS_MODULE": "benchmarks.load_settings",
-        "DATABASE_URL": database_url,
-        "OTPMAIL_ENGINE": setup.engine,
-        "CELERY_BROKER_URL": setup.broker.format(port=cable_port),
-        "WEB_CONCURRENCY": str(WEB_PROCESSES),
-    }
-
-
-@contextlib.contextmanager
-def running(
-    setup: Setup, home: Path, ports: Ports, cable_port: int, environment: dict[str, str]
-) -> Iterator[Site]:
-    """Run mail server, broker, kiosk and workers until the block ends."""
-    journal = home / "mails"
-    journal.touch()
-    mail = ["-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox), str(journal)]
-    cable = ["-m", "benchmarks.cable", str(cable_port), str(setup.broker_port)]
-    with contextlib.ExitStack() as stack:
-
-        def keep(name: str, command: list[str], port: int | None = None) -> Kept:
-            output = home / f"{name}.out"
-            return stack.enter_context(Kept(name, command, environment, output, port))
-
-        yield Site(
-            journal=journal,
-            mail=keep("mail server", mail, ports.smtp),
-            broker=keep("broker", cable, cable_port) if setup.broker else None,
-            workers=[
-                keep(f"worker {n}", list(setup.worker)) for n in range(WORKERS) if setup.worker
-            ],
-            kiosk=keep("kiosk", KIOSK, ports.kiosk),
-        )
+        return laws.judge(name, database.url, load.asked, here.journal, storm.kills)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import httpx
 
 from demo.machine import HOST
 
-THREADS = 64
+CLIENTS = 64
 TIMEOUT_SECONDS = 10
 AGAIN_SECONDS = 1
 ASKS = 3
@@ -43,10 +43,10 @@ class Load:
         self._tokens = tokens
         self.asked: list[Asked] = []
 
-    def run(self, requests: int, rate: float) -> None:
+    def run(self, requests: int, rate: float, clients: int = CLIENTS) -> None:
         """Begin so many requests, so many a second, and wait for the last answer."""
         start = time.monotonic()
-        with httpx.Client(timeout=TIMEOUT_SECONDS) as http, ThreadPoolExecutor(THREADS) as pool:
+        with httpx.Client(timeout=TIMEOUT_SECONDS) as http, ThreadPoolExecutor(clients) as pool:
             for number in range(requests):
                 time.sleep(max(0.0, start + number / rate - time.monotonic()))
                 pool.submit(self._insist, http, number)

@@ -12,64 +12,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from benchmarks.postgres import Server
-from demo import machine
-from demo.machine import Popen
+from benchmarks.site import Kept, Site
 
 type Event = tuple[float, Callable[[], object]]
-
-
-class Kept:
-    """A process that can be taken away and put back."""
-
-    def __init__(
-        self,
-        name: str,
-        command: list[str],
-        environment: dict[str, str],
-        output: Path,
-        port: int | None,
-    ) -> None:
-        self.name = name
-        self._command = command
-        self._environment = environment
-        self._output = output
-        self._port = port
-        self.process: Popen
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until it listens."""
-        self.up()
-        if self._port:
-            machine.wait_for(self._port, self.process, self._output)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it politely."""
-        machine.end(self.process)
-
-    def up(self) -> None:
-        """Start it."""
-        self.process = machine.start(self._command, self._environment, self._output)
-
-    def down(self) -> None:
-        """Kill it and its children."""
-        machine.kill(self.process)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """All that runs; ``journal`` is where the mail server notes what it took."""
-
-    journal: Path
-    mail: Kept
-    broker: Kept | None
-    workers: list[Kept]
-    kiosk: Kept
 
 
 class Storm:
