@@ -4,6 +4,7 @@ In: where the kiosk is, their tokens. Out: what each request was answered, and w
 """
 
 import contextlib
+import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Load:
     def __init__(self, port: int, tokens: list[str]) -> None:
         self._url = f"http://{HOST}:{port}/api/v1/transfers"
         self._tokens = tokens
+        self._name = secrets.token_hex(4)
         self.asked: list[Asked] = []
 
     def run(self, requests: int, rate: float, clients: int = CLIENTS) -> None:
@@ -67,7 +69,7 @@ class Load:
             "amount_minor": 12_50,
             "currency": "EUR",
         }
-        key = f"load-{number}"
+        key = f"{self._name}-{number}"
         headers = {"Authorization": f"Bearer {self._tokens[payer]}", "Idempotency-Key": key}
         answer, begun_at, begun = None, time.time(), time.perf_counter()
         with contextlib.suppress(httpx.TransportError):

@@ -20,7 +20,7 @@ class Server:
     """One cluster in a directory of its own."""
 
     def __init__(self, home: Path) -> None:
-        self._programs = Path(_output("pg_config", "--bindir"))
+        self._programs = programs()
         self._home = home / "data"
         self._log = home / "log"
         self.port = free_port()
@@ -49,6 +49,17 @@ class Server:
         subprocess.run(command, check=True, cwd="/", stdout=subprocess.DEVNULL)
 
 
+def programs() -> Path:
+    """Find the server's programs."""
+    command = ["pg_config", "--bindir"]
+    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def is_there() -> bool:
+    """Tell whether this machine has them: a client's packages bring pg_config alone."""
+    return shutil.which("pg_config") is not None and (programs() / "initdb").exists()
+
+
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
     """Run one until the block ends."""
@@ -64,7 +75,3 @@ def running() -> Iterator[Server]:
             server.crash()
     finally:
         shutil.rmtree(home)
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
