@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import laws, postgres, site
+from benchmarks import postgres, report, site
 from benchmarks.load import Load
 from benchmarks.site import SETUPS
 from benchmarks.storm import Storm
@@ -56,10 +56,10 @@ def keeps_its_promises(name: str, options: argparse.Namespace) -> bool:
                 load = Load(here.port, here.tokens)
                 with Storm(here, database, options) as storm:
                     load.run(options.requests, options.rate)
-                laws.wait_until_settled(database.url)
+                report.wait_until_settled(database.url)
         finally:
             shutil.copytree(home, LOGS / name, dirs_exist_ok=True)
-        return laws.judge(name, database.url, load.asked, here.journal, storm.kills)
+        return report.judge(name, database.url, load.asked, here.journal, storm.kills)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import postgres
 from demo.machine import ROOT
 
+pytest.importorskip("psycopg")
 pytestmark = pytest.mark.skipif(
     not postgres.is_there(), reason="a PostgreSQL server's programs are not installed"
 )
