@@ -1,5 +1,6 @@
 """Mail backends that behave in ways a test needs."""
 
+import smtplib
 import time
 from typing import Any
 
@@ -34,3 +35,24 @@ class SendsNothing(BaseEmailBackend):
 
     def send_messages(self, email_messages: Any) -> None:
         """Send nothing, and do not say so."""
+
+
+class RefusesTheCancelled(SlowToOpen):
+    """And what is cancelled meanwhile it refuses, for now."""
+
+    def open(self) -> Any:
+        """Take it for wanted."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Let the person cancel, then refuse."""
+        super().open()
+        raise smtplib.SMTPDataError(451, b"4.3.0 later")
+
+
+class Late(EmailBackend):
+    """Takes a mail, after a second."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Take it."""
+        time.sleep(1)
+        return len(email_messages)
