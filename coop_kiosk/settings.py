@@ -71,8 +71,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 5,
         "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={SYNCHRONOUS}",
     }
-if pool_size := env.int("DATABASE_POOL", 0):  # PostgreSQL: connections that a process shares
-    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"max_size": pool_size}}}
+# PostgreSQL: connections that a process shares, one for each web thread, courier and sweep (17).
+if pool_size := env.int("DATABASE_POOL", 0):
+    DATABASES["default"] |= {
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": pool_size}},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A PIN is short, so it is kept slowly; Argon2 is dear to who tries them all, and not to a kiosk.
