@@ -9,6 +9,7 @@ from mobile_api.api import api
 
 urlpatterns = [
     path("api/v1/", api.urls),
+    path("codes/", include("otpmail.urls")),
     path("problems/<path:kind>", explain),
     path("healthz", healthz),
     path("anymail/", include(open_urls(settings.ANYMAIL))),

@@ -30,7 +30,8 @@ def transfer_out(member: Member, transfer: Transfer) -> TransferOut:
 def confirmed_out(transfer: Transfer) -> Confirmed:
     """Show what was moved."""
     shown = _shown(transfer)
-    return Confirmed(receipt=Receipt.model_validate({**shown, "confirmed_at": transfer.ended_at}))
+    told = {"confirmed_at": transfer.ended_at, "proof": transfer.receipt}
+    return Confirmed(receipt=Receipt.model_validate(shown | told))
 
 
 def _shown(transfer: Transfer) -> dict[str, Any]:

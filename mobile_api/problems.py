@@ -116,6 +116,9 @@ UNAUTHENTICATED = Kind(
 NO_SUCH_MEMBER = Kind(
     "sign-in-failed", 401, "Sign-in failed", "Check the member number and the PIN, and try again."
 )
+TOO_MANY_SIGN_INS = Kind(
+    "sign-in-throttled", 429, "Too many failed sign-ins", "Wait until retry_at, and try again."
+)
 NOT_FOUND = Kind("not-found", 404, "Not found", "Check the address against the API's document.")
 NOT_ALLOWED = Kind(
     "method-not-allowed", 405, "Method not allowed", "Use a method that the header Allow names."
@@ -165,6 +168,9 @@ EXPIRED = Kind(
 )
 EXHAUSTED = Kind("otp/exhausted", 410, "Too many wrong codes", "Start a new transfer.")
 CANCELLED = Kind("otp/cancelled", 410, "Transfer cancelled", "Start a new transfer.")
+SUPERSEDED = Kind(
+    "otp/superseded", 410, "Code of an older mail", "Type the code of the newest mail."
+)
 NO_SUCH_TRANSFER = Kind(
     "otp/not-found", 404, "No such transfer", "Check the transfer's id; only its payer sees it."
 )
@@ -174,8 +180,8 @@ TOO_SOON = Kind(
 RATE_LIMITED = Kind(
     "otp/rate-limited",
     429,
-    "No more mails",
-    "Wait until retry_at if there is one, or start a new transfer.",
+    "No more codes for now",
+    "Wait until retry_at if there is one; else start a new transfer.",
 )
 NO_DELIVERY = Kind(
     "otp/delivery-unavailable",

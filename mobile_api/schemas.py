@@ -150,6 +150,7 @@ class Receipt(Schema):
     currency: str
     memo: str
     confirmed_at: Moment
+    proof: str = Field(description="Shows that your code was typed for this. Keep it.")
 
 
 class Confirmed(Schema):

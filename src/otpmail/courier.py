@@ -1,8 +1,8 @@
 """One round with one delivery, the same under every engine.
 
 1. Read the delivery, if this owner still holds its lease; lengthen one that runs short.
-2. Look: if its challenge is answered, dead, changed, or has too little life left, drop it.
-3. Derive the code and render the mail.
+2. Look: if what it carries (``cargo``) is dead, changed, or has too little life left, drop it.
+3. Have it made a mail.
 4. Hand it to the route, which asks once more when its connection stands.
 5. Record the outcome: settled, or due again.
 
@@ -18,11 +18,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, close_old_connections
-from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, endings, messages, outbox, retries, routes, signals
+from otpmail import cargo, database, messages, outbox, retries, routes, signals
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, State
+from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
 
 READ_SECONDS = 1
@@ -78,47 +77,42 @@ def _attempt(delivery: Delivery, now: datetime) -> tuple[Attempt, Outcome]:
 
 
 def _route(delivery: Delivery) -> str:
-    others = [route for route in settings.ROUTES if route != delivery.avoid]
-    return (others or settings.ROUTES)[0]
+    routes = cargo.of(delivery).routes
+    return [*(route for route in routes if route != delivery.avoid), *routes][0]
 
 
 def _look(delivery: Delivery, now: datetime) -> None:
-    challenge = delivery.challenge
-    if challenge.state != State.PENDING:
-        raise _PointlessError(Reason(challenge.state))
-    if challenge.generation != delivery.generation:
-        raise _PointlessError(Reason.SUPERSEDED)
-    if now >= delivery.deadline:
-        raise _PointlessError(Reason.EXPIRED)
+    reason = cargo.of(delivery).why_pointless()
+    if reason is None and now >= delivery.deadline:
+        reason = Reason.EXPIRED
+    if reason is not None:
+        raise _PointlessError(reason)
 
 
-@sensitive_variables("code")
 def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
     """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
-    challenge = delivery.challenge
+    carried = cargo.of(delivery)
     try:
-        changed = messages.is_changed(challenge, lock=False)
-        code = messages.code_of(challenge)
-        if not changed and code is not None:
-            return messages.render(delivery, code)
+        letter = carried.letter()
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001
         # An error's words can quote a template's context, and the code with it: only its type.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error(  # noqa: TRY400 - exception() would print those words
-            "Email cannot be rendered delivery=%s purpose=%s error=%s\n%s",
+            "Email cannot be rendered delivery=%s %s error=%s\n%s",
             delivery.pk,
-            challenge.purpose,
+            delivery.told,
             type(error).__name__,
             where,
         )
         return Outcome(
             kind=Kind.TRANSIENT, reply=f"not rendered: {type(error).__name__}", blame=Blame.MAIL
         )
-    state = State.CHANGED if changed else State.CANCELLED  # cancelled: its key was revoked
-    endings.end(challenge, state, now=now)
-    raise _PointlessError(Reason(state))
+    if isinstance(letter, Reason):
+        carried.give_up(letter, now)
+        raise _PointlessError(letter)
+    return letter
 
 
 def _hand_over(
@@ -139,8 +133,7 @@ def _hand_over(
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    challenges = Challenge.objects.using(database.alias())
-    delivery.challenge = challenges.get(pk=delivery.challenge_id)
+    cargo.of(delivery).read_again()
     try:
         _look(delivery, database.now())
     except _PointlessError:
@@ -170,7 +163,7 @@ def _record(delivery: Delivery, owner: str, attempt: Attempt, outcome: Outcome) 
         attempt=attempt,
         wait_seconds=verdict.wait_seconds,
     )
-    return verdict.wait_seconds if kept else None
+    return verdict.wait_seconds if kept and verdict.is_held else None
 
 
 def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdict:
@@ -179,7 +172,7 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
     if outcome.kind is Kind.PERMANENT and outcome.blame is Blame.MAIL:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     wait_seconds = retries.wait_seconds(
-        settings.RETRY_SECONDS,
+        cargo.of(delivery).retry_seconds,
         failed=delivery.attempted + 1,
         life_left=(delivery.deadline - now).total_seconds(),
         at_least=outcome.retry_after_seconds or 0,

@@ -19,10 +19,20 @@ from django.db import connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils.encoding import punycode
 
-from otpmail import database, owners
+from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, Reported
+from otpmail.models import (
+    Attempt,
+    Challenge,
+    Deed,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    Reported,
+    SealedMail,
+)
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
@@ -38,6 +48,10 @@ REPORT_WEIGHTS = {
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
+PUT_AT_ONCE = 100
+"""Mails a statement; a database bounds how long one may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Where an attempt leaves its delivery: settled, or queued for so many seconds more."""
@@ -45,6 +59,11 @@ class Verdict:
     state: DeliveryState
     reason: Reason | None = None
     wait_seconds: float | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
+        return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
 
 
 def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
@@ -66,14 +85,35 @@ def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
     return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
 
-def claim(
-    owner: str, *, now: datetime, limit: int, only: Collection[UUID] | None = None
-) -> list[UUID]:
-    """Lease up to so many deliveries that are due and nobody's, the oldest first.
+def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
+    """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
+    deliveries = [mail.delivery for mail in mails]
+    for delivery in deliveries:
+        delivery.lane = Lane.MAIL
+        delivery.created_at = delivery.due_at = now
+        delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
+        delivery.leased_by = owner
+        delivery.leased_until = _lease_end(now) if owner else None
+    _rows().bulk_create(deliveries, batch_size=PUT_AT_ONCE)
+    _sealed().bulk_create(mails, batch_size=PUT_AT_ONCE)
+    return deliveries
 
-    ``only`` are those that a hint named; without it, all are looked at.
+
+def claim(
+    owner: str,
+    *,
+    lane: Lane,
+    now: datetime,
+    limit: int,
+    only: Collection[UUID] | None = None,
+    due_by: datetime | None = None,
+) -> list[UUID]:
+    """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
+
+    ``only`` are those that a hint named; without it, all are looked at. ``due_by`` is a moment
+    before ``now`` for who leaves to others what has not been due for long.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now)
     if only is not None:
         free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
@@ -90,8 +130,8 @@ def claim(
 
 
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and its challenge, if this owner still holds it."""
-    return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+    """Read a delivery and what it carries, if this owner still holds it."""
+    return _held(owner).select_related("challenge", "sealed").filter(pk=delivery_id).first()
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -125,6 +165,10 @@ def settle(
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
         attempt.delivery = delivery
         attempt.save(using=database.alias(), force_insert=True)
+        if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
+            audit.write(Deed.MAILED, delivery.challenge, now=now)
+        if kept:
+            _erase(delivery, verdict)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
@@ -134,7 +178,11 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     delivery.state, delivery.reason = verdict.state, reason
-    return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+    with transaction.atomic(using=database.alias()):
+        kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+        if kept:
+            _erase(delivery, verdict)
+    return kept
 
 
 def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
@@ -201,6 +249,15 @@ def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
 
 
+def _sealed() -> QuerySet[SealedMail]:
+    return SealedMail.objects.using(database.alias())
+
+
+def _erase(delivery: Delivery, verdict: Verdict) -> None:
+    if delivery.lane == Lane.MAIL and verdict.state != DeliveryState.QUEUED:
+        _sealed().filter(delivery=delivery.pk).delete()
+
+
 def _held(owner: str) -> QuerySet[Delivery]:
     return _rows().filter(leased_by=owner, state=DeliveryState.QUEUED)
 
@@ -208,7 +265,9 @@ def _held(owner: str) -> QuerySet[Delivery]:
 def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
     if verdict.wait_seconds is not None:
         due_at = now + timedelta(seconds=verdict.wait_seconds)
-        return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        if verdict.is_held:
+            return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        return {"due_at": due_at, "leased_by": "", "leased_until": None}
     return {
         "state": verdict.state,
         "reason": verdict.reason or "",

@@ -43,20 +43,25 @@ def take(delivery_id: UUID, report: Report) -> bool:
         if delivery is None:
             return False
         challenges_ = Challenge.objects.using(database.alias()).select_for_update()
-        delivery.challenge = challenges_.get(pk=delivery.challenge_id)
+        challenge = challenges_.filter(deliveries=delivery).first()
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
-            _follow(delivery, report)
+            route = _last_route(delivery)
+            if challenge is not None:  # a code, and not a project's own mail
+                _follow(delivery, challenge, report, route)
+            _tell(delivery, report, route)
     return True
 
 
-def _follow(delivery: Delivery, report: Report) -> None:
-    recipient, route = delivery.challenge.recipient, _last_route(delivery)
+def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str) -> None:
     if report.address_is_dead or report.word is Reported.COMPLAINED:
-        suppressions.suppress(recipient, report.word, since=report.at)
+        suppressions.suppress(challenge.recipient, report.word, since=report.at)
     elif report.word is Reported.DELIVERED:
-        suppressions.lift(recipient, now=report.at)
+        suppressions.lift(challenge.recipient, now=report.at)
     if report.word in HELD_UP:
-        challenges.send_again(delivery, avoid=route, now=database.now())
+        challenges.send_again(delivery, challenge, avoid=route, now=database.now())
+
+
+def _tell(delivery: Delivery, report: Report, route: str) -> None:
     delivery.reported, delivery.reported_at = report.word, report.at
     delivery.reported_reason = report.reason
 

@@ -5,7 +5,7 @@ Match on the class: each tells its own members, and what the person can do next.
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 from otpmail.models import State
@@ -103,11 +103,27 @@ class TooSoon:
     retry_at: datetime
 
 
+class Cap(Enum):
+    """What there was too much of."""
+
+    SENDS = "sends"
+    """Mails for this challenge."""
+    RECIPIENT = "recipient"
+    """Mails to this address."""
+    CLIENT = "client"
+    """Mails that this client asked for."""
+    OPEN = "open"
+    """Challenges that the subject has open."""
+    FAILURES = "failures"
+    """Wrong codes of this subject, over all its challenges."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverCap:
-    """No more mails; ask again at ``retry_at``, or never if it is None."""
+    """No more mails; ask again at ``retry_at``, or never if it is None. Nothing was spent."""
 
     retry_at: datetime | None
+    cap: Cap = Cap.SENDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +131,8 @@ class Verified:
     """The right code: the challenge is confirmed, and what it stood for is done."""
 
     confirmed_at: datetime
+    receipt: str
+    """Proof of it, to be kept with what was done: see ``otpmail.receipts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +145,13 @@ class Malformed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrong:
     """Not the code, and a guess was spent."""
+
+    guesses_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superseded:
+    """The code of an older generation: a guess was spent, and the newest mail has the live code."""
 
     guesses_left: int
 

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from otpmail import database, keys
 from otpmail.conf import settings
-from otpmail.keys import Key
+from otpmail.keys import SigningKey
 from otpmail.models import Reported, Suppression
 
 SUBKEY = "otpmail suppressions"
@@ -49,7 +49,7 @@ def _rows() -> QuerySet[Suppression]:
     return Suppression.objects.using(database.alias())
 
 
-def _digest(address: str, key: Key) -> str:
+def _digest(address: str, key: SigningKey) -> str:
     # ASCII letters only. With all of Unicode's equals, one who owns a look-alike of your address
     # could let it bounce, and you would get no more codes.
     return hmac.digest(key.subkey(SUBKEY), address.encode().lower(), "sha256").hex()

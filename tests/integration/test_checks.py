@@ -1,10 +1,15 @@
 """Wrong settings are found at start, each by an id and with a remedy."""
 
+import sys
+
+import django
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.conf import PREFIX
+from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
 
@@ -37,6 +42,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("KEYS", ["key"], "E002"),
         ("RETRY_SECONDS", 2, "E002"),
         ("COURIERS", 0, "E002"),
+        ("MAIL_COURIERS", 0, "E002"),
         ("DIGITS", 3, "E002"),
         ("DIGITS", 12, "E002"),
         ("COOL_DOWN_SECONDS", (), "E002"),
@@ -53,6 +59,10 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("KEY_CLASS", "otpmail.nowhere.Key", "E031"),
+        ("KEY_CLASS", "otpmail.conf.Settings", "E031"),
+        ("BASE_URL", "bank.example", "E032"),
+        ("BASE_URL", "https://bank.example/codes/", "E032"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
@@ -84,6 +94,70 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E005"])
     settings.OTPMAIL_KEYS = "not-so-secret"
     assert "not-so-secret" not in str(found()["otpmail.E002"])
+
+
+def test_couriers_of_which_none_is_kept_for_codes_are_a_warning(settings, found):
+    settings.OTPMAIL_MAIL_COURIERS = settings.OTPMAIL_COURIERS = 2
+    assert "otpmail.W021" in found()
+
+
+def test_pool_of_which_no_session_is_kept_for_codes_is_a_warning(settings, found):
+    options = {"host": "localhost", "pool_size": 2}
+    settings.MAILERS = {"default": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": options}}
+    assert "otpmail.W022" in found()
+
+
+def test_link_that_would_lead_nowhere_is_an_error(settings, found):
+    settings.OTPMAIL_BASE_URL = "https://bank.example"
+    assert "otpmail.E033" not in found()
+    settings.ROOT_URLCONF = "otpmail.urls"  # without its namespace
+    assert "otpmail.E033" in found()
+
+
+@pytest.mark.parametrize(
+    ("mailers", "check"),
+    [
+        ({"default": {"BACKEND": OUTBOX}}, "E021"),
+        ({"default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["default"]}}}, "E021"),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["queued"]}},
+            },
+            "E021",
+        ),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["nowhere"]}},
+            },
+            "E003",
+        ),
+    ],
+)
+def test_outbox_that_leads_nowhere_is_an_error(settings, found, mailers, check):
+    settings.MAILERS = mailers
+    if django.VERSION < (6, 1):
+        settings.EMAIL_BACKEND = OUTBOX
+    assert f"otpmail.{check}" in found()
+
+
+def test_outbox_before_a_backend_that_sends_is_in_order(settings, found):
+    settings.MAILERS = {
+        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+    }
+    settings.OTPMAIL_ROUTES = ["smtp"]
+    assert found() == {}
+
+
+def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
+    settings.MAILERS = {
+        "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+        "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+    }
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert "otpmail.E022" in found()
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from otpmail import challenges, database, engines, owners, routes
-from otpmail.models import Delivery
+from otpmail.models import Delivery, Lane
 from tests import workers
 from tests.waiting import wait_until
 
@@ -61,10 +61,10 @@ def test_rolled_back_mail_is_not_sent(engine, server):
 def test_doubled_and_unknown_hints_are_harmless(engine, server):
     promise()
     delivery_id = Delivery.objects.get().pk
-    engine.wake([delivery_id, delivery_id, uuid4()])
+    engine.wake([delivery_id, delivery_id, uuid4()], Lane.CODE)
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
-    engine.wake([delivery_id])
+    engine.wake([delivery_id], Lane.CODE)
     time.sleep(0.1)
     assert len(server.mails) == 1
 
