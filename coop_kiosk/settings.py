@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Any, cast
 
 import dj_database_url
 from environs import FileAwareEnv, validate
@@ -100,10 +101,16 @@ MAILERS = {
         },
     }
 }
+# A provider's HTTP API as one more route: a backend's path, and Anymail's settings in JSON.
+ANYMAIL = {"REQUESTS_TIMEOUT": 10} | cast("dict[str, Any]", env.json("ANYMAIL", {}))
+if provider_backend := env.str("EMAIL_PROVIDER_BACKEND", ""):
+    INSTALLED_APPS.append("anymail")
+    MAILERS["provider"] = {"BACKEND": provider_backend}
 EMAIL_USE_LOCALTIME = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Cooperative Kiosk <kiosk@localhost>")
 
 OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngine")
+OTPMAIL_ROUTES = env.list("OTPMAIL_ROUTES", ["default"])
 OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
