@@ -81,6 +81,7 @@ MAILERS = {
             "username": env.str("EMAIL_HOST_USER", ""),
             "password": env.str("EMAIL_HOST_PASSWORD", ""),
             "use_tls": env.bool("EMAIL_USE_TLS", False),
+            "use_ssl": env.bool("EMAIL_USE_SSL", False),
             "timeout": env.int("EMAIL_TIMEOUT", 10),
             "min_warm": 2,
         },

@@ -4,6 +4,7 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 """
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations
@@ -34,6 +35,8 @@ BOUNDS = {
 }
 """The least and the greatest of a number; of all others the least is nought."""
 
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
+
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
 
@@ -43,7 +46,17 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     wrong = [*_names(), *_types()]
     if wrong:
         return wrong
-    rules = (_routes, _engine, _keys, _purposes, _links, _time_zones, _lives, _timeouts)
+    rules = (
+        _routes,
+        _engine,
+        _keys,
+        _purposes,
+        _links,
+        _time_zones,
+        _lives,
+        _timeouts,
+        _plain_routes,
+    )
     return [message for rule in rules for message in rule()]
 
 
@@ -253,6 +266,29 @@ def _timeouts() -> Iterable[CheckMessage]:
                 hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] = 10.",
                 id="otpmail.W002",
             )
+
+
+def _plain_routes() -> Iterable[CheckMessage]:
+    """W031: codes go over the network in the clear."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        options = config.get("OPTIONS", {})
+        is_smtp = config.get("BACKEND", compat.SMTP) in {compat.SMTP, OUR_SMTP}
+        is_secret = options.get("use_tls") or options.get("use_ssl")
+        if config and is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+            yield Warning(
+                f"MAILERS[{alias!r}] speaks to another host without TLS: "
+                "whoever listens in between reads the codes.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['use_tls'] = True, or 'use_ssl'.",
+                id="otpmail.W031",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:

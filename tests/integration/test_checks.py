@@ -5,6 +5,7 @@ from django.core.checks import run_checks
 from django.db import connection
 
 from otpmail.conf import PREFIX
+from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
 
@@ -100,6 +101,25 @@ def test_link_that_would_lead_nowhere_is_an_error(settings, found):
 def test_django_backend_without_timeout_is_a_warning(settings, found):
     settings.MAILERS = {"default": {"OPTIONS": {"host": "localhost"}}}
     assert "otpmail.W002" in found()
+
+
+@pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"host": "mail.example.org"}, True),
+        ({"host": "192.0.2.1"}, True),
+        ({"host": "mail.example.org", "use_tls": True}, False),
+        ({"host": "mail.example.org", "use_ssl": True}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "127.0.0.2"}, False),
+        ({"host": "::1"}, False),
+    ],
+    ids=str,
+)
+def test_plain_way_to_another_host_is_a_warning(settings, found, backend, options, warned):
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options | {"timeout": 10}}}
+    assert ("otpmail.W031" in found()) == warned
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")
