@@ -226,8 +226,10 @@ def _resend(
 
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects.using(database.alias())
+    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
     mine = challenge is not None and (challenge.purpose, challenge.subject) == (purpose, subject)
     return challenge if mine else None
 
