@@ -58,7 +58,9 @@ class SignIn(Strict):
     """Who signs in."""
 
     member_number: Number = Field(examples=["1001"])
-    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(examples=["2468"])
+    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(
+        examples=["2468"], repr=False
+    )
 
 
 class NewTransfer(Strict):
@@ -74,7 +76,7 @@ class NewTransfer(Strict):
 class Code(Strict):
     """What was typed; spaces and dashes do not matter."""
 
-    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"])
+    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"], repr=False)
 
 
 class TokenOut(Schema):
