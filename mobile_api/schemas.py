@@ -83,7 +83,7 @@ class TokenOut(Schema):
     """Send it as ``Authorization: Bearer <token>``."""
 
     token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's word
     expires_at: Moment
 
 
