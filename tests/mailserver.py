@@ -89,10 +89,12 @@ class MailServer:
 
 
 @contextlib.contextmanager
-def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailServer]:
-    """Run a server until the block ends; port 0 takes a free one."""
+def running(
+    server: MailServer | None = None, port: int = 0, **options: Any
+) -> Iterator[MailServer]:
+    """Run a server until the block ends; port 0 takes a free one. ``options`` are aiosmtpd's."""
     server = server or MailServer()
-    controller = Controller(server, hostname=server.host, port=port or free_port())
+    controller = Controller(server, hostname=server.host, port=port or free_port(), **options)
     controller.start()
     server.port = controller.port
     try:

@@ -217,7 +217,10 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
     rows = Delivery.objects.using(database.alias()).select_related("challenge")
     newest_first = rows.filter(
-        challenge_id=challenge_id, generation=F("challenge__generation")
+        challenge_id=challenge_id,
+        challenge__purpose=purpose,
+        challenge__subject=subject,
+        generation=F("challenge__generation"),
     ).order_by("-created_at", "-pk")
     deliveries = list(newest_first)
     challenge, now = deliveries[0].challenge if deliveries else None, database.now()
@@ -314,12 +317,14 @@ def _resend(
 
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects.using(database.alias())
+    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
     return challenge if challenge and _is_mine(challenge, purpose, subject) else None
 
 
 def _is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
     return (challenge.purpose, challenge.subject) == (purpose, subject)
 
 

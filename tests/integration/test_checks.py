@@ -182,6 +182,25 @@ def test_django_backend_without_timeout_is_a_warning(settings, found):
     assert "otpmail.W002" in found()
 
 
+@pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"host": "mail.example.org"}, True),
+        ({"host": "192.0.2.1"}, True),
+        ({"host": "mail.example.org", "use_tls": True}, False),
+        ({"host": "mail.example.org", "use_ssl": True}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "127.0.0.2"}, False),
+        ({"host": "::1"}, False),
+    ],
+    ids=str,
+)
+def test_plain_way_to_another_host_is_a_warning(settings, found, backend, options, warned):
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options | {"timeout": 10}}}
+    assert ("otpmail.W031" in found()) == warned
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")
 def test_sqlite_that_does_not_wait_for_its_writer_is_a_warning(found):
     options = connection.settings_dict["OPTIONS"]
