@@ -147,12 +147,12 @@ def test_without_a_budget_nobody_waits(settings):
 def test_older_code_is_told_from_a_wrong_one_and_counts(pass_time):
     issued = issue()
     old = live_code(issued.challenge_id)
-    for left in (4, 3):
+    for left, can_resend in ((4, True), (3, False)):
         pass_time(issued.challenge_id, 480)
         challenges.resend("sign-in", issued.challenge_id, subject="alice")
-        assert verify(issued, old) == Superseded(guesses_left=left)
+        assert verify(issued, old) == Superseded(guesses_left=left, can_resend=can_resend)
     assert verify(issued, wrong_code(issued)) == Wrong(guesses_left=2)
-    assert verify(issued, old) == Superseded(guesses_left=1)
+    assert verify(issued, old) == Superseded(guesses_left=1, can_resend=False)
     assert verify(issued, old) == Ended(state="exhausted")
     assert Challenge.objects.get().older_nonces is None
 
