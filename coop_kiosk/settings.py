@@ -3,6 +3,7 @@
 ``NAME_FILE`` names a file that holds the value of ``NAME``, for secrets that are mounted.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,7 +78,8 @@ SECURE_CSP = {  # Django 6.0 and later; no inline script, and nothing of another
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # Networks of the proxies that tell the client's address in X-Forwarded-For.
-TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+TRUSTED_PROXIES = [ip_network(proxy) for proxy in PROXIES]
 # Kiosks by the SHA-256 of the key that each sends: digest=name,digest=name.
 KIOSKS: dict[str, str] = env.dict("KIOSKS", {})
 # Sign-ins of one number that may fail an hour and a day: at one client, and at all others together.

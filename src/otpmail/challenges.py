@@ -398,12 +398,14 @@ def _wrong(
 ) -> Wrong | Superseded | Ended:
     budgets.enforce(challenge.subject, now)
     audit.write(Deed.WRONG, challenge, now=now, client=client)
-    guesses = Purpose(challenge.purpose).guesses
-    if guess >= guesses:  # by its own number: a later one may be looked at, and be right
+    rules = Purpose(challenge.purpose)
+    if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
         return _end(challenge, State.EXHAUSTED, now, client)
-    left = max(0, guesses - challenge.failures)
+    left = max(0, rules.guesses - challenge.failures)
     older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
-    return Superseded(guesses_left=left) if any(older) else Wrong(guesses_left=left)
+    if any(older):
+        return Superseded(guesses_left=left, can_resend=_can_reissue(challenge, rules, now))
+    return Wrong(guesses_left=left)
 
 
 def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:

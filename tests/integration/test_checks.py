@@ -79,6 +79,16 @@ def test_the_kiosk_has_no_complaint(found):
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
+        ("RECIPIENT_QUOTA", (10,), "E011"),
+        ("FAILURE_BUDGET", (20, 10), "E011"),
+        ("CLIENT_QUOTA", (0, 10), "E002"),
+        ("BLOCK_SECONDS", (), "E011"),
+        ("OPEN_CHALLENGES", 0, "E002"),
+        ("ROTATE", "yes", "E002"),
+        ("PURPOSES", {"x": {"BEFORE_SIGN_IN": 1}}, "E002"),
+        ("LONG_DIGITS", 5, "E012"),
+        ("PURPOSES", {"x": {"DIGITS": 9}}, "E012"),
+        ("PURPOSES", {"x": {"RECIPIENT_QUOTA": (1, 2)}}, "E006"),
     ],
 )
 def test_wrong_setting_is_an_error(settings, found, name, value, check):
