@@ -27,6 +27,6 @@ class Deaf(Engine):
 class Broken(Deaf):
     """Cannot even say whose a row would be."""
 
-    def owner(self) -> str:
+    def owner(self, lane: Lane) -> str:
         """Find no broker."""
         raise OSError("no broker")

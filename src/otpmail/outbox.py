@@ -48,7 +48,7 @@ REPORT_WEIGHTS = {
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
-PUT_AT_ONCE = 100
+PUT_AT_ONCE = 20
 """Mails a statement; a database bounds how long one may be."""
 
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from otpmail import challenges, courier, database, outbox, progress
-from otpmail.models import Delivery
+from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
 from tests.mailserver import route_to, running
 
@@ -36,7 +36,7 @@ def promise(subject="alice"):
 
 
 def carry():
-    for pk in outbox.claim(ME, now=database.now(), limit=10):
+    for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
         courier.run(pk, ME)
 
 
@@ -152,7 +152,7 @@ def test_mail_is_slow_while_what_is_due_waits(pass_time):
 def test_mail_is_slow_while_what_a_busy_process_holds_waits():
     """Rows are born leased: what its couriers have no time for is in nobody else's queue."""
     promise("bob")
-    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     look_afresh()
     assert not progress.is_slow()
     Delivery.objects.update(leased_until=F("leased_until") - timedelta(seconds=31))
