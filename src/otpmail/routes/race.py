@@ -41,6 +41,9 @@ GRACE_SECONDS = 1.0
 GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
 
+FRESH_SECONDS = 1.0
+"""How long it holds that a mail is wanted, for one try."""
+
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
 SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
 
@@ -92,7 +95,7 @@ class _Running:
         self.route = route
         self.leave = leave
         self.began = time.monotonic()
-        self.asked = False
+        self.asked_at = -math.inf
 
     def end(self, outcome: Outcome | None) -> None:
         """Tell what the process knows of its routes."""
@@ -190,7 +193,8 @@ class _Race:
             try:
                 self._carry(running, seconds)
             except Exception as fault:  # noqa: BLE001 - raised again in the caller's thread
-                self._put(partial(self._fail, fault))
+                if not self._put(partial(self._fail, fault)):
+                    raise
             finally:
                 connections.close_all()
 
@@ -216,11 +220,13 @@ class _Race:
     def _ask(self, running: _Running) -> bool:
         """Ask in the caller's thread whether the mail is wanted; if that has left, it is not.
 
-        Before its body a try asks again: then only whether the round is over.
+        A try asks before its envelope and before its body: if that is soon after, only whether the
+        round is over.
         """
-        if running.asked:
+        now = time.monotonic()
+        if now - running.asked_at < FRESH_SECONDS:
             return not self._over
-        running.asked = True
+        running.asked_at = now
         if threading.get_ident() == self._home:
             return self._look()
         answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
