@@ -192,7 +192,7 @@ class _Race:
         def carry() -> None:
             try:
                 self._carry(running, seconds)
-            except Exception as fault:  # noqa: BLE001 - raised again in the caller's thread
+            except Exception as fault:
                 if not self._put(partial(self._fail, fault)):
                     raise
             finally:
