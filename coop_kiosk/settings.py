@@ -45,6 +45,16 @@ if env.bool("BEHIND_TLS_PROXY", False):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000)
 
+# Networks of the proxies that tell the client's address in X-Forwarded-For.
+TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+# Kiosks by the SHA-256 of the key that each sends: digest=name,digest=name.
+KIOSKS: dict[str, str] = env.dict("KIOSKS", {})
+# Sign-ins of one number that may fail an hour and a day: at one client, and at all others together.
+SIGN_INS_HERE = env.list("SIGN_INS_HERE", [5, 20], subcast=int)
+SIGN_INS_ANYWHERE = env.list("SIGN_INS_ANYWHERE", [30, 100], subcast=int)
+# From so much on in any currency, in its major unit, a code has two digits more.
+LONG_CODE_FROM = env.int("LONG_CODE_FROM", 1000)
+
 DATABASES = {
     "default": dj_database_url.parse(
         env.str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'kiosk.sqlite3'}"),
@@ -61,8 +71,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 5,
         "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={SYNCHRONOUS}",
     }
-if pool_size := env.int("DATABASE_POOL", 0):  # PostgreSQL: connections that a process shares
-    DATABASES["default"] |= {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"max_size": pool_size}}}
+# PostgreSQL: connections that a process shares, one for each web thread, courier and sweep (17).
+if pool_size := env.int("DATABASE_POOL", 0):
+    DATABASES["default"] |= {
+        "CONN_MAX_AGE": 0,
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": pool_size}},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A PIN is short, so it is kept slowly; Argon2 is dear to who tries them all, and not to a kiosk.
@@ -93,7 +107,15 @@ OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngin
 OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
+OTPMAIL_BASE_URL = env.str("OTPMAIL_BASE_URL", "")  # the kiosk's own address, for links in mails
+OTPMAIL_OPEN_CHALLENGES = env.int("OTPMAIL_OPEN_CHALLENGES", 3)
+# An hour's and a day's, "10,20"; empty for no end.
+OTPMAIL_RECIPIENT_QUOTA = env.list("OTPMAIL_RECIPIENT_QUOTA", [10, 20], subcast=int)
+OTPMAIL_CLIENT_QUOTA = env.list("OTPMAIL_CLIENT_QUOTA", [60, 300], subcast=int)
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")  # amqp://… or redis://…, for the Celery engine
+CELERY_DB_REUSE_MAX = 1_000  # tasks of a thread that share its database connection
 
 LOG_DIR = Path(env.str("LOG_DIR", str(BASE_DIR / "logs")))
 LOG_DIR.mkdir(parents=True, exist_ok=True)

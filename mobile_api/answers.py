@@ -7,9 +7,19 @@ Knows nothing of: requests, rows.
 from mobile_api import problems
 from mobile_api.problems import Kind, Problem
 from otpmail.models import State
-from otpmail.results import AlreadyUsed, Ended, Malformed, NotFound, OverCap, TooSoon, Wrong
+from otpmail.results import (
+    AlreadyUsed,
+    Cap,
+    Ended,
+    Malformed,
+    NotFound,
+    OverCap,
+    Superseded,
+    TooSoon,
+    Wrong,
+)
 
-type Refusal = Malformed | Wrong | AlreadyUsed | Ended | NotFound | TooSoon | OverCap
+type Refusal = Malformed | Wrong | Superseded | AlreadyUsed | Ended | NotFound | TooSoon | OverCap
 
 ENDINGS: dict[State, tuple[Kind, str]] = {
     State.EXPIRED: (problems.EXPIRED, "The code's time is over."),
@@ -19,6 +29,14 @@ ENDINGS: dict[State, tuple[Kind, str]] = {
         problems.CHANGED,
         "The transfer is no longer what the code was sent for, so it was cancelled.",
     ),
+}
+
+CAPS: dict[Cap, str] = {
+    Cap.SENDS: "As many mails as may be sent for this code were sent.",
+    Cap.RECIPIENT: "As many codes as may be sent were sent to your address.",
+    Cap.CLIENT: "As many codes as may be asked for from here were asked for.",
+    Cap.OPEN: "As many of your transfers as may wait for their codes do: finish or cancel one.",
+    Cap.FAILURES: "Too many wrong codes were typed for you, so new ones have to wait.",
 }
 
 
@@ -31,6 +49,9 @@ def problem_of(result: Refusal) -> Problem:
         case Wrong(guesses_left=left):
             detail = f"That is not the code. Guesses left: {left}."
             return Problem(problems.INCORRECT, detail, guesses_left=left)
+        case Superseded(guesses_left=left):
+            detail = "That is the code of an older mail: a newer one took its place."
+            return Problem(problems.SUPERSEDED, detail, guesses_left=left, can_resend=False)
         case AlreadyUsed(confirmed_at=confirmed_at):
             detail = "This code was used before, and is good only once."
             return Problem(problems.ALREADY_USED, detail, confirmed_at=confirmed_at)
@@ -39,9 +60,12 @@ def problem_of(result: Refusal) -> Problem:
             return Problem(kind, detail, can_resend=can_resend)
         case NotFound():
             return Problem(problems.NO_SUCH_TRANSFER, "You have no such transfer.")
-        case TooSoon(retry_at=retry_at):
-            detail = "A mail was sent a moment ago; it may still be on its way."
-            return Problem(problems.TOO_SOON, detail, retry_at=retry_at)
-        case OverCap(retry_at=retry_at):
-            detail = "As many mails as may be sent for this code were sent."
-            return Problem(problems.RATE_LIMITED, detail, retry_at=retry_at)
+        case TooSoon() | OverCap():
+            return _wait(result)
+
+
+def _wait(result: TooSoon | OverCap) -> Problem:
+    if isinstance(result, OverCap):
+        return Problem(problems.RATE_LIMITED, CAPS[result.cap], retry_at=result.retry_at)
+    detail = "A mail was sent a moment ago; it may still be on its way."
+    return Problem(problems.TOO_SOON, detail, retry_at=result.retry_at)

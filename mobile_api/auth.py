@@ -5,10 +5,12 @@ Knows nothing of: what members may do.
 
 A token is 256 random bits, so that its bare SHA-256 is enough to keep; a PIN is short, so that it
 is kept under Django's slow hashers. An unknown number costs as much time as a wrong PIN.
+A failure is counted before the PIN is looked at (``throttle``).
 """
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, check_password
@@ -17,9 +19,18 @@ from django.utils import timezone
 from ninja.security import HttpBearer
 
 from mobile_api.models import Member, Token
+from mobile_api.throttle import Throttle
+from otpmail.clients import Client
 
 TOKEN_BYTES = 32
 TOKEN_LIFE = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Too many sign-ins failed; the PIN was not looked at."""
+
+    retry_at: datetime
 
 
 class MemberRequest(HttpRequest):
@@ -37,11 +48,16 @@ class Bearer(HttpBearer):
         return in_force.select_related("member").filter(digest=_digest(token)).first()
 
 
-def sign_in(number: str, pin: str) -> tuple[str, datetime] | None:
+def sign_in(number: str, pin: str, client: Client) -> tuple[str, datetime] | Throttled | None:
     """Give a token and its end, or None if the number and the PIN do not belong together."""
+    throttle = Throttle(number, client)
+    retry_at = throttle.take()
+    if retry_at is not None:
+        return Throttled(retry_at)
     member = Member.objects.filter(number=number).first()
     if not check_password(pin, member.pin if member else UNUSABLE_PASSWORD_PREFIX) or not member:
         return None
+    throttle.give_back()
     token, now = secrets.token_urlsafe(TOKEN_BYTES), timezone.now()
     Token.objects.create(
         member=member, digest=_digest(token), created_at=now, expires_at=now + TOKEN_LIFE

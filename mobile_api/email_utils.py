@@ -4,17 +4,21 @@ In: a transfer that is about to be written. Out: what was promised.
 Knows nothing of: HTTP, mail servers, what the code will be.
 """
 
+from django.conf import settings
+
+from mobile_api import ledger
 from mobile_api.models import Account, Transfer
-from mobile_api.money import written
+from mobile_api.money import is_large, written
 from otpmail import challenges
 from otpmail.binding import Facts
+from otpmail.clients import Client
 from otpmail.models import Challenge
-from otpmail.results import Issued
+from otpmail.results import Issued, OverCap
 
 PURPOSE = "transfer"
 
 
-def send_code(transfer: Transfer) -> Issued:
+def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
     """Promise the payer a code for this transfer. Joins the caller's transaction, never waits.
 
     Raises `otpmail.exceptions.InvalidRecipientError` if the member's address takes no mail.
@@ -26,7 +30,9 @@ def send_code(transfer: Transfer) -> Issued:
         PURPOSE,
         subject=subject(member.pk),
         recipient=member.email,
-        facts=_facts(transfer),
+        facts=ledger.facts(transfer),
+        client=client,
+        long=is_large(transfer.amount_minor, transfer.currency, major=settings.LONG_CODE_FROM),
         context={
             "amount": written(transfer.amount_minor, transfer.currency),
             "payee": _payee(transfer.payee),
@@ -45,17 +51,7 @@ def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
     if lock:
         transfers = transfers.select_for_update()
     transfer = transfers.first()
-    return None if transfer is None else _facts(transfer)
-
-
-def _facts(transfer: Transfer) -> Facts:
-    return {
-        "transfer": str(transfer.pk),
-        "payer": transfer.payer_id,
-        "payee": transfer.payee_id,
-        "amount_minor": transfer.amount_minor,
-        "currency": transfer.currency,
-    }
+    return None if transfer is None else ledger.facts(transfer)
 
 
 def _payee(account: Account) -> str:

@@ -1,4 +1,4 @@
-"""No error leaves but as a problem, and no body comes in that is too large or no JSON.
+"""No error of the API leaves but as a problem, and no body comes in that is too large or no JSON.
 
 The outermost of the middleware, so that it sees what Django itself answers.
 """
@@ -12,6 +12,8 @@ from mobile_api import problems
 
 MAX_BODY_BYTES = 64 * 1024
 API = "/api/"
+PAGES = "/codes/"
+"""For people: these say in words what is wrong."""
 
 type Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -20,7 +22,7 @@ def problems_only(get_response: Handler) -> Handler:
     """Answer with problems, and keep nothing of the API in a cache."""
 
     def handle(request: HttpRequest) -> HttpResponseBase:
-        response = _refusal(request) or _as_problem(get_response(request))
+        response = _refusal(request) or _as_problem(request, get_response(request))
         if request.path.startswith(API):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
@@ -41,7 +43,9 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     return None
 
 
-def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if request.path.startswith(PAGES):
+        return response
     is_problem = response.headers.get("Content-Type") == problems.MEDIA_TYPE
     if response.status_code < 400 or is_problem:  # noqa: PLR2004
         return response

@@ -10,6 +10,12 @@ MINOR_DIGITS = {
 """Digits after the point (ISO 4217) of the currencies that do not have two."""
 
 
+def is_large(amount_minor: int, currency: str, *, major: int) -> bool:
+    """Tell whether an amount is so many major units or more."""
+    minor: int = 10 ** MINOR_DIGITS.get(currency, 2)
+    return amount_minor >= major * minor
+
+
 def written(amount_minor: int, currency: str) -> str:
     """Write an amount: ``1250`` of ``EUR`` is ``12.50 EUR``."""
     digits = MINOR_DIGITS.get(currency, 2)

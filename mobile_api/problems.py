@@ -72,6 +72,21 @@ def declared(*kinds: Kind) -> dict[str, Any]:
     return {"responses": responses}
 
 
+def polled(*kinds: Kind) -> dict[str, Any]:
+    """Tell OpenAPI the same of an operation that is polled, and how: by its ETag."""
+    told = declared(*kinds)
+    told["responses"][304] = {"description": "Nothing has changed."}
+    told["parameters"] = [
+        {
+            "in": "header",
+            "name": "If-None-Match",
+            "description": "The ETag of the answer before.",
+            "schema": {"type": "string"},
+        }
+    ]
+    return told
+
+
 def of_status(status: int) -> Problem:
     """Give the problem for an error of which nothing but the status is known."""
     kind, detail = _BY_STATUS.get(status, _BY_STATUS[500 if status >= 500 else 400])  # noqa: PLR2004
@@ -100,6 +115,9 @@ UNAUTHENTICATED = Kind(
 )
 NO_SUCH_MEMBER = Kind(
     "sign-in-failed", 401, "Sign-in failed", "Check the member number and the PIN, and try again."
+)
+TOO_MANY_SIGN_INS = Kind(
+    "sign-in-throttled", 429, "Too many failed sign-ins", "Wait until retry_at, and try again."
 )
 NOT_FOUND = Kind("not-found", 404, "Not found", "Check the address against the API's document.")
 NOT_ALLOWED = Kind(
@@ -150,6 +168,9 @@ EXPIRED = Kind(
 )
 EXHAUSTED = Kind("otp/exhausted", 410, "Too many wrong codes", "Start a new transfer.")
 CANCELLED = Kind("otp/cancelled", 410, "Transfer cancelled", "Start a new transfer.")
+SUPERSEDED = Kind(
+    "otp/superseded", 410, "Code of an older mail", "Type the code of the newest mail."
+)
 NO_SUCH_TRANSFER = Kind(
     "otp/not-found", 404, "No such transfer", "Check the transfer's id; only its payer sees it."
 )
@@ -159,8 +180,8 @@ TOO_SOON = Kind(
 RATE_LIMITED = Kind(
     "otp/rate-limited",
     429,
-    "No more mails",
-    "Wait until retry_at if there is one, or start a new transfer.",
+    "No more codes for now",
+    "Wait until retry_at if there is one; else start a new transfer.",
 )
 NO_DELIVERY = Kind(
     "otp/delivery-unavailable",

@@ -15,10 +15,11 @@ from mobile_api.email_utils import PURPOSE, send_code, subject
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database
+from otpmail import challenges, database, receipts
+from otpmail.clients import Client
 from otpmail.exceptions import InvalidRecipientError
 from otpmail.models import Challenge
-from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, Resent, Verified
+from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, OverCap, Resent, Verified
 
 
 def draft(member: Member, wanted: NewTransfer) -> Transfer:
@@ -34,13 +35,15 @@ def draft(member: Member, wanted: NewTransfer) -> Transfer:
     )
 
 
-def start(transfer: Transfer) -> Issued:
+def start(transfer: Transfer, client: Client) -> Issued:
     """Promise a draft's code, and write the draft down with it. Joins the caller's transaction."""
     try:
-        issued = send_code(transfer)
+        issued = send_code(transfer, client)
     except InvalidRecipientError:
         detail = "The address that we have of you takes no mail, so no code can be sent."
         raise Problem(problems.NO_ADDRESS, detail) from None
+    if isinstance(issued, OverCap):
+        raise problem_of(issued)
     transfer.challenge_id = issued.challenge_id
     transfer.save(force_insert=True)
     return issued
@@ -55,7 +58,12 @@ def find(member: Member, transfer_id: UUID) -> Transfer:
 
 
 def confirm(
-    member: Member, transfer: Transfer, typed: str, *, posted: Callable[[Transfer], None]
+    member: Member,
+    transfer: Transfer,
+    typed: str,
+    *,
+    client: Client,
+    posted: Callable[[Transfer], None],
 ) -> Transfer:
     """Check the code, and post the transfer in the transaction that consumes it.
 
@@ -65,11 +73,17 @@ def confirm(
 
     def post(challenge: Challenge) -> None:
         locked = _rows().get(challenge_id=challenge.pk)  # by facts(), which found it unchanged
-        if ledger.post(locked, now=challenge.ended_at or database.now()):
+        now = challenge.ended_at or database.now()
+        if ledger.post(locked, now=now, receipt=receipts.of(challenge)):
             posted(locked)
 
     result = challenges.verify(
-        PURPOSE, transfer.challenge, typed, subject=subject(member.pk), confirmed=post
+        PURPOSE,
+        transfer.challenge,
+        typed,
+        subject=subject(member.pk),
+        confirmed=post,
+        client=client,
     )
     if isinstance(result, Verified | AlreadyUsed):
         transfer = find(member, transfer.pk)
@@ -81,17 +95,21 @@ def confirm(
     raise problem_of(result)
 
 
-def resend(member: Member, transfer: Transfer) -> Resent:
+def resend(member: Member, transfer: Transfer, client: Client) -> Resent:
     """Promise one more mail."""
-    result = challenges.resend(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    result = challenges.resend(
+        PURPOSE, transfer.challenge, subject=subject(member.pk), client=client
+    )
     if isinstance(result, Resent):
         return result
     raise problem_of(result)
 
 
-def cancel(member: Member, transfer: Transfer) -> None:
+def cancel(member: Member, transfer: Transfer, client: Client) -> None:
     """End the code, and the transfer with it."""
-    result = challenges.cancel(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    result = challenges.cancel(
+        PURPOSE, transfer.challenge, subject=subject(member.pk), client=client
+    )
     if not isinstance(result, Cancelled):
         raise problem_of(result)
 

@@ -4,20 +4,32 @@ In: requests. Out: JSON, or problems. No view waits for mail.
 Knows nothing of: codes, mail, how money moves.
 """
 
+import hashlib
 from typing import Annotated
 from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from ninja import Header, Router, Status
 
 from mobile_api import auth, idempotency, problems, transfers
 from mobile_api.auth import MemberRequest
+from mobile_api.clients import client_of
 from mobile_api.idempotency import Answer, Ask
 from mobile_api.models import Account, Member, Transfer
 from mobile_api.presenters import confirmed_out, promised_out, transfer_out
-from mobile_api.problems import EVERYWHERE, UNAUTHENTICATED, WITH_BODY, Problem, declared
+from mobile_api.problems import (
+    EVERYWHERE,
+    UNAUTHENTICATED,
+    WITH_BODY,
+    Problem,
+    declared,
+    polled,
+)
 from mobile_api.schemas import (
     AccountOut,
     Cancelled,
@@ -33,6 +45,9 @@ from mobile_api.schemas import (
 from otpmail.results import Issued
 
 router = Router()
+
+ETAG_LENGTH = 32
+"""Hex digits of a digest: 128 bits, so that two bodies never have one."""
 
 KEY_FORM = "^[\x21-\x7e]{1,100}$"
 MINE = (*EVERYWHERE, UNAUTHENTICATED)
@@ -54,11 +69,16 @@ OptionalKey = Annotated[str | None, Header(alias="Idempotency-Key", pattern=KEY_
     auth=None,
     response=TokenOut,
     tags=["session"],
-    openapi_extra=declared(*EVERYWHERE, *WITH_BODY, problems.NO_SUCH_MEMBER),
+    openapi_extra=declared(
+        *EVERYWHERE, *WITH_BODY, problems.NO_SUCH_MEMBER, problems.TOO_MANY_SIGN_INS
+    ),
 )
-def sign_in(request: HttpRequest, body: SignIn) -> TokenOut:  # noqa: ARG001
+def sign_in(request: HttpRequest, body: SignIn) -> TokenOut:
     """Get a token for a member number and a PIN."""
-    signed_in = auth.sign_in(body.member_number, body.pin)
+    signed_in = auth.sign_in(body.member_number, body.pin, client_of(request))
+    if isinstance(signed_in, auth.Throttled):
+        detail = "Too many sign-ins with this member number failed."
+        raise Problem(problems.TOO_MANY_SIGN_INS, detail, retry_at=signed_in.retry_at)
     if signed_in is None:
         raise Problem(problems.NO_SUCH_MEMBER, "The member number and the PIN do not match.")
     token, expires_at = signed_in
@@ -99,6 +119,7 @@ def accounts(request: MemberRequest) -> list[Account]:
         problems.OTHER_CURRENCY,
         problems.INSUFFICIENT_FUNDS,
         problems.NO_ADDRESS,
+        problems.RATE_LIMITED,
         problems.NO_DELIVERY,
     ),
 )
@@ -114,7 +135,7 @@ def create_transfer(
     def act() -> Answer:
         transfer = transfers.draft(ask.member, body)
         with transaction.atomic():  # only writes in here: SQLite has one writer at a time
-            answer = _promised(transfer, transfers.start(transfer))
+            answer = _promised(transfer, transfers.start(transfer, client_of(request)))
             idempotency.keep(ask, answer)
         return answer
 
@@ -126,11 +147,19 @@ def create_transfer(
     response=TransferOut,
     tags=["transfers"],
     url_name="get_transfer",
-    openapi_extra=declared(*ONE_OF_MINE),
+    openapi_extra=polled(*ONE_OF_MINE),
 )
-def get_transfer(request: MemberRequest, transfer_id: UUID) -> TransferOut:
-    """Tell how far a transfer, its code and its mail have come."""
-    return transfer_out(transfers.find(request.auth.member, transfer_id))
+def get_transfer(request: MemberRequest, transfer_id: UUID) -> HttpResponseBase | None:
+    """Tell how far a transfer, its code and its mail have come.
+
+    Made to be polled, as often as ``delivery.poll_after_ms`` tells. Send the ``ETag`` back as
+    ``If-None-Match``, and you are answered 304 without a body while nothing has changed.
+    """
+    member = request.auth.member
+    body = transfer_out(member, transfers.find(member, transfer_id)).model_dump_json()
+    etag = quote_etag(hashlib.sha256(body.encode()).hexdigest()[:ETAG_LENGTH])
+    response = HttpResponse(body, content_type="application/json", headers={"ETag": etag})
+    return get_conditional_response(request, etag=etag, response=response)
 
 
 @router.post(
@@ -145,6 +174,7 @@ def get_transfer(request: MemberRequest, transfer_id: UUID) -> TransferOut:
         problems.KEY_MISMATCH,
         problems.MALFORMED_CODE,
         problems.INCORRECT,
+        problems.SUPERSEDED,
         problems.REJECTED,
     ),
 )
@@ -152,7 +182,7 @@ def confirm_transfer(
     request: MemberRequest, transfer_id: UUID, body: Code, idempotency_key: OptionalKey = None
 ) -> HttpResponse:
     """Type the code, and the money moves."""
-    member = request.auth.member
+    member, client = request.auth.member, client_of(request)
     ask = _ask(request, idempotency_key, body.code) if idempotency_key else None
 
     def posted(transfer: Transfer) -> None:
@@ -160,7 +190,8 @@ def confirm_transfer(
 
     def act() -> Answer:
         transfer = transfers.find(member, transfer_id)
-        return _confirmed(transfers.confirm(member, transfer, body.code, posted=posted))
+        confirmed = transfers.confirm(member, transfer, body.code, client=client, posted=posted)
+        return _confirmed(confirmed)
 
     return idempotency.once(ask, act).response()
 
@@ -176,7 +207,8 @@ def confirm_transfer(
 def resend_code(request: MemberRequest, transfer_id: UUID) -> Status[object]:
     """Have the code mailed once more, or a new one once the older has too little life left."""
     member = request.auth.member
-    return Status(202, transfers.resend(member, transfers.find(member, transfer_id)))
+    transfer = transfers.find(member, transfer_id)
+    return Status(202, transfers.resend(member, transfer, client_of(request)))
 
 
 @router.post(
@@ -188,7 +220,7 @@ def resend_code(request: MemberRequest, transfer_id: UUID) -> Status[object]:
 def cancel_transfer(request: MemberRequest, transfer_id: UUID) -> Cancelled:
     """End a pending transfer, and its code with it."""
     member = request.auth.member
-    transfers.cancel(member, transfers.find(member, transfer_id))
+    transfers.cancel(member, transfers.find(member, transfer_id), client_of(request))
     return Cancelled()
 
 

@@ -29,13 +29,17 @@ class MailServer:
     """
 
     def __init__(self) -> None:
+        self.host, self.port = "127.0.0.1", 0
+        self._arrived = threading.Condition()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what came, and take what comes."""
         self.rcpt = ["250 2.1.5 Ok"]
         self.data = [OK]
         self.mails: list[EmailMessage] = []
         self.delay_seconds = 0.0
         self.sessions = 0
-        self.host, self.port = "127.0.0.1", 0
-        self._arrived = threading.Condition()
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self,

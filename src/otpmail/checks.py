@@ -6,16 +6,21 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from inspect import get_annotations
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail import compat, keys, routes
+from otpmail.backends import outbox
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
@@ -24,8 +29,16 @@ from otpmail.routes.rates import RULES as RATES
 BOUNDS = {
     "DIGITS": (4, 10),
     "COURIERS": (1, math.inf),
+    "MAIL_COURIERS": (1, math.inf),
     "QUEUE_SIZE": (1, math.inf),
+    "LONG_DIGITS": (4, 10),
     "GUESSES": (1, math.inf),
+    "OPEN_CHALLENGES": (1, math.inf),
+    "FAILURE_BUDGET": (1, math.inf),
+    "RECIPIENT_QUOTA": (1, math.inf),
+    "CLIENT_QUOTA": (1, math.inf),
+    "DEVICE_RESERVE": (1, math.inf),
+    "BLOCK_SECONDS": (1, math.inf),
     "SENDS": (1, math.inf),
     "GENERATIONS": (1, math.inf),
     "LIFE_SECONDS": (1, math.inf),
@@ -37,9 +50,16 @@ BOUNDS = {
 }
 """The least and the greatest of a number; of all others the least is nought."""
 
+POOLED = "otpmail.backends.smtp.EmailBackend"
+
+WORDS = {str: "a text", bool: "True or False", NoneType: "None"}
+
 UNIONS = frozenset({UnionType, Union})  # two until Python 3.14
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
+
+CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+PAIR = ("an hour", "a day")
 
 
 @register()
@@ -49,8 +69,8 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        *(_routes, _rates, _hedging, _timeouts),
-        *(_engine, _keys, _purposes, _time_zones, _lives),
+        *(_routes, _rates, _hedging, _timeouts, _sessions, _couriers, _sealing),
+        *(_engine, _keys, _purposes, _links, _time_zones, _lives, _caps, _digits),
     )
     return [message for rule in rules for message in rule()]
 
@@ -131,25 +151,45 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 
 
 def _routes() -> Iterable[CheckMessage]:
-    """E003: a route that is no alias of ``MAILERS``."""
+    """E003: a route that is no alias of ``MAILERS``; E021: one that leads into the outbox again."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
     for where, aliases in _named_routes():
         for alias in aliases:
             if alias not in known:
                 yield Error(
-                    f"OTPMAIL_{where} names {alias!r}, which MAILERS does not have.",
+                    f"{where} names {alias!r}, which MAILERS does not have.",
                     hint=f"MAILERS has {', '.join(sorted(known))}.",
                     id="otpmail.E003",
+                )
+            elif outbox.is_outbox(alias):
+                yield Error(
+                    f"{where} names {alias!r}, which leads into the outbox: no mail would leave.",
+                    hint=f"Name an alias of MAILERS that sends, and not {outbox.BACKEND}.",
+                    id="otpmail.E021",
                 )
 
 
 def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:
-    yield "ROUTES", settings.ROUTES
-    yield "ROUTE_RATES", settings.ROUTE_RATES
+    yield "OTPMAIL_ROUTES", settings.ROUTES
+    yield "OTPMAIL_ROUTE_RATES", settings.ROUTE_RATES
     for pattern, aliases in settings.DOMAIN_ROUTES.items():
-        yield f"DOMAIN_ROUTES[{pattern!r}]", aliases
+        yield f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}]", aliases
     for purpose, rules in settings.PURPOSES.items():
-        yield f"PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
+        yield f"OTPMAIL_PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
+    for alias in filter(outbox.is_outbox, compat.mailers()):
+        options = compat.mailers()[alias].get("OPTIONS", {})
+        yield f"MAILERS[{alias!r}]['OPTIONS']['routes']", options.get("routes") or ()
+
+
+def _sealing() -> Iterable[CheckMessage]:
+    """E022: the outbox keeps mails, and nothing can seal them."""
+    aliases = compat.mailers() or [compat.DEFAULT_ALIAS]
+    if any(map(outbox.is_outbox, aliases)) and find_spec("cryptography") is None:
+        yield Error(
+            f"{outbox.BACKEND} needs the package cryptography.",
+            hint="pip install otpmail[outbox]",
+            id="otpmail.E022",
+        )
 
 
 def _rates() -> Iterable[CheckMessage]:
@@ -174,10 +214,10 @@ def _hedging() -> Iterable[CheckMessage]:
 
 
 def _engine() -> Iterable[CheckMessage]:
-    """E004: ``OTPMAIL_ENGINE`` is no engine."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
     try:
         engine = import_string(settings.ENGINE)
-    except ImportError as error:
+    except (ImportError, ImproperlyConfigured) as error:
         engine, why = None, str(error)
     else:
         why = "it is no subclass of otpmail.engines.Engine"
@@ -187,18 +227,34 @@ def _engine() -> Iterable[CheckMessage]:
             hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
             id="otpmail.E004",
         )
+        return
+    for fault in engine.faults():
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
+            hint=fault.hint,
+            id="otpmail.E011",
+        )
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits; E031: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E031",
+        )
+        return
     try:
         keys.ring()
     except ValueError as error:
         yield Error(
             f"OTPMAIL_KEYS: {error}.",
-            hint="Make one with: python -c "
-            '"import base64, secrets; '
-            'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
+            hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
         )
 
@@ -221,6 +277,27 @@ def _purposes() -> Iterable[CheckMessage]:
                     hint="It is the dotted path of facts(challenge, *, lock).",
                     id="otpmail.E007",
                 )
+
+
+def _links() -> Iterable[CheckMessage]:
+    """E032: ``OTPMAIL_BASE_URL`` is no address; E033: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E032",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E033",
+        )
 
 
 def _time_zones() -> Iterable[CheckMessage]:
@@ -264,6 +341,54 @@ def _timeouts() -> Iterable[CheckMessage]:
             )
 
 
+def _couriers() -> Iterable[CheckMessage]:
+    """W021: codes wait behind other mail for a courier."""
+    if settings.MAIL_COURIERS >= settings.COURIERS:
+        yield Warning(
+            "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
+            hint="The defaults are 2 and 8.",
+            id="otpmail.W021",
+        )
+
+
+def _sessions() -> Iterable[CheckMessage]:
+    """W022: codes wait behind other mail for a session to the mail server."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        size = config.get("OPTIONS", {}).get("pool_size", math.inf)
+        if config.get("BACKEND") == POOLED and size <= settings.MAIL_COURIERS:
+            yield Warning(
+                f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
+                "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
+                hint="Raise pool_size, or lower OTPMAIL_MAIL_COURIERS.",
+                id="otpmail.W022",
+            )
+
+
+def _caps() -> Iterable[CheckMessage]:
+    """E041: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
+    for name, cap in caps.items():
+        is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
+        if not is_pair and (cap or name not in CAPS):
+            yield Error(
+                f"{PREFIX}{name} is not two numbers, the second no less than the first.",
+                hint=f"The default is {Settings.__dict__[name]}.",
+                id="otpmail.E041",
+            )
+
+
+def _digits() -> Iterable[CheckMessage]:
+    """E042: the long codes are the shorter ones."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.digits(long=True) < purpose.digits():
+            yield Error(
+                f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
+                hint="The defaults are 8 and 6.",
+                id="otpmail.E042",
+            )
+
+
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
     if origin in UNIONS:
@@ -293,8 +418,8 @@ def _shown(value: object) -> str:
 def _told(kind: Any, least: float, most: float) -> str:
     span = f"from {least} up" if most == math.inf else f"from {least} to {most}"
     match get_origin(kind) or kind:
-        case t if t is str:
-            return "a text"
+        case t if t in WORDS:
+            return WORDS[t]
         case t if t is int:
             return f"a whole number {span}"
         case t if t is float:
@@ -303,8 +428,6 @@ def _told(kind: Any, least: float, most: float) -> str:
             return " or ".join(_told(part, least, most) for part in get_args(kind))
         case t if t is Literal:
             return " or ".join(map(repr, get_args(kind)))
-        case t if t is NoneType:
-            return "None"
         case t if t is Mapping:
             return "a mapping with values of its kind"
         case _:

@@ -36,6 +36,12 @@ class Settings:
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
 
+    KEY_CLASS: str = "otpmail.keys.Key"
+    """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
+
+    BASE_URL: str = ""
+    """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
+
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
 
@@ -44,6 +50,12 @@ class Settings:
 
     DIGITS: int = 6
     """Digits of a code."""
+
+    LONG_DIGITS: int = 8
+    """Digits where more is at stake: ``issue(long=True)``, and all codes before sign-in."""
+
+    BEFORE_SIGN_IN: bool = False
+    """Whether callers are not signed in: their codes are long, and ``decoy=True`` can be asked."""
 
     LIFE_SECONDS: int = 600
     """From issue to expiry of one generation. Never extended."""
@@ -72,8 +84,48 @@ class Settings:
     KEEP_CODE_FAILURES: int = 3
     """A resend keeps the code while there were fewer wrong codes than this."""
 
+    ROTATE: bool = False
+    """Whether each resend makes a new code, and the older one is dead at once."""
+
+    OPEN_CHALLENGES: int = 3
+    """Pending challenges that one subject may have at a time."""
+
+    FAILURE_BUDGET: Sequence[int] = (10, 20)
+    """Wrong codes a subject bears an hour and a day, over all challenges. Empty: no end."""
+
+    BLOCK_SECONDS: Sequence[int] = (900, 86400)
+    """Wait for new challenges past that budget: the first, doubled each time, and the longest."""
+
+    RECIPIENT_QUOTA: Sequence[int] = (10, 20)
+    """Mails that one address gets an hour and a day. Empty: no end."""
+
+    CLIENT_QUOTA: Sequence[int] = (60, 300)
+    """Mails that one client asks for an hour and a day, if ``client`` is given. Empty: no end."""
+
+    DEVICE_RESERVE: Sequence[int] = (3, 6)
+    """Mails past `RECIPIENT_QUOTA` for a device that confirmed a code of that address before."""
+
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
     """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
+
+    SUPPRESS_SECONDS: int = 604800
+    """How long an address that bounced for good is sent no code. 0: not at all."""
+    MAIL_LIFE_SECONDS: int = 86_400
+    """How long other mail is worth sending."""
+
+    MAIL_RETRY_SECONDS: Sequence[float] = (
+        10,
+        60,
+        300,
+        900,
+        1800,
+        3600,
+        7200,
+        14_400,
+        14_400,
+        28_800,
+    )
+    """The waits of other mail, as those of a code."""
 
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""
@@ -84,11 +136,17 @@ class Settings:
     COURIERS: int = 8
     """Courier threads a process."""
 
+    MAIL_COURIERS: int = 2
+    """How many of them may carry other mail at once; the rest are kept for codes."""
+
     QUEUE_SIZE: int = 1000
-    """Deliveries a process keeps in memory; what is over waits in its row for a sweep."""
+    """Deliveries a process keeps in memory a lane; what is over waits in its row for a sweep."""
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""
+
+    KEEP_DAYS: int = 30
+    """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""

@@ -1,8 +1,8 @@
 """One round with one delivery, the same under every engine.
 
 1. Read the delivery, if this owner still holds its lease; lengthen one that runs short.
-2. Look: if its challenge is answered, dead, changed, or has too little life left, drop it.
-3. Derive the code and render the mail.
+2. Look: if what it carries (``cargo``) is dead, changed, or has too little life left, drop it.
+3. Have it made a mail.
 4. Hand it to the routes, which ask once more when a connection stands.
 5. Record what each route did, and the end of it: settled, or due again.
 
@@ -22,13 +22,11 @@ from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, close_old_connections
 from django.dispatch import Signal
-from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, endings, messages, outbox, parking, retries, routes, signals
+from otpmail import cargo, database, messages, outbox, parking, retries, routes, signals
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, State
+from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
-from otpmail.purposes import Purpose
 from otpmail.routes import Round, Try
 
 READ_SECONDS = 1
@@ -72,8 +70,8 @@ def run(delivery_id: UUID, owner: str) -> float | None:
     return _record(delivery, owner, tries) if tries else _park(delivery, now)
 
 
-def _routes(delivery: Delivery) -> tuple[str, ...]:
-    return Purpose(delivery.challenge.purpose).routes
+def _routes(delivery: Delivery) -> Sequence[str]:
+    return cargo.of(delivery).routes
 
 
 def _park(delivery: Delivery, now: datetime) -> float:
@@ -97,42 +95,37 @@ def _attempt(delivery: Delivery, now: datetime) -> Sequence[Try]:
 
 
 def _look(delivery: Delivery, now: datetime) -> None:
-    challenge = delivery.challenge
-    if challenge.state != State.PENDING:
-        raise _PointlessError(Reason(challenge.state))
-    if challenge.generation != delivery.generation:
-        raise _PointlessError(Reason.SUPERSEDED)
-    if now >= delivery.deadline:
-        raise _PointlessError(Reason.EXPIRED)
+    reason = cargo.of(delivery).why_pointless()
+    if reason is None and now >= delivery.deadline:
+        reason = Reason.EXPIRED
+    if reason is not None:
+        raise _PointlessError(reason)
 
 
-@sensitive_variables("code")
 def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
     """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
-    challenge = delivery.challenge
+    carried = cargo.of(delivery)
     try:
-        changed = messages.is_changed(challenge, lock=False)
-        code = messages.code_of(challenge)
-        if not changed and code is not None:
-            return messages.render(delivery, code)
+        letter = carried.letter()
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001
         # An error's words can quote a template's context, and the code with it: only its type.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error(  # noqa: TRY400 - exception() would print those words
-            "Email cannot be rendered delivery=%s purpose=%s error=%s\n%s",
+            "Email cannot be rendered delivery=%s %s error=%s\n%s",
             delivery.pk,
-            challenge.purpose,
+            delivery.told,
             type(error).__name__,
             where,
         )
         return Outcome(
             kind=Kind.TRANSIENT, reply=f"not rendered: {type(error).__name__}", blame=Blame.MAIL
         )
-    state = State.CHANGED if changed else State.CANCELLED  # cancelled: its key was revoked
-    endings.end(challenge, state, now=now)
-    raise _PointlessError(Reason(state))
+    if isinstance(letter, Reason):
+        carried.give_up(letter, now)
+        raise _PointlessError(letter)
+    return letter
 
 
 def _hand_over(delivery: Delivery, letter: messages.Letter, now: datetime) -> Round:
@@ -152,15 +145,14 @@ def _hand_over(delivery: Delivery, letter: messages.Letter, now: datetime) -> Ro
 
 def _avoided(delivery: Delivery) -> Sequence[str]:
     """Send a mail that was asked for again, or may have been lost, another way than before."""
-    is_first = delivery.created_at <= delivery.challenge.created_at and not delivery.attempted
+    is_first = cargo.of(delivery).is_first and not delivery.attempted
     if is_first or len(_routes(delivery)) == 1:
         return ()
     return outbox.routes_used(delivery)
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    challenges = Challenge.objects.using(database.alias())
-    delivery.challenge = challenges.get(pk=delivery.challenge_id)
+    cargo.of(delivery).read_again()
     try:
         _look(delivery, database.now())
     except _PointlessError:
@@ -189,7 +181,7 @@ def _record(delivery: Delivery, owner: str, tries: Sequence[Try]) -> float | Non
         if try_ is not last:
             _tell(signals.attempt_failed, delivery, attempt)
     _tell(_SIGNALS[verdict.state], delivery, attempts[last], wait_seconds=verdict.wait_seconds)
-    return verdict.wait_seconds if kept else None
+    return verdict.wait_seconds if kept and verdict.is_held else None
 
 
 def _telling(tries: Sequence[Try]) -> Try:
@@ -213,7 +205,10 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
         # No route is open. To wait for one costs nothing, and the deadline ends it.
         return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=min(wait_seconds, life_left))
     backoff = retries.wait_seconds(
-        settings.RETRY_SECONDS, failed=delivery.attempted + 1, life_left=life_left
+        cargo.of(delivery).retry_seconds,
+        failed=delivery.attempted + 1,
+        life_left=life_left,
+        at_least=outcome.retry_after_seconds or 0,
     )
     if backoff is None:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)

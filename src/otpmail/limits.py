@@ -9,21 +9,22 @@ from datetime import datetime
 
 from django.db.models import F, QuerySet
 
-from otpmail import database
+from otpmail import budgets, counters, database
 from otpmail.codes import NONCE_BYTES
 from otpmail.models import Challenge
 from otpmail.purposes import Purpose
 
 
 def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int | None:
-    """Count a failure before the code is looked at; a right code gives it back.
+    """Count a failure, of the challenge and of its subject, before the code is looked at.
 
-    Returns the guess's number, or None if none is left. Joins the caller's transaction, in which
-    the row stays locked, so no two guesses have one number.
+    A right code gives both back. Returns the guess's number, or None if none is left. Joins the
+    caller's transaction, in which the row stays locked, so no two guesses have one number.
     """
     room = _pending(challenge).filter(expires_at__gt=now, failures__lt=purpose.guesses)
     if not room.update(failures=F("failures") + 1):
         return None
+    budgets.count(challenge.subject, now)
     return _pending(challenge).values_list("failures", flat=True).get()
 
 
@@ -44,10 +45,16 @@ def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bo
         now,
         generation=challenge.generation + 1,
         nonce=secrets.token_bytes(NONCE_BYTES),
+        older_nonces=bytes(challenge.older_nonces or b"") + bytes(challenge.nonce or b""),
         sends=1,
         expires_at=min(now + purpose.life, challenge.closes_at),
         resend_at=now + purpose.cool_down(1),
     )
+
+
+def prune(*, now: datetime, limit: int) -> int:
+    """Delete up to so many counters that are at nought for long. Returns how many."""
+    return counters.prune(now=now, limit=limit)
 
 
 def _take(challenge: Challenge, now: datetime, **columns: object) -> bool:

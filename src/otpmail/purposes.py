@@ -23,6 +23,8 @@ OVERRIDES = frozenset(
     {
         "ROUTES",
         "DIGITS",
+        "LONG_DIGITS",
+        "BEFORE_SIGN_IN",
         "LIFE_SECONDS",
         "TOTAL_LIFE_SECONDS",
         "DEAD_MAIL_SECONDS",
@@ -32,6 +34,7 @@ OVERRIDES = frozenset(
         "GENERATIONS",
         "KEEP_CODE_SECONDS",
         "KEEP_CODE_FAILURES",
+        "ROTATE",
     }
 )
 """Settings that a purpose may have a value of its own for."""
@@ -60,6 +63,14 @@ class Purpose:
         """Raise ImproperlyConfigured if nothing tells the facts that a code would be bound to."""
         self._reader()
 
+    def check_decoys(self) -> None:
+        """Raise ImproperlyConfigured if callers are signed in: then there is nothing to hide."""
+        if not self.is_before_sign_in:
+            raise ImproperlyConfigured(
+                f"A decoy for {self.name!r} hides nothing from somebody who is signed in: "
+                f"set OTPMAIL_PURPOSES[{self.name!r}]['BEFORE_SIGN_IN'] to True, or issue none."
+            )
+
     def _reader(self) -> FactsNow:
         path = self._own().get(FACTS)
         if path is None:
@@ -69,15 +80,25 @@ class Purpose:
             )
         return _imported(path)
 
+    def digits(self, *, long: bool = False) -> int:
+        """Digits of a code, or of a long one; before sign-in all are long."""
+        rule = "LONG_DIGITS" if long or self.is_before_sign_in else "DIGITS"
+        return cast("int", self._rule(rule))
+
+    @property
+    def is_before_sign_in(self) -> bool:
+        """Whether callers are not signed in."""
+        return cast("bool", self._rule("BEFORE_SIGN_IN"))
+
+    @property
+    def rotates(self) -> bool:
+        """Whether each resend makes a new code."""
+        return cast("bool", self._rule("ROTATE"))
+
     @property
     def routes(self) -> tuple[str, ...]:
         """Aliases of ``MAILERS`` through which its mail leaves, in their order."""
         return tuple(self._rule("ROUTES"))
-
-    @property
-    def digits(self) -> int:
-        """Digits of a code."""
-        return cast("int", self._rule("DIGITS"))
 
     @property
     def guesses(self) -> int:

@@ -12,11 +12,12 @@ import contextlib
 import select
 import socket
 from collections.abc import Callable
+from copy import copy
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from otpmail.outcomes import Blame, Kind, Outcome, of_error
+from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
 
 
@@ -58,6 +59,7 @@ def _send_through(
         return of_error(error, sending=False)
     if not still_wanted():
         return None
+    mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
     try:
         sent = backend.send_messages([mail])
     except Exception as error:  # noqa: BLE001
@@ -66,7 +68,7 @@ def _send_through(
     if not sent:
         shut(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
-    return Outcome(kind=Kind.ACCEPTED, reply="")
+    return of_sent(getattr(mail, "anymail_status", None))
 
 
 def _is_stale(backend: BaseEmailBackend) -> bool:

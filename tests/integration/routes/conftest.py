@@ -1,7 +1,7 @@
 import pytest
 
 from otpmail import challenges, courier, database, outbox
-from otpmail.models import Attempt, Delivery
+from otpmail.models import Attempt, Delivery, Lane
 
 ME = "elsewhere/1/1/me"
 
@@ -18,7 +18,9 @@ def promise(**changes):
 
 def carry():
     """Claim what is free and do one round with each."""
-    return [courier.run(pk, ME) for pk in outbox.claim(ME, now=database.now(), limit=10)]
+    return [
+        courier.run(pk, ME) for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    ]
 
 
 def again():

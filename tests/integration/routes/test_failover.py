@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from otpmail import challenges, courier, database, engines, outbox, routes
-from otpmail.models import Attempt, Delivery
+from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
 from tests.integration.routes.conftest import ME, again, carry, promise, tried
 from tests.scripted import scripted
@@ -152,7 +152,7 @@ def rows():
 
 def test_round_without_an_open_route_is_no_attempt_and_writes_nothing(dead_port):
     promise()
-    outbox.claim(ME, now=database.now(), limit=10)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     before = rows()
     assert 0 < again() <= 0.5
     assert rows() == before
@@ -160,7 +160,7 @@ def test_round_without_an_open_route_is_no_attempt_and_writes_nothing(dead_port)
 
 def test_mail_that_waits_for_a_route_costs_no_query(dead_port, django_assert_num_queries):
     promise()
-    outbox.claim(ME, now=database.now(), limit=10)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     delivery_id = Delivery.objects.get().pk
     assert courier.run(delivery_id, ME)
     with django_assert_num_queries(0):
@@ -169,7 +169,7 @@ def test_mail_that_waits_for_a_route_costs_no_query(dead_port, django_assert_num
 
 def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port):
     promise()
-    outbox.claim(ME, now=database.now(), limit=10)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     with mailserver.running(port=dead_port) as server:
         wait_until(lambda: not Delivery.objects.filter(state="queued") or again() is None, 2)
         assert len(server.mails) == 1
@@ -179,7 +179,7 @@ def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port):
 def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port):
     promise()
     Delivery.objects.update(attempted=7)
-    outbox.claim(ME, now=database.now(), limit=10)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     wait_until(lambda: 0 < again() <= 0.5 and Delivery.objects.get().attempted == 8)
     assert Delivery.objects.get().state == "queued"
 
@@ -187,7 +187,7 @@ def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port
 def test_deadline_ends_what_waits_for_a_route(dead_port, settings, pass_time):
     settings.OTPMAIL_LEASE_SECONDS = 0.2  # so it is read again soon
     issued = promise()
-    outbox.claim(ME, now=database.now(), limit=10)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     assert again()
     pass_time(issued.challenge_id, 481)
     Delivery.objects.update(leased_until=database.now() + timedelta(minutes=1))
@@ -232,8 +232,9 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     carry()
     bounced = Delivery.objects.get()
     now = database.now()
-    second = outbox.put_again(bounced, now=now, owner="")
-    assert outbox.put_again(bounced, now=now, owner="") is None
+    assert challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert not challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    second = Delivery.objects.exclude(pk=bounced.pk).get()
     assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
     assert second.message_id != bounced.message_id
     carry()

@@ -190,7 +190,7 @@ def test_hedge_that_nobody_takes_costs_no_token(settings, first, second):
 def test_foreign_backend_that_hangs_holds_no_courier(settings, monkeypatch):
     """Its thread is let go; what it does in the end is recorded then."""
     monkeypatch.setattr(routes.race, "GRACE_SECONDS", 0.0)
-    settings.OTPMAIL_LEASE_SECONDS = 1
+    settings.OTPMAIL_LEASE_SECONDS, settings.OTPMAIL_RETRY_SECONDS = 1, (0.5,)
     mailserver.route_through(settings, "tests.backends.Hanging")  # two seconds
     promise()
     started = time.monotonic()
@@ -204,7 +204,7 @@ def test_foreign_backend_that_hangs_holds_no_courier(settings, monkeypatch):
 
 def test_acceptance_that_nobody_waited_for_settles_the_delivery(settings, monkeypatch):
     monkeypatch.setattr(routes.race, "GRACE_SECONDS", 0.0)
-    settings.OTPMAIL_LEASE_SECONDS = 1
+    settings.OTPMAIL_LEASE_SECONDS, settings.OTPMAIL_RETRY_SECONDS = 1, (0.5,)
     mailserver.route_through(settings, "tests.backends.Late")  # takes it after a second
     promise()
     assert carry() != [None]

@@ -1,0 +1,27 @@
+"""What was done, once and for all: rows that are added in the transaction of their deed.
+
+In: a deed, its challenge, who asked. Out: one row, with no code and no full address.
+Knows nothing of: why.
+"""
+
+from datetime import datetime
+
+from otpmail import database
+from otpmail.clients import NOBODY, Client
+from otpmail.masking import mask
+from otpmail.models import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Challenge, Deed
+
+
+def write(deed: Deed, challenge: Challenge, *, now: datetime, client: Client = NOBODY) -> None:
+    """Add an entry. Joins the caller's transaction: no deed without it, and none without a deed."""
+    AuditEntry.objects.using(database.alias()).create(
+        at=now,
+        deed=deed,
+        challenge_id=challenge.pk,
+        generation=challenge.generation,
+        purpose=challenge.purpose,
+        recipient=mask(challenge.recipient),
+        address=client.address[:ADDRESS_LENGTH],
+        credential=client.credential[:CREDENTIAL_LENGTH],
+        key_id=challenge.key_id,
+    )

@@ -1,0 +1,143 @@
+"""So many an hour and so many a day: one row a counter, one conditional UPDATE a count.
+
+In: what is counted, for whom, how many, the time. Out: whether there was room, or when there is.
+Knows nothing of: codes, mails, whose limits these are.
+
+The generic cell rate algorithm (ITU-T I.371): a row holds the moment at which all that was taken is
+regained. Taking one of 10 an hour puts it six minutes off, and there is room while it is less than
+an hour ahead. So ten may come at once, then one every six minutes; no window ends at the full hour,
+and nothing is kept of each. The row is found by an HMAC: who it is for stands nowhere.
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import F, QuerySet
+from django.db.models.functions import Greatest
+
+from otpmail import database, keys
+from otpmail.models import Counter
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+KEPT = timedelta(days=7)
+"""A counter that nobody wrote to for so long is at nought again, and is pruned."""
+
+_LABEL = "otpmail counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """So many an hour, and so many a day, of one kind for one owner. An empty one has no end."""
+
+    kind: str
+    owner: str = field(repr=False)
+    an_hour_and_a_day: Sequence[int]
+
+    def take(self, now: datetime) -> datetime | None:
+        """Take one if there is room. Returns None if so, else when there is room again.
+
+        Joins the caller's transaction, which then holds the row.
+        """
+        if not self.an_hour_and_a_day:
+            return None
+        while not self._take_if_there(now):
+            row = self.row().first()
+            if row is not None:
+                return self._room_at(row)
+            self.make(now)  # the first one; or it was pruned a moment ago
+        return None
+
+    def take_if_there(self, now: datetime) -> bool:
+        """Take one if there is room and somebody made the counter before."""
+        return bool(self.an_hour_and_a_day) and self._take_if_there(now)
+
+    def count(self, now: datetime) -> None:
+        """Take one, room or no room."""
+        while self.an_hour_and_a_day and not self.row().update(**self._taken(now)):
+            self.make(now)
+
+    def give_back(self) -> None:
+        """Give one back."""
+        if self.an_hour_and_a_day:
+            hour, day = self._steps()
+            self.row().update(hour_until=F("hour_until") - hour, day_until=F("day_until") - day)
+
+    def make(self, now: datetime, *, kept: timedelta = KEPT) -> None:
+        """Make the counter if there is none, and keep it for so long."""
+        # An upsert and no INSERT IGNORE: MariaDB would then lock a row that is there for sharing,
+        # and two who go on to write it are a deadlock.
+        Counter.objects.using(database.alias()).bulk_create(
+            [Counter(id=self.key(), kind=self.kind, kept_until=milliseconds(now + kept))],
+            update_conflicts=True,
+            update_fields=["kept_until"],
+            unique_fields=["id"] if self._names_conflicts() else None,
+        )
+
+    def row(self) -> QuerySet[Counter]:
+        """Find the counter."""
+        return Counter.objects.using(database.alias()).filter(pk=self.key())
+
+    def spent(self, now: datetime) -> QuerySet[Counter]:
+        """Find the counter if nothing is left of the hour's or of the day's."""
+        hour, day = self._last_room(now)
+        return self.row().exclude(hour_until__lte=hour, day_until__lte=day)
+
+    def key(self) -> UUID:
+        """Name the row so that nobody can tell for whom it is."""
+        secret = keys.current().subkey(_LABEL)
+        digest = hmac.digest(secret, f"{self.kind}\0{self.owner}".encode(), "sha256")
+        return UUID(bytes=digest[:16])
+
+    def _take_if_there(self, now: datetime) -> bool:
+        hour, day = self._last_room(now)
+        room = self.row().filter(hour_until__lte=hour, day_until__lte=day)
+        return room.update(**self._taken(now)) == 1
+
+    def _taken(self, now: datetime) -> dict[str, object]:
+        hour, day = self._steps()
+        return {
+            "hour_until": Greatest(F("hour_until"), milliseconds(now)) + hour,
+            "day_until": Greatest(F("day_until"), milliseconds(now)) + day,
+            "kept_until": Greatest(F("kept_until"), milliseconds(now + KEPT)),
+        }
+
+    def _steps(self) -> tuple[int, int]:
+        an_hour, a_day = self.an_hour_and_a_day
+        return HOUR_MS // an_hour, DAY_MS // a_day
+
+    def _last_room(self, now: datetime) -> tuple[int, int]:
+        hour, day = self._steps()
+        return milliseconds(now) + HOUR_MS - hour, milliseconds(now) + DAY_MS - day
+
+    def _room_at(self, row: Counter) -> datetime:
+        hour, day = self._steps()
+        at = max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
+        return moment(at)
+
+    @staticmethod
+    def _names_conflicts() -> bool:
+        return connections[database.alias()].features.supports_update_conflicts_with_target
+
+
+def prune(*, now: datetime, limit: int) -> int:
+    """Delete up to so many counters that are at nought for long. Returns how many."""
+    rows = Counter.objects.using(database.alias())
+    stale = rows.filter(kept_until__lte=milliseconds(now))
+    found = list(stale.values_list("pk", flat=True)[:limit])
+    # By key, as whoever counts writes one; and looked at again, for it may be of use by now.
+    return stale.filter(pk__in=found).delete()[0] if found else 0
+
+
+def milliseconds(moment: datetime) -> int:
+    """Count from 1970: whole numbers are added alike on every database."""
+    return round(moment.timestamp() * 1000)
+
+
+def moment(milliseconds: int) -> datetime:
+    """Give the moment back."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
