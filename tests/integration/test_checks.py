@@ -69,6 +69,19 @@ def test_the_kiosk_has_no_complaint(found):
         ("LEASE_SECONDS", 8, "E010"),
         ("ROUTES", ["nowhere"], "E003"),
         ("ROUTES", [], "E002"),
+        ("DOMAIN_ROUTES", {"yahoo.*": ["nowhere"]}, "E003"),
+        ("DOMAIN_ROUTES", {"yahoo.*": "default"}, "E002"),
+        ("ROUTE_RATES", {"nowhere": {"AT_ONCE": 1}}, "E003"),
+        ("ROUTE_RATES", {"default": {"PER_MINUTE": 1}}, "E030"),
+        ("ROUTE_RATES", {"default": {"AT_ONCE": 0}}, "E002"),
+        ("ROUTE_RATES", {"default": {"PER_SECOND": 0.5}}, "E002"),
+        ("PURPOSES", {"x": {"ROUTES": ["nowhere"]}}, "E003"),
+        ("PURPOSES", {"x": {"ROUTES": []}}, "E002"),
+        ("CIRCUIT_FAULTS", 0, "E002"),
+        ("HEDGE_AFTER", 0, "E002"),
+        ("HEDGE_AFTER", 61, "E002"),
+        ("HEDGE_AFTER", "soon", "E002"),
+        ("HEDGE_AFTER", 2, "W030"),
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
@@ -94,6 +107,14 @@ def test_the_kiosk_has_no_complaint(found):
 def test_wrong_setting_is_an_error(settings, found, name, value, check):
     setattr(settings, PREFIX + name, value)
     assert f"otpmail.{check}" in found()
+
+
+@pytest.mark.parametrize("value", ["auto", None, 0.5, 2])
+def test_hedging_with_two_routes_is_no_mistake(settings, found, value):
+    settings.MAILERS = {"default": settings.MAILERS["default"], "b": settings.MAILERS["default"]}
+    settings.OTPMAIL_ROUTES = ["default", "b"]
+    settings.OTPMAIL_HEDGE_AFTER = value
+    assert found() == {}
 
 
 def test_misspelt_name_is_told_the_right_one(settings, found):

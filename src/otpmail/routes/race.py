@@ -17,12 +17,10 @@ try needs no connection to the database.
 """
 
 import math
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +31,7 @@ from otpmail.conf import settings
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import hedging, order, tries
 from otpmail.routes.circuits import Leave, are_shut, circuits, wait_seconds
+from otpmail.routes.events import Event, Events
 from otpmail.routes.rates import gates
 
 GRACE_SECONDS = 1.0
@@ -40,6 +39,9 @@ GRACE_SECONDS = 1.0
 
 GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
+
+FRESH_SECONDS = 1.0
+"""How long it holds that a mail is wanted, for one try."""
 
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
 SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
@@ -92,7 +94,7 @@ class _Running:
         self.route = route
         self.leave = leave
         self.began = time.monotonic()
-        self.asked = False
+        self.asked_at = -math.inf
 
     def end(self, outcome: Outcome | None) -> None:
         """Tell what the process knows of its routes."""
@@ -104,9 +106,6 @@ class _Running:
     def as_try(self, outcome: Outcome) -> Try:
         took_seconds = time.monotonic() - self.began
         return Try(route=self.route, began=self.began, took_seconds=took_seconds, outcome=outcome)
-
-
-type _Event = Callable[[], object]
 
 
 class _Race:
@@ -131,10 +130,7 @@ class _Race:
         self._running: list[_Running] = []
         self._tries: list[Try] = []
         self._wanted = True
-        self._home = threading.get_ident()
-        self._lock = threading.Lock()
-        self._over = False
-        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._events = Events()
 
     def run(self) -> Round:
         """Start the first, then do what happens until nothing is under way."""
@@ -143,7 +139,7 @@ class _Race:
             while self._running:
                 self._event()()
         finally:
-            self._finish()
+            self._events.end()
         waits = self._wanted and not self._tries
         return Round(
             tries=tuple(self._tries),
@@ -189,8 +185,9 @@ class _Race:
         def carry() -> None:
             try:
                 self._carry(running, seconds)
-            except Exception as fault:  # noqa: BLE001 - raised again in the caller's thread
-                self._put(partial(self._fail, fault))
+            except Exception as fault:
+                if not self._events.put(partial(self._fail, fault)):
+                    raise
             finally:
                 connections.close_all()
 
@@ -209,50 +206,35 @@ class _Race:
         finally:
             running.end(outcome)
         ended = None if outcome is None else running.as_try(outcome)
-        heard = self._put(partial(self._ended, running, ended))
+        heard = self._events.put(partial(self._ended, running, ended))
         if not heard and ended is not None and self._late is not None:
             self._late(ended)
 
     def _ask(self, running: _Running) -> bool:
-        """Ask in the caller's thread whether the mail is wanted; if that has left, it is not.
+        """Ask whether the mail is wanted, for one try: before its envelope, and before its body.
 
-        Before its body a try asks again: then only whether the round is over.
+        If that is soon after, only whether the round is over.
         """
-        if running.asked:
-            return not self._over
-        running.asked = True
-        if threading.get_ident() == self._home:
-            return self._look()
-        answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        return self._put(partial(self._answer, answer)) and answer.get()
-
-    def _put(self, event: _Event) -> bool:
-        with self._lock:
-            if not self._over:
-                self._events.put(event)
-            return not self._over
+        now = time.monotonic()
+        if now - running.asked_at < FRESH_SECONDS:
+            return not self._events.over
+        running.asked_at = now
+        return self._events.ask(self._look)
 
     # What happens.
 
-    def _event(self) -> _Event:
+    def _event(self) -> Event:
         while (now := time.monotonic()) < self._patience_ends:
             if now >= self._hedge_at or (self._hedge_at < math.inf and self._is_given_up()):
                 return self._hedge
             until = min(self._hedge_at, self._patience_ends, now + GLANCE_SECONDS)
-            with suppress(queue.Empty):
-                return self._events.get(timeout=until - now)
+            if event := self._events.get(seconds=until - now):
+                return event
         return self._abandon
 
     def _is_given_up(self) -> bool:
         """Tell whether others found out meanwhile that the route is out of order."""
         return circuits[self._running[-1].route].is_open
-
-    def _answer(self, answer: queue.SimpleQueue[bool]) -> None:
-        wanted = False
-        try:
-            wanted = not self._over and self._look()
-        finally:
-            answer.put(wanted)
 
     def _look(self) -> bool:
         self._wanted = self._wanted and self._still_wanted()
@@ -261,7 +243,7 @@ class _Race:
     def _ended(self, running: _Running, ended: Try | None) -> None:
         if ended is not None:
             self._tries.append(ended)
-        if self._over:
+        if self._events.over:
             return
         self._running.remove(running)
         if ended is None:
@@ -293,15 +275,8 @@ class _Race:
         self._running.clear()
 
     def _fail(self, fault: Exception) -> None:
-        if not self._over:
+        if not self._events.over:
             raise fault
-
-    def _finish(self) -> None:
-        with self._lock:
-            self._over = True
-        with suppress(queue.Empty):
-            while True:
-                self._events.get_nowait()()
 
 
 def _is_final(outcome: Outcome) -> bool:
