@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from otpmail import challenges, courier, database, outbox, reports, suppressions
-from otpmail.models import Delivery, Reported, Suppression
+from otpmail.models import Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
 from tests.integration.mobile_api.phone import at_once
 from tests.mailserver import route_through
@@ -35,7 +35,7 @@ def promise(**changes):
 
 
 def carry():
-    for pk in outbox.claim(ME, now=database.now(), limit=10):
+    for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
         courier.run(pk, ME)
 
 
