@@ -7,6 +7,7 @@ import pytest
 from django.core.mail import EmailMultiAlternatives
 
 from otpmail import challenges, routes
+from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.models import Attempt, Delivery
 from otpmail.outcomes import Blame, Kind
 from otpmail.testing import live_code
@@ -188,3 +189,18 @@ def test_each_courier_thread_holds_a_connection_of_its_own(provider):
     for thread in threads:
         thread.join()
     assert (len(provider.taken), provider.connections) == (4, 2)
+
+
+def test_a_projects_own_mail_tells_which_delivery_it_is_too(settings):
+    (mailgun,) = [api for api in providers.APIS if api.name == "mailgun"]
+    with standing_in(mailgun) as stand_in:
+        route_through(settings, OUTBOX, routes=["api"])
+        api = {"BACKEND": mailgun.backend, "OPTIONS": mailgun.options(stand_in.url)}
+        settings.MAILERS = settings.MAILERS | {"api": api}
+        settings.OTPMAIL_ROUTES = ["api"]
+        mail = a_mail()
+        mail.metadata = {"order": "7"}
+        mail.send()
+        routes.close()
+    (taken,) = stand_in.taken
+    assert taken.metadata == {"order": "7", "otpmail": str(Delivery.objects.get().pk)}

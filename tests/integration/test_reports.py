@@ -307,3 +307,18 @@ def test_no_address_is_at_rest_in_a_suppression():
     suppressions.suppress(ADDRESS, Reported.BOUNCED, since=database.now())
     row = Suppression.objects.get()
     assert "alice" not in f"{row} {row.__dict__}"
+
+
+def test_report_of_a_projects_own_mail_is_recorded_and_nothing_more(two_routes):
+    """Its address is sealed with it, and whether to write again is the project's affair."""
+    now = database.now()
+    mail = Delivery.objects.create(
+        lane=Lane.MAIL,
+        message_id="<1@example.org>",
+        created_at=now,
+        due_at=now,
+        deadline=now + timedelta(hours=1),
+    )
+    assert tell(Reported.BOUNCED, delivery=mail, dead=True)
+    assert Delivery.objects.get().reported == "bounced"
+    assert not Suppression.objects.exists()
