@@ -15,10 +15,16 @@ from otpmail import database, endings, messages, parcels, sealing
 from otpmail.conf import settings
 from otpmail.messages import Letter
 from otpmail.models import Challenge, Delivery, Reason, SealedMail, State
+from otpmail.purposes import Purpose
 
 
 class Cargo(ABC):
     """What the courier asks of either kind."""
+
+    @property
+    @abstractmethod
+    def is_first(self) -> bool:
+        """Whether no other mail went before it for the same thing."""
 
     @property
     @abstractmethod
@@ -60,8 +66,12 @@ class _Code(Cargo):
     challenge: Challenge
 
     @property
+    def is_first(self) -> bool:
+        return self.delivery.created_at <= self.challenge.created_at
+
+    @property
     def routes(self) -> Sequence[str]:
-        return settings.ROUTES
+        return Purpose(self.challenge.purpose).routes
 
     @property
     def retry_seconds(self) -> Sequence[float]:
@@ -96,6 +106,10 @@ class _Code(Cargo):
 @dataclass(frozen=True, slots=True)
 class _Mail(Cargo):
     sealed: SealedMail
+
+    @property
+    def is_first(self) -> bool:
+        return True
 
     @property
     def routes(self) -> Sequence[str]:

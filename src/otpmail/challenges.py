@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -216,7 +217,10 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
     rows = Delivery.objects.using(database.alias()).select_related("challenge")
     newest_first = rows.filter(
-        challenge_id=challenge_id, generation=F("challenge__generation")
+        challenge_id=challenge_id,
+        challenge__purpose=purpose,
+        challenge__subject=subject,
+        generation=F("challenge__generation"),
     ).order_by("-created_at", "-pk")
     deliveries = list(newest_first)
     challenge, now = deliveries[0].challenge if deliveries else None, database.now()
@@ -248,6 +252,14 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
         return False
     _promise(challenge, now, avoid=avoid)
     return True
+
+
+# For async views: the same calls, in the thread that Django keeps for a request's database work.
+aissue = sync_to_async(issue)
+aresend = sync_to_async(resend)
+averify = sync_to_async(verify)
+acancel = sync_to_async(cancel)
+astatus = sync_to_async(status)
 
 
 def _check_address(recipient: str) -> None:
@@ -305,12 +317,14 @@ def _resend(
 
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects.using(database.alias())
+    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
     return challenge if challenge and _is_mine(challenge, purpose, subject) else None
 
 
 def _is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
     return (challenge.purpose, challenge.subject) == (purpose, subject)
 
 
@@ -384,12 +398,14 @@ def _wrong(
 ) -> Wrong | Superseded | Ended:
     budgets.enforce(challenge.subject, now)
     audit.write(Deed.WRONG, challenge, now=now, client=client)
-    guesses = Purpose(challenge.purpose).guesses
-    if guess >= guesses:  # by its own number: a later one may be looked at, and be right
+    rules = Purpose(challenge.purpose)
+    if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
         return _end(challenge, State.EXHAUSTED, now, client)
-    left = max(0, guesses - challenge.failures)
+    left = max(0, rules.guesses - challenge.failures)
     older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
-    return Superseded(guesses_left=left) if any(older) else Wrong(guesses_left=left)
+    if any(older):
+        return Superseded(guesses_left=left, can_resend=_can_reissue(challenge, rules, now))
+    return Wrong(guesses_left=left)
 
 
 def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:

@@ -4,11 +4,13 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 """
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from inspect import get_annotations
-from typing import Any, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
@@ -18,11 +20,12 @@ from django.db import connections
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from otpmail import compat, keys
+from otpmail import compat, keys, routes
 from otpmail.backends import outbox
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
+from otpmail.routes.rates import RULES as RATES
 
 BOUNDS = {
     "DIGITS": (4, 10),
@@ -42,10 +45,17 @@ BOUNDS = {
     "LIFE_SECONDS": (1, math.inf),
     "LEASE_SECONDS": (1, math.inf),
     "SWEEP_SECONDS": (0.01, math.inf),
+    "CIRCUIT_FAULTS": (1, math.inf),
+    "HEDGE_AFTER": (0.05, 60),
+    "ROUTE_RATES": (1, math.inf),
 }
 """The least and the greatest of a number; of all others the least is nought."""
 
-POOLED = "otpmail.backends.smtp.EmailBackend"
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
+
+WORDS = {str: "a text", bool: "True or False", NoneType: "None"}
+
+UNIONS = frozenset({UnionType, Union})  # two until Python 3.14
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
@@ -60,19 +70,8 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        _sealing,
-        _routes,
-        _engine,
-        _keys,
-        _purposes,
-        _links,
-        _time_zones,
-        _lives,
-        _timeouts,
-        _couriers,
-        _sessions,
-        _caps,
-        _digits,
+        *(_routes, _rates, _hedging, _timeouts, _plain_routes, _sessions, _couriers, _sealing),
+        *(_engine, _keys, _purposes, _links, _time_zones, _lives, _caps, _digits),
     )
     return [message for rule in rules for message in rule()]
 
@@ -155,8 +154,8 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 def _routes() -> Iterable[CheckMessage]:
     """E003: a route that is no alias of ``MAILERS``; E021: one that leads into the outbox again."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
-    for where, routes in _all_routes():
-        for alias in routes:
+    for where, aliases in _named_routes():
+        for alias in aliases:
             if alias not in known:
                 yield Error(
                     f"{where} names {alias!r}, which MAILERS does not have.",
@@ -171,8 +170,13 @@ def _routes() -> Iterable[CheckMessage]:
                 )
 
 
-def _all_routes() -> Iterable[tuple[str, Sequence[str]]]:
+def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:
     yield "OTPMAIL_ROUTES", settings.ROUTES
+    yield "OTPMAIL_ROUTE_RATES", settings.ROUTE_RATES
+    for pattern, aliases in settings.DOMAIN_ROUTES.items():
+        yield f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}]", aliases
+    for purpose, rules in settings.PURPOSES.items():
+        yield f"OTPMAIL_PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
     for alias in filter(outbox.is_outbox, compat.mailers()):
         options = compat.mailers()[alias].get("OPTIONS", {})
         yield f"MAILERS[{alias!r}]['OPTIONS']['routes']", options.get("routes") or ()
@@ -186,6 +190,27 @@ def _sealing() -> Iterable[CheckMessage]:
             f"{outbox.BACKEND} needs the package cryptography.",
             hint="pip install otpmail[outbox]",
             id="otpmail.E022",
+        )
+
+
+def _rates() -> Iterable[CheckMessage]:
+    """E030: a rate of a kind that there is not."""
+    for alias, rates in settings.ROUTE_RATES.items():
+        for rate in set(rates) - RATES:
+            yield Error(
+                f"OTPMAIL_ROUTE_RATES[{alias!r}] has {rate!r}, which is no rate.",
+                hint=f"A route may have {', '.join(sorted(RATES))}.",
+                id="otpmail.E030",
+            )
+
+
+def _hedging() -> Iterable[CheckMessage]:
+    """W030: a silent route is to get company, and there is no other."""
+    if isinstance(settings.HEDGE_AFTER, int | float) and len(routes.known()) == 1:
+        yield Warning(
+            "OTPMAIL_HEDGE_AFTER is set, and there is one route alone.",
+            hint='Add a second route to OTPMAIL_ROUTES, or remove the setting for "auto".',
+            id="otpmail.W030",
         )
 
 
@@ -303,7 +328,7 @@ def _lives() -> Iterable[CheckMessage]:
 
 def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
-    for alias in settings.ROUTES:
+    for alias in routes.known():
         config = compat.mailers().get(alias)
         if config is None:  # the EMAIL_* settings of before MAILERS
             continue
@@ -332,7 +357,7 @@ def _sessions() -> Iterable[CheckMessage]:
     for alias in settings.ROUTES:
         config = compat.mailers().get(alias, {})
         size = config.get("OPTIONS", {}).get("pool_size", math.inf)
-        if config.get("BACKEND") == POOLED and size <= settings.MAIL_COURIERS:
+        if config.get("BACKEND") == OUR_SMTP and size <= settings.MAIL_COURIERS:
             yield Warning(
                 f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
                 "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
@@ -365,8 +390,35 @@ def _digits() -> Iterable[CheckMessage]:
             )
 
 
+def _plain_routes() -> Iterable[CheckMessage]:
+    """W031: codes go over the network in the clear."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        options = config.get("OPTIONS", {})
+        is_smtp = config.get("BACKEND", compat.SMTP) in {compat.SMTP, OUR_SMTP}
+        is_secret = options.get("use_tls") or options.get("use_ssl")
+        if config and is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+            yield Warning(
+                f"MAILERS[{alias!r}] speaks to another host without TLS: "
+                "whoever listens in between reads the codes.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['use_tls'] = True, or 'use_ssl'.",
+                id="otpmail.W031",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin in UNIONS:
+        return any(_fits(value, part, least, most) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
     if origin in (int, float):
         number = isinstance(value, int | origin) and not isinstance(value, bool)
         return number and least <= cast("float", value) <= most
@@ -390,14 +442,16 @@ def _shown(value: object) -> str:
 def _told(kind: Any, least: float, most: float) -> str:
     span = f"from {least} up" if most == math.inf else f"from {least} to {most}"
     match get_origin(kind) or kind:
-        case t if t is str:
-            return "a text"
-        case t if t is bool:
-            return "True or False"
+        case t if t in WORDS:
+            return WORDS[t]
         case t if t is int:
             return f"a whole number {span}"
         case t if t is float:
             return f"a number {span}"
+        case t if t in UNIONS:
+            return " or ".join(_told(part, least, most) for part in get_args(kind))
+        case t if t is Literal:
+            return " or ".join(map(repr, get_args(kind)))
         case t if t is Mapping:
             return "a mapping with values of its kind"
         case _:

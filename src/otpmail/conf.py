@@ -5,7 +5,7 @@ Knows nothing of: whether a value makes sense; ``checks`` says so when the proje
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings as django_settings
 
@@ -19,7 +19,19 @@ class Settings:
     """Decides when and where a courier runs: the dotted path of an engine's class."""
 
     ROUTES: Sequence[str] = ("default",)
-    """Aliases of ``MAILERS`` through which mail leaves."""
+    """Aliases of ``MAILERS`` through which mail leaves, the first that works."""
+
+    DOMAIN_ROUTES: Mapping[str, Sequence[str]] = {}
+    """Recipient's domain (``yahoo.*``) to the routes tried first; the first match holds."""
+
+    ROUTE_RATES: Mapping[str, Mapping[str, int]] = {}
+    """Route to what it bears in each process: mails ``PER_SECOND``, and ``AT_ONCE``."""
+
+    CIRCUIT_FAULTS: int = 3
+    """Faults of a route in a row after which mail goes round it, until it answers again."""
+
+    HEDGE_AFTER: float | Literal["auto"] | None = "auto"
+    """Seconds until a silent route gets company. ``"auto"``: by its own times; None: never."""
 
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
@@ -132,6 +144,9 @@ class Settings:
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""
+
+    KEEP_DAYS: int = 30
+    """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""

@@ -141,7 +141,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
 
 
 def _plain(value: object) -> object:
-    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308
+    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308 - no HTML
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

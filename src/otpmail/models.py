@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn
 from django.db import models
 from django.db.models import Q
 
-from otpmail import binding
+from otpmail import binding, cascades
 from otpmail.compat import uuid7
 from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
@@ -174,7 +174,7 @@ class Delivery(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     challenge = models.ForeignKey(
-        Challenge, models.CASCADE, related_name="deliveries", null=True, blank=True
+        Challenge, cascades.with_parent, related_name="deliveries", null=True, blank=True
     )
     generation = models.PositiveSmallIntegerField(null=True, blank=True)
     lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)

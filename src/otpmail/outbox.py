@@ -8,7 +8,7 @@ In: challenges, owners, attempts. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -151,27 +151,55 @@ def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
 
 
 def settle(
-    delivery: Delivery, owner: str, attempt: Attempt, verdict: Verdict, *, now: datetime
+    delivery: Delivery,
+    owner: str,
+    attempts: Sequence[Attempt],
+    verdict: Verdict,
+    *,
+    now: datetime,
 ) -> bool:
-    """Record an attempt and where it leaves the delivery, in one transaction.
+    """Record a round's attempts and where they leave the delivery, in one transaction.
 
     A delivery that stays queued stays this owner's too. Returns False if the lease was lost
-    meanwhile: then the attempt is recorded, and the row is another's.
+    meanwhile: then the attempts are recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
         # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
         # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
-        attempt.delivery = delivery
-        attempt.save(using=database.alias(), force_insert=True)
-        if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
-            audit.write(Deed.MAILED, delivery.challenge, now=now)
-        if kept:
-            _erase(delivery, verdict)
+        _insert(delivery, attempts)
+        _follow(delivery, verdict, now, erase=kept == 1)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
+
+
+def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    """Record attempts that ended apart from a round.
+
+    An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
+    Returns whether one did.
+    """
+    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
+    open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
+    with transaction.atomic(using=database.alias()):
+        verdict = Verdict(DeliveryState.ACCEPTED)
+        settled = accepted and open_.update(**_changes(verdict, now)) == 1
+        _insert(delivery, attempts)
+        if settled:
+            _follow(delivery, verdict, now, erase=True)
+    return settled
+
+
+def routes_used(delivery: Delivery) -> list[str]:
+    """Name the routes that took a mail of its challenge, or may have: the last one at the end."""
+    mine = Q(delivery=delivery.pk)
+    if delivery.challenge_id is not None:
+        mine = Q(delivery__challenge=delivery.challenge_id)
+    used = Attempt.objects.using(database.alias()).filter(mine, outcome__in=["accepted", "unknown"])
+    routes = [*used.order_by("pk").values_list("route", flat=True), *filter(None, [delivery.avoid])]
+    return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
@@ -181,7 +209,7 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     with transaction.atomic(using=database.alias()):
         kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
         if kept:
-            _erase(delivery, verdict)
+            _follow(delivery, verdict, now, erase=True)
     return kept
 
 
@@ -219,17 +247,17 @@ def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | 
     return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
 
 
-def reap(*, now: datetime) -> int:
-    """Take leases from owners that let them lapse or died. Returns how many."""
+def reap(*, now: datetime) -> list[UUID]:
+    """Take leases from owners that let them lapse or died. Returns what was theirs."""
     leased = _rows().filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
     dead = [owner for owner in known if owners.is_dead(owner)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
     found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
-    if not found:  # the usual case takes no write lock
-        return 0
-    # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
-    return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    if found:  # the usual case takes no write lock
+        # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+        lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    return found
 
 
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
@@ -254,8 +282,16 @@ def _sealed() -> QuerySet[SealedMail]:
     return SealedMail.objects.using(database.alias())
 
 
-def _erase(delivery: Delivery, verdict: Verdict) -> None:
-    if delivery.lane == Lane.MAIL and verdict.state != DeliveryState.QUEUED:
+def _insert(delivery: Delivery, attempts: Sequence[Attempt]) -> None:
+    for attempt in attempts:
+        attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
+    Attempt.objects.using(database.alias()).bulk_create(attempts)
+
+
+def _follow(delivery: Delivery, verdict: Verdict, now: datetime, *, erase: bool) -> None:
+    if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
+        audit.write(Deed.MAILED, delivery.challenge, now=now)
+    if erase and delivery.lane == Lane.MAIL and verdict.state is not DeliveryState.QUEUED:
         _sealed().filter(delivery=delivery.pk).delete()
 
 

@@ -19,6 +19,12 @@ from otpmail.masking import mask_addresses
 REPLY_LENGTH = 200
 """Characters stored of a reply or an error; enough for an enhanced code and a queue id."""
 
+OF_THE_SYSTEM = re.compile(r"4\.3\.\d")
+"""The mail system's status (RFC 3463, 3.4): whatever it answers, it speaks of every mail."""
+
+CLOSING = 421
+"""The same, by the code alone (RFC 5321, 3.8)."""
+
 READ_LENGTH = 1000
 """Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
 
@@ -131,9 +137,10 @@ class Outcome:
 def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
     """Read a reply: 2xx accepted, 5xx permanent, all else transient."""
     kinds = {2: Kind.ACCEPTED, 5: Kind.PERMANENT}
-    return Outcome(
-        kind=kinds.get(code // 100, Kind.TRANSIENT), reply=words(text), code=code, blame=blame
-    )
+    reply = words(text)
+    if code == CLOSING or (code // 100 == 4 and OF_THE_SYSTEM.match(reply)):  # noqa: PLR2004
+        blame = Blame.ROUTE
+    return Outcome(kind=kinds.get(code // 100, Kind.TRANSIENT), reply=reply, code=code, blame=blame)
 
 
 def of_error(error: Exception, *, sending: bool) -> Outcome:

@@ -17,6 +17,7 @@ from django.dispatch import Signal, receiver
 
 if TYPE_CHECKING:
     from otpmail.models import Attempt, Challenge, Delivery
+    from otpmail.outcomes import Outcome
 
 challenge_ended = Signal()
 """``challenge``, ``using``: it was pending and is now what its ``state`` says; its database."""
@@ -36,6 +37,9 @@ delivery_accepted = Signal()
 delivery_delayed = Signal()
 """``delivery``, ``challenge``, ``attempt``, ``wait_seconds``: not taken, tried again later."""
 
+attempt_failed = Signal()
+"""``delivery``, ``challenge``, ``attempt``: a route did not take the mail, another was tried."""
+
 delivery_failed = Signal()
 """``delivery``, ``challenge``, ``attempt``: not taken, and not tried again."""
 
@@ -47,6 +51,15 @@ delivery_refused = Signal()
 
 delivery_reported = Signal()
 """``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
+
+circuit_opened = Signal()
+"""``route``, ``outcome``: it is out of order; now and then one mail asks whether it still is."""
+
+circuit_stays_open = Signal()
+"""``route``, ``outcome``: that mail was not taken either."""
+
+circuit_closed = Signal()
+"""``route``: it works again."""
 
 log = logging.getLogger("otpmail")
 
@@ -74,6 +87,12 @@ def _log_delayed(
         _who(delivery),
         _how(delivery, attempt),
     )
+
+
+@receiver(attempt_failed)
+def _log_next_route(delivery: "Delivery", attempt: "Attempt", **_: Any) -> None:
+    who, how = _who(delivery), _how(delivery, attempt)
+    log.warning("Email attempt failed, another route was next %s %s", who, how)
 
 
 @receiver(delivery_failed)
@@ -112,6 +131,21 @@ def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
     )
 
 
+@receiver(circuit_opened)
+def _log_opened(route: str, outcome: "Outcome", **_: Any) -> None:
+    log.error("Email circuit opened route=%s %s", route, _why(outcome))
+
+
+@receiver(circuit_stays_open)
+def _log_stays_open(route: str, outcome: "Outcome", **_: Any) -> None:
+    log.warning("Email circuit stays open route=%s %s", route, _why(outcome))
+
+
+@receiver(circuit_closed)
+def _log_closed(route: str, **_: Any) -> None:
+    log.info("Email circuit closed route=%s", route)
+
+
 @receiver(guess_failed)
 def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
     log.info(
@@ -146,3 +180,7 @@ def _how(delivery: "Delivery", attempt: "Attempt") -> str:
         f"attempt={delivery.attempted} route={attempt.route} outcome={attempt.outcome} "
         f"waited_ms={waited * 1000:.0f} took_ms={attempt.took_ms} reply={attempt.reply!r}"
     )
+
+
+def _why(outcome: "Outcome") -> str:
+    return f"outcome={outcome.kind.value} code={outcome.code} reply={outcome.reply!r}"

@@ -120,7 +120,7 @@ def test_recipient_refused_for_now_is_tried_again(server):
 
 
 def test_last_failed_attempt_fails_the_delivery(server, caplog):
-    server.data = ["451 4.3.0 later"]
+    server.data = ["451 4.7.1 greylisted"]
     promise()
     carry()
     delivery_id = Delivery.objects.get().pk

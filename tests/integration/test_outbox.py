@@ -49,15 +49,15 @@ def test_delivery_that_is_not_due_is_not_claimed(delivery):
 
 def test_expired_lease_is_claimed_again(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    assert outbox.reap(now=later(59)) == 0
-    assert outbox.reap(now=later(61)) == 1
+    assert outbox.reap(now=later(59)) == []
+    assert len(outbox.reap(now=later(61))) == 1
     assert outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1) == [delivery.pk]
 
 
 def test_renewed_lease_lasts(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     outbox.renew([delivery.pk], ME, now=later(50))
-    assert outbox.reap(now=later(100)) == 0
+    assert outbox.reap(now=later(100)) == []
 
 
 def test_only_what_a_hint_named_is_claimed(delivery):
@@ -71,8 +71,8 @@ def test_lease_that_runs_short_is_lengthened_before_work(delivery):
     """A row that waited in memory for 50 of its 60 seconds has 60 again."""
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     assert outbox.keep(outbox.held(delivery.pk, ME), ME, now=later(50))
-    assert outbox.reap(now=later(100)) == 0
-    assert outbox.reap(now=later(111)) == 1
+    assert outbox.reap(now=later(100)) == []
+    assert len(outbox.reap(now=later(111))) == 1
 
 
 def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
@@ -97,12 +97,12 @@ def test_lease_of_dead_process_is_reaped_at_once(delivery):
     outbox.claim(
         f"{host}/{pid}/{int(started) - 1}/{fence}", lane=Lane.CODE, now=database.now(), limit=1
     )
-    assert outbox.reap(now=database.now()) == 1
+    assert len(outbox.reap(now=database.now())) == 1
 
 
 def test_lease_of_living_process_is_not_reaped(delivery):
     outbox.claim(owners.new(), lane=Lane.CODE, now=database.now(), limit=1)
-    assert outbox.reap(now=database.now()) == 0
+    assert outbox.reap(now=database.now()) == []
 
 
 def test_settling_is_fenced_by_the_lease(delivery):
@@ -110,7 +110,7 @@ def test_settling_is_fenced_by_the_lease(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     outbox.reap(now=later(61))
     outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
-    assert not outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    assert not outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", OTHER)
     assert Attempt.objects.count() == 1  # it happened, so it is told
@@ -119,7 +119,7 @@ def test_settling_is_fenced_by_the_lease(delivery):
 def test_settled_delivery_is_nobodys_and_final(delivery):
     now = database.now()
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
-    assert outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    assert outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by, stored.attempted) == ("accepted", "", 1)
     assert not outbox.drop(delivery, ME, Reason.EXPIRED, now=now)
@@ -130,7 +130,7 @@ def test_delivery_to_be_retried_stays_its_owners(delivery):
     now = database.now()
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     again = outbox.Verdict(DeliveryState.QUEUED, wait_seconds=2)
-    assert outbox.settle(delivery, ME, attempt(now), again, now=now)
+    assert outbox.settle(delivery, ME, [attempt(now)], again, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", ME)
     assert stored.due_at - now == timedelta(seconds=2)

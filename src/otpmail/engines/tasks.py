@@ -12,7 +12,7 @@ Knows nothing of: codes, mails, which backend.
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, override
 from uuid import UUID
 
@@ -73,10 +73,15 @@ def _deliver(delivery_id: UUID) -> None:
             wait_seconds = courier.run(delivery_id, owner)
             outbox.release(owner)
             if wait_seconds is not None and deliver.get_backend().supports_defer:
-                _enqueue(delivery_id, lane, wait_seconds)
+                _enqueue(delivery_id, lane, _after(wait_seconds))
             return
 
 
-def _enqueue(delivery_id: UUID, lane: Lane, wait_seconds: float | None = None) -> None:
-    due_at = database.now() + timedelta(seconds=wait_seconds) if wait_seconds else None
-    deliver.using(queue_name=QUEUES[lane], run_after=due_at).enqueue(str(delivery_id))
+def _enqueue(delivery_id: UUID, lane: Lane, run_after: datetime | None = None) -> None:
+    deliver.using(queue_name=QUEUES[lane], run_after=run_after).enqueue(str(delivery_id))
+
+
+def _after(wait_seconds: float) -> datetime:
+    # Up to a whole second, since RQ cuts the rest off: who comes too early finds nothing due.
+    due_at = database.now() + timedelta(seconds=wait_seconds + 1)
+    return due_at.replace(microsecond=0)

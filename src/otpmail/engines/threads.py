@@ -166,8 +166,10 @@ class ThreadsEngine(Engine):
         now = database.now()
         if in_hand := self._queue.in_hand():
             outbox.renew(in_hand, self._owner, now=now)
-        outbox.reap(now=now)
+        reaped = outbox.reap(now=now)
         for lane in Lane:
+            if reaped:  # however short it has been due: whoever heard of it is gone
+                self.take_up(lane, reaped)
             self.take_up(lane)
         endings.expire(now=now, limit=EXPIRE_LIMIT)
         endings.revoke(now=now, limit=EXPIRE_LIMIT)
