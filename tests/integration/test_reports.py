@@ -176,6 +176,20 @@ def test_first_mail_that_came_after_all_is_what_is_told(two_routes):
     assert look(issued).word == "delivered"
 
 
+def test_route_that_the_purpose_does_not_take_is_no_other(two_routes, settings):
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"ROUTES": ["second"]}}
+    promise()
+    carry()
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_bounce_before_our_own_note_avoids_the_first_route(two_routes):
+    promise()
+    tell(Reported.BOUNCED)
+    assert [mail.avoid for mail in Delivery.objects.order_by("created_at")] == ["", "default"]
+
+
 def test_with_one_route_there_is_no_other():
     promise()
     tell(Reported.BOUNCED)
