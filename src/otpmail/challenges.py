@@ -40,7 +40,6 @@ from otpmail import (
     suppressions,
 )
 from otpmail.clients import NOBODY, Client
-from otpmail.conf import settings
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
 from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
@@ -245,7 +244,8 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
     caller's transaction, which has locked the challenge.
     """
     live = challenge.state == State.PENDING and challenge.generation == delivery.generation
-    if not live or now >= delivery.deadline or not set(settings.ROUTES) - {avoid}:
+    others = set(Purpose(challenge.purpose).routes) - {avoid}
+    if not live or now >= delivery.deadline or not others:
         return False
     rows = Delivery.objects.using(database.alias()).filter(challenge=challenge)
     if rows.filter(generation=delivery.generation).exclude(avoid="").exists():

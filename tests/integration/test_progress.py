@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from otpmail import challenges, courier, database, outbox, progress
 from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
-from tests.mailserver import route_to, running
+from tests.mailserver import free_port, route_to, running
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -154,10 +154,10 @@ def test_mail_is_slow_while_what_a_busy_process_holds_waits():
     promise("bob")
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     look_afresh()
-    assert not progress.is_slow()
+    assert not progress.is_slow("sign-in")
     Delivery.objects.update(leased_until=F("leased_until") - timedelta(seconds=31))
     look_afresh()
-    assert progress.is_slow()
+    assert progress.is_slow("sign-in")
 
 
 def test_mail_is_not_slow_for_one_that_is_tried_again_later(settings):
@@ -178,3 +178,25 @@ def test_looking_is_cheap():
     clocks = ("SELECT clock_timestamp()", "SELECT UTC_TIMESTAMP(6)")
     asked = [query["sql"] for query in captured.captured_queries if query["sql"] not in clocks]
     assert len(asked) == 1, "\n".join(asked)
+
+
+def test_codes_are_not_slow_for_what_other_mail_waits():
+    now = database.now()
+    Delivery.objects.create(
+        lane=Lane.MAIL,
+        message_id="<1@example.org>",
+        created_at=now - timedelta(hours=1),
+        due_at=now - timedelta(hours=1),
+        deadline=now + timedelta(hours=1),
+    )
+    assert not progress.is_slow("sign-in")
+
+
+def test_mail_is_slow_while_no_route_is_in_order(settings):
+    settings.OTPMAIL_CIRCUIT_FAULTS = 1
+    route_to(settings, free_port())
+    promise("bob")
+    carry()
+    issued = promise()
+    assert issued.delivery.slow
+    assert issued.delivery.word is Word.QUEUED

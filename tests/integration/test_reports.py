@@ -176,6 +176,20 @@ def test_first_mail_that_came_after_all_is_what_is_told(two_routes):
     assert look(issued).word == "delivered"
 
 
+def test_route_that_the_purpose_does_not_take_is_no_other(two_routes, settings):
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"ROUTES": ["second"]}}
+    promise()
+    carry()
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_bounce_before_our_own_note_avoids_the_first_route(two_routes):
+    promise()
+    tell(Reported.BOUNCED)
+    assert [mail.avoid for mail in Delivery.objects.order_by("created_at")] == ["", "default"]
+
+
 def test_with_one_route_there_is_no_other():
     promise()
     tell(Reported.BOUNCED)
@@ -307,3 +321,18 @@ def test_no_address_is_at_rest_in_a_suppression():
     suppressions.suppress(ADDRESS, Reported.BOUNCED, since=database.now())
     row = Suppression.objects.get()
     assert "alice" not in f"{row} {row.__dict__}"
+
+
+def test_report_of_a_projects_own_mail_is_recorded_and_nothing_more(two_routes):
+    """Its address is sealed with it, and whether to write again is the project's affair."""
+    now = database.now()
+    mail = Delivery.objects.create(
+        lane=Lane.MAIL,
+        message_id="<1@example.org>",
+        created_at=now,
+        due_at=now,
+        deadline=now + timedelta(hours=1),
+    )
+    assert tell(Reported.BOUNCED, delivery=mail, dead=True)
+    assert Delivery.objects.get().reported == "bounced"
+    assert not Suppression.objects.exists()

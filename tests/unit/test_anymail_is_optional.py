@@ -7,8 +7,9 @@ sys.modules.update(dict.fromkeys(["anymail", "requests", "urllib3", "botocore", 
 import django, otpmail
 django.setup()
 needs_it = {"otpmail.webhooks", "otpmail.backends.mailjet"}
+needs_more = {"otpmail.engines.celery", "otpmail.engines.tasks"}  # settings of their own
 for module in pkgutil.walk_packages(otpmail.__path__, "otpmail."):
-    if module.name not in needs_it and ".migrations" not in module.name:
+    if module.name not in needs_it | needs_more and ".migrations" not in module.name:
         __import__(module.name)
 from django.core.management import call_command
 call_command("check")
