@@ -17,7 +17,11 @@ def told(tmp_path):
     """Run Python in the kiosk under an environment; give what it prints."""
 
     def run(*command, **environment):
-        kept = {name: os.environ[name] for name in ("PATH", "DATABASE_URL") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "PYTHONPATH", "DATABASE_URL")
+            if name in os.environ
+        }
         return subprocess.run(
             [sys.executable, *command],
             cwd=ROOT,
