@@ -70,7 +70,15 @@ def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:
         theirs |= Q(subject=subject)
     if not theirs:
         raise ValueError("whose rows? Name a recipient, a subject, or both")
-    return Challenge.objects.using(database.alias()).filter(theirs)
+    rows = Challenge.objects.using(database.alias())
+    # Compared again: a database's collation may hold 'jose' and 'josé' to be one.
+    exact = [
+        challenge.pk
+        for challenge in rows.filter(theirs)
+        if challenge.subject == subject
+        or (recipient is not None and challenge.recipient.casefold() == recipient.casefold())
+    ]
+    return rows.filter(pk__in=exact)
 
 
 def _told(challenge: Challenge) -> dict[str, Any]:

@@ -17,12 +17,15 @@ def told(tmp_path):
     """Run Python in the kiosk under an environment; give what it prints."""
 
     def run(*command, **environment):
-        kept = {name: os.environ[name] for name in ("PATH", "DATABASE_URL") if name in os.environ}
         return subprocess.run(
             [sys.executable, *command],
             cwd=ROOT,
-            env=kept
-            | {"DJANGO_SETTINGS_MODULE": "coop_kiosk.settings", "LOG_DIR": str(tmp_path)}
+            env={
+                "PATH": os.environ["PATH"],
+                "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
+                "DATABASE_URL": f"sqlite:///{tmp_path / 'kiosk.sqlite3'}",
+                "LOG_DIR": str(tmp_path),
+            }
             | environment,
             capture_output=True,
             text=True,

@@ -74,6 +74,19 @@ def test_erasing_ends_what_is_pending_and_leaves_others_alone(theirs, capsys):
     assert "Erased 2 challenges" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("recipient", "subject"),
+    [("josé@example.org", "x"), ("alicé@example.org", "ALICE"), ("alice@example.com", "alicé")],
+)
+def test_whoever_is_nearly_called_so_is_left_alone(recipient, subject):
+    """Whatever a database's collation holds to be equal."""
+    challenges.issue("sign-in", subject=subject, recipient="bob@example.org")
+    Challenge.objects.update(recipient=recipient)
+    assert privacy.erase(recipient="jose@example.org") == 0
+    assert privacy.erase(recipient=ALICE, subject="alice") == 0
+    assert Challenge.objects.exists()
+
+
 def test_of_who_was_erased_no_table_and_no_log_knows_the_address(theirs, caplog):
     caplog.set_level(logging.DEBUG)
     privacy.erase(recipient=ALICE, subject="alice")
