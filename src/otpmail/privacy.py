@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from otpmail import database, endings
 from otpmail.models import Challenge, State
 
-SECRET = {"nonce", "binding", "binding_version", "key_id"}
+SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
 """Columns of a challenge that say nothing of a person, and of which a code is made."""
 
 OF_A_CHALLENGE = [
@@ -27,6 +27,7 @@ OF_A_CHALLENGE = [
     "language",
     "context",
     "digits",
+    "is_decoy",
     "generation",
     "state",
     "failures",
