@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from otpmail import database, endings
+from otpmail import database, endings, suppressions
 from otpmail.models import Challenge, State
 
 SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
@@ -38,7 +38,18 @@ OF_A_CHALLENGE = [
     "resend_at",
     "ended_at",
 ]
-OF_A_DELIVERY = ["id", "generation", "message_id", "state", "reason", "created_at", "settled_at"]
+OF_A_DELIVERY = [
+    "id",
+    "generation",
+    "message_id",
+    "state",
+    "reason",
+    "reported",
+    "reported_at",
+    "reported_reason",
+    "created_at",
+    "settled_at",
+]
 OF_AN_ATTEMPT = ["route", "started_at", "outcome", "code", "reply"]
 
 
@@ -51,14 +62,17 @@ def export(*, recipient: str | None = None, subject: str | None = None) -> list[
 def erase(*, recipient: str | None = None, subject: str | None = None) -> int:
     """End what is pending, and delete a person's rows. Returns how many challenges there were.
 
-    What a pending challenge was bound to ends with it. A receiver of ``challenge_ended`` that
-    refuses leaves all as it was.
+    What a pending challenge was bound to ends with it; so does what their address is suppressed by.
+    A receiver of ``challenge_ended`` that refuses leaves all as it was.
     """
     with transaction.atomic(using=database.alias()):
         rows = _of(recipient, subject)
         for challenge in rows.filter(state=State.PENDING).order_by("pk"):
             endings.end(challenge, State.CANCELLED, now=database.now())
         over = list(rows.exclude(state=State.PENDING).values_list("pk", flat=True))
+        addresses = {*rows.filter(pk__in=over).values_list("recipient", flat=True)}
+        for address in addresses | ({recipient} if recipient else set()):
+            suppressions.lift(address, now=database.now())
         rows.filter(pk__in=over).delete()  # one that was issued meanwhile was not ended, and stays
     return len(over)
 

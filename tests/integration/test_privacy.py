@@ -7,9 +7,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from otpmail import challenges, privacy
+from otpmail import challenges, database, privacy, suppressions
 from otpmail.masking import mask
-from otpmail.models import Attempt, Challenge, Delivery
+from otpmail.models import Attempt, Challenge, Delivery, Reported, Suppression
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
 
@@ -116,3 +116,25 @@ def test_no_line_of_any_step_holds_a_full_address(caplog, pass_time):
     assert len(lines) >= 6
     assert any(mask(ALICE) in line for line in lines)
     assert ALICE not in caplog.text
+
+
+def test_erasing_leaves_no_suppression_of_theirs(theirs):
+    now = database.now()
+    for address in (ALICE, "old@example.org", "bob@example.org"):
+        suppressions.suppress(address, Reported.BOUNCED, since=now)
+    privacy.erase(recipient=ALICE, subject="alice")
+    assert [suppressions.is_suppressed(each, now=now) for each in (ALICE, "bob@example.org")] == [
+        False,
+        True,
+    ]
+    assert Suppression.objects.count() == 1
+    privacy.erase(recipient="BOB@example.org")  # whose rows may be gone already
+    assert not Suppression.objects.exists()
+
+
+def test_export_tells_what_a_provider_reported(theirs):
+    Delivery.objects.filter(challenge=theirs[0].challenge_id).update(
+        reported=Reported.BOUNCED, reported_at=database.now(), reported_reason="Mailgun: 5.1.1"
+    )
+    (told,) = privacy.export(recipient=ALICE)
+    assert told["deliveries"][0]["reported_reason"] == "Mailgun: 5.1.1"
