@@ -17,6 +17,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 20
 STOP_SECONDS = 15
 ROOT = Path(__file__).parents[1]
+KIOSK = ["-m", "gunicorn", "-c", "coop_kiosk/gunicorn.conf.py"]
 
 type Popen = subprocess.Popen[bytes]
 
@@ -62,7 +63,7 @@ class Ports:
                     ) from None
 
 
-def prepare(home: Path, ports: Ports) -> dict[str, str]:
+def prepare(home: Path, ports: Ports, **changes: str) -> dict[str, str]:
     """Make a fresh database with two members, and give the environment that a kiosk runs in."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -75,8 +76,9 @@ def prepare(home: Path, ports: Ports) -> dict[str, str]:
         "EMAIL_PORT": str(ports.smtp),
         "BIND": f"{HOST}:{ports.kiosk}",
     }
+    environment |= changes
     for command in (["migrate", "--verbosity=0"], ["demo_data"]):
-        _run(["manage.py", *command], environment)
+        run(["manage.py", *command], environment)
     return environment
 
 
@@ -84,19 +86,19 @@ def prepare(home: Path, ports: Ports) -> dict[str, str]:
 def mail_server(home: Path, ports: Ports) -> Iterator[Popen]:
     """Run the mail server until the block ends."""
     command = ["-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox)]
-    with _process(command, dict(os.environ), home / "mailserver.out", ports.smtp) as process:
-        yield process
+    with process(command, dict(os.environ), home / "mailserver.out", ports.smtp) as server:
+        yield server
 
 
 @contextlib.contextmanager
 def kiosk(home: Path, ports: Ports, environment: dict[str, str]) -> Iterator[Popen]:
     """Run the kiosk on its production server until the block ends."""
-    command = ["-m", "gunicorn", "-c", "coop_kiosk/gunicorn.conf.py"]
-    with _process(command, environment, home / "kiosk.out", ports.kiosk) as process:
-        yield process
+    with process(KIOSK, environment, home / "kiosk.out", ports.kiosk) as server:
+        yield server
 
 
-def _run(command: list[str], environment: dict[str, str]) -> None:
+def run(command: list[str], environment: dict[str, str]) -> str:
+    """Run a Python command to its end, and give what it printed."""
     done = subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
@@ -107,35 +109,54 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
     )
     if done.returncode:
         raise DemoError(f"{' '.join(command)} failed:\n{done.stderr}")
+    return done.stdout
 
 
 @contextlib.contextmanager
-def _process(
+def process(
     command: list[str], environment: dict[str, str], output: Path, port: int
 ) -> Iterator[Popen]:
+    """Run a Python command that listens on a port until the block ends."""
+    started = start(command, environment, output)
+    try:
+        wait_for(port, started, output)
+        yield started
+    finally:
+        end(started)
+
+
+def start(command: list[str], environment: dict[str, str], output: Path) -> Popen:
+    """Start a Python command in a session of its own: Ctrl-C is for the demo, which ends it."""
     with output.open("ab") as out:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
             env=environment,
             stdout=out,
             stderr=out,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends its processes in order
+            start_new_session=True,
         )
-    try:
-        _wait_for(port, process, output)
-        yield process
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_for(port: int, process: Popen, output: Path) -> None:
+def end(started: Popen) -> None:
+    """End a process politely, and then all that it left."""
+    started.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        started.wait(timeout=STOP_SECONDS)
+    kill(started)
+
+
+def kill(started: Popen) -> None:
+    """End a process and all its children at once, as a power cut would."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+
+
+def wait_for(port: int, started: Popen, output: Path) -> None:
+    """Wait until something listens on a port."""
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
+    while time.monotonic() < until and started.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
             return
         time.sleep(0.05)

@@ -1,7 +1,8 @@
 """A small real mail server for development: it takes every mail, keeps it, and shows it on a page.
 
 In: SMTP on one port. Out: a page on another, and ``/mails.json`` for programs. Run it with
-``python -m demo.mailserver SMTP_PORT PAGE_PORT``.
+``python -m demo.mailserver SMTP_PORT PAGE_PORT [JOURNAL]``: to that file, a line of JSON is added
+for each mail before it is answered, and it outlives the server.
 """
 
 import html
@@ -12,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -35,8 +37,9 @@ class Mail:
 class Mailbox:
     """The mails that came last, newest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Path | None) -> None:
         self.mails: list[Mail] = []
+        self._journal = journal
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802
         """Keep one mail (aiosmtpd's hook)."""
@@ -53,6 +56,9 @@ class Mailbox:
             size=len(raw),
         )
         self.mails = [mail, *self.mails[: KEPT - 1]]
+        if self._journal:
+            with self._journal.open("a") as journal:
+                journal.write(json.dumps(asdict(mail)) + "\n")
         return "250 2.0.0 Ok: kept"
 
 
@@ -79,9 +85,9 @@ def page(mails: list[Mail]) -> str:
     return PAGE.format(mails="".join(entries) or "<p>None yet.</p>")
 
 
-def serve(smtp_port: int, page_port: int) -> None:
+def serve(smtp_port: int, page_port: int, journal: Path | None = None) -> None:
     """Serve until the process is stopped."""
-    mailbox = Mailbox()
+    mailbox = Mailbox(journal)
 
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -107,4 +113,4 @@ def serve(smtp_port: int, page_port: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), *map(Path, sys.argv[3:]))

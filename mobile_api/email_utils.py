@@ -6,6 +6,7 @@ Knows nothing of: HTTP, mail servers, what the code will be.
 
 from django.conf import settings
 
+from mobile_api import ledger
 from mobile_api.models import Account, Transfer
 from mobile_api.money import is_large, written
 from otpmail import challenges
@@ -29,9 +30,9 @@ def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
         PURPOSE,
         subject=subject(member.pk),
         recipient=member.email,
+        facts=ledger.facts(transfer),
         client=client,
         long=is_large(transfer.amount_minor, transfer.currency, major=settings.LONG_CODE_FROM),
-        facts=_facts(transfer),
         context={
             "amount": written(transfer.amount_minor, transfer.currency),
             "payee": _payee(transfer.payee),
@@ -50,17 +51,7 @@ def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
     if lock:
         transfers = transfers.select_for_update()
     transfer = transfers.first()
-    return None if transfer is None else _facts(transfer)
-
-
-def _facts(transfer: Transfer) -> Facts:
-    return {
-        "transfer": str(transfer.pk),
-        "payer": transfer.payer_id,
-        "payee": transfer.payee_id,
-        "amount_minor": transfer.amount_minor,
-        "currency": transfer.currency,
-    }
+    return None if transfer is None else ledger.facts(transfer)
 
 
 def _payee(account: Account) -> str:

@@ -1,4 +1,4 @@
-"""No error leaves but as a problem, and no body comes in that is too large or no JSON.
+"""No error of the API leaves but as a problem, and no body comes in that is too large or no JSON.
 
 The outermost of the middleware, so that it sees what Django itself answers.
 """
@@ -11,7 +11,13 @@ from django.http.response import HttpResponseBase
 from mobile_api import problems
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_EVENTS_BYTES = 1024 * 1024
+"""A provider tells many events at once."""
+
 API = "/api/"
+EVENTS = "/anymail/"
+PAGES = "/codes/"
+"""For people: these say in words what is wrong."""
 
 type Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -20,7 +26,7 @@ def problems_only(get_response: Handler) -> Handler:
     """Answer with problems, and keep nothing of the API in a cache."""
 
     def handle(request: HttpRequest) -> HttpResponseBase:
-        response = _refusal(request) or _as_problem(get_response(request))
+        response = _refusal(request) or _as_problem(request, get_response(request))
         if request.path.startswith(API):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
@@ -34,14 +40,17 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
         return problems.of_status(400).response()
-    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+    most = MAX_EVENTS_BYTES if request.path.startswith(EVENTS) else MAX_BODY_BYTES
+    if len(length) > len(str(most)) or int(length) > most:
         return problems.of_status(413).response()
     if int(length) and request.path.startswith(API) and request.content_type != "application/json":
         return problems.of_status(415).response()
     return None
 
 
-def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if request.path.startswith(PAGES):
+        return response
     is_problem = response.headers.get("Content-Type") == problems.MEDIA_TYPE
     if response.status_code < 400 or is_problem:  # noqa: PLR2004
         return response

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import F, Q
 
+from otpmail import receipts
 from otpmail.compat import uuid7
 
 MAX_AMOUNT_MINOR = 999_999_999_999
@@ -132,6 +133,8 @@ class Transfer(models.Model):
     # No foreign key, since otpmail purges its challenges. None: the cooperative's own booking.
     # Unique, and so indexed for its reader: email_utils.facts.
     challenge_id = models.UUIDField(null=True, blank=True, unique=True)
+    receipt = models.CharField(max_length=receipts.MAX_LENGTH, blank=True)
+    """otpmail's proof that the code was typed; the ledger posts on it."""
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -160,6 +163,14 @@ class Transfer(models.Model):
                     ended_at__isnull=False,
                 ),
                 name="mobile_api_transfer_state",
+            ),
+            models.CheckConstraint(
+                # What a code confirmed keeps its receipt; nothing else has one.
+                condition=Q(state=TransferState.CONFIRMED, challenge_id__isnull=False)
+                & ~Q(receipt="")
+                | Q(receipt="")
+                & (~Q(state=TransferState.CONFIRMED) | Q(challenge_id__isnull=True)),
+                name="mobile_api_transfer_receipt",
             ),
         ]
 

@@ -7,42 +7,31 @@ Knows nothing of: HTTP.
 from typing import Any
 
 from mobile_api import progress
-from mobile_api.email_utils import PURPOSE
-from mobile_api.models import Transfer
+from mobile_api.email_utils import PURPOSE, subject
+from mobile_api.models import Member, Transfer
 from mobile_api.schemas import Confirmed, DeliveryOut, Receipt, TransferOut
-from otpmail.masking import mask
-from otpmail.models import Delivery
-from otpmail.purposes import Purpose
-from otpmail.results import Issued
+from otpmail import challenges
+from otpmail.results import Issued, NotFound, Progress, Status
 
 CODE_MEMBERS = ("reference", "recipient", "digits", "expires_at", "resend_at", "guesses_left")
-PROMISED = DeliveryOut(state="queued", advice=progress.advice("queued", ""))
 
 
 def promised_out(transfer: Transfer, issued: Issued) -> TransferOut:
     """Show a transfer whose mail was promised a moment ago; asks the database nothing."""
-    return TransferOut(
-        **_shown(transfer),
-        reference=issued.reference,
-        recipient=issued.recipient,
-        digits=issued.digits,
-        expires_at=issued.expires_at,
-        resend_at=issued.resend_at,
-        guesses_left=issued.guesses_left,
-        delivery=PROMISED,
-    )
+    return TransferOut(**_shown(transfer), **_code(issued))
 
 
-def transfer_out(transfer: Transfer) -> TransferOut:
-    """Show a transfer, its code's life and what became of its newest mail."""
-    mail = progress.newest_mail(transfer.challenge)
-    return TransferOut(**_shown(transfer), **_code(mail), delivery=_delivery(mail))
+def transfer_out(member: Member, transfer: Transfer) -> TransferOut:
+    """Show a member's transfer, its code's life and how far its newest mail is."""
+    status = challenges.status(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    return TransferOut(**_shown(transfer), **_code(status))
 
 
 def confirmed_out(transfer: Transfer) -> Confirmed:
     """Show what was moved."""
     shown = _shown(transfer)
-    return Confirmed(receipt=Receipt.model_validate({**shown, "confirmed_at": transfer.ended_at}))
+    told = {"confirmed_at": transfer.ended_at, "proof": transfer.receipt}
+    return Confirmed(receipt=Receipt.model_validate(shown | told))
 
 
 def _shown(transfer: Transfer) -> dict[str, Any]:
@@ -60,27 +49,21 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _code(mail: Delivery | None) -> dict[str, Any]:
-    if mail is None:
-        return dict.fromkeys(CODE_MEMBERS)
-    challenge = mail.challenge
-    return {
-        "reference": challenge.reference,
-        "recipient": mask(challenge.recipient),
-        "digits": challenge.digits,
-        "expires_at": challenge.expires_at,
-        "resend_at": challenge.resend_at,
-        "guesses_left": max(0, Purpose(PURPOSE).guesses - challenge.failures),
-    }
+def _code(code: Issued | Status | NotFound) -> dict[str, Any]:
+    if isinstance(code, NotFound):  # purged
+        return dict.fromkeys((*CODE_MEMBERS, "delivery"))
+    shown = {name: getattr(code, name) for name in CODE_MEMBERS}
+    return shown | {"delivery": _delivery(code.delivery)}
 
 
-def _delivery(mail: Delivery | None) -> DeliveryOut | None:
-    if mail is None:
-        return None
+def _delivery(mail: Progress) -> DeliveryOut:
     return DeliveryOut(
-        state=mail.state,
+        state=mail.word,
         reason=mail.reason,
         attempted=mail.attempted,
-        settled_at=mail.settled_at,
-        advice=progress.advice(mail.state, mail.reason),
+        took_ms=mail.took_ms,
+        slow=mail.slow,
+        next=mail.next_step,
+        poll_after_ms=mail.poll_after_ms,
+        advice=progress.advice(mail),
     )

@@ -72,6 +72,21 @@ def declared(*kinds: Kind) -> dict[str, Any]:
     return {"responses": responses}
 
 
+def polled(*kinds: Kind) -> dict[str, Any]:
+    """Tell OpenAPI the same of an operation that is polled, and how: by its ETag."""
+    told = declared(*kinds)
+    told["responses"][304] = {"description": "Nothing has changed."}
+    told["parameters"] = [
+        {
+            "in": "header",
+            "name": "If-None-Match",
+            "description": "The ETag of the answer before.",
+            "schema": {"type": "string"},
+        }
+    ]
+    return told
+
+
 def of_status(status: int) -> Problem:
     """Give the problem for an error of which nothing but the status is known."""
     kind, detail = _BY_STATUS.get(status, _BY_STATUS[500 if status >= 500 else 400])  # noqa: PLR2004

@@ -21,6 +21,7 @@ from pydantic import (
 
 from mobile_api.models import MAX_AMOUNT_MINOR
 from mobile_api.problems import TYPE_PREFIX, moment
+from otpmail.results import Step, Word
 
 _NO_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Controls and separators of lines break mails and logs, and PostgreSQL takes no NUL; surrogates
@@ -58,7 +59,9 @@ class SignIn(Strict):
     """Who signs in."""
 
     member_number: Number = Field(examples=["1001"])
-    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(examples=["2468"])
+    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(
+        examples=["2468"], repr=False
+    )
 
 
 class NewTransfer(Strict):
@@ -74,14 +77,14 @@ class NewTransfer(Strict):
 class Code(Strict):
     """What was typed; spaces and dashes do not matter."""
 
-    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"])
+    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"], repr=False)
 
 
 class TokenOut(Schema):
     """Send it as ``Authorization: Bearer <token>``."""
 
     token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's word
     expires_at: Moment
 
 
@@ -103,13 +106,18 @@ class AccountOut(Schema):
 
 
 class DeliveryOut(Schema):
-    """What became of the newest mail. ``accepted``: a mail server took it, no more is known."""
+    """How far the newest mail is. ``accepted``: a mail server took it, no more is known."""
 
-    state: str = Field(description="queued, accepted, failed or dropped.")
-    reason: str = ""
-    attempted: int = 0
-    settled_at: Moment | None = None
-    advice: str
+    state: Word
+    reason: str = Field(description="Why it failed or was dropped.")
+    attempted: int
+    took_ms: int | None = Field(description="From the promise to the last that is known.")
+    slow: bool = Field(description="Mail is slow just now, this one and others.")
+    next: Step = Field(description="What the member can do.")
+    poll_after_ms: int | None = Field(
+        description="When to ask again, with If-None-Match; null when nothing more will come."
+    )
+    advice: str = Field(description="The same, as a sentence.")
 
 
 class TransferOut(Schema):
@@ -144,6 +152,7 @@ class Receipt(Schema):
     currency: str
     memo: str
     confirmed_at: Moment
+    proof: str = Field(description="Shows that your code was typed for this. Keep it.")
 
 
 class Confirmed(Schema):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.views.decorators.debug import sensitive_variables
 
 from mobile_api import ledger, problems
 from mobile_api.answers import problem_of
@@ -15,7 +16,7 @@ from mobile_api.email_utils import PURPOSE, send_code, subject
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database
+from otpmail import challenges, database, receipts
 from otpmail.clients import Client
 from otpmail.exceptions import InvalidRecipientError
 from otpmail.models import Challenge
@@ -57,6 +58,7 @@ def find(member: Member, transfer_id: UUID) -> Transfer:
     return transfer
 
 
+@sensitive_variables("typed")
 def confirm(
     member: Member,
     transfer: Transfer,
@@ -73,7 +75,8 @@ def confirm(
 
     def post(challenge: Challenge) -> None:
         locked = _rows().get(challenge_id=challenge.pk)  # by facts(), which found it unchanged
-        if ledger.post(locked, now=challenge.ended_at or database.now()):
+        now = challenge.ended_at or database.now()
+        if ledger.post(locked, now=now, receipt=receipts.of(challenge)):
             posted(locked)
 
     result = challenges.verify(

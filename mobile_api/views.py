@@ -4,12 +4,16 @@ In: requests. Out: JSON, or problems. No view waits for mail.
 Knows nothing of: codes, mail, how money moves.
 """
 
+import hashlib
 from typing import Annotated
 from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from django.utils.http import quote_etag
 from ninja import Header, Router, Status
 
 from mobile_api import auth, idempotency, problems, transfers
@@ -18,7 +22,14 @@ from mobile_api.clients import client_of
 from mobile_api.idempotency import Answer, Ask
 from mobile_api.models import Account, Member, Transfer
 from mobile_api.presenters import confirmed_out, promised_out, transfer_out
-from mobile_api.problems import EVERYWHERE, UNAUTHENTICATED, WITH_BODY, Problem, declared
+from mobile_api.problems import (
+    EVERYWHERE,
+    UNAUTHENTICATED,
+    WITH_BODY,
+    Problem,
+    declared,
+    polled,
+)
 from mobile_api.schemas import (
     AccountOut,
     Cancelled,
@@ -34,6 +45,9 @@ from mobile_api.schemas import (
 from otpmail.results import Issued
 
 router = Router()
+
+ETAG_LENGTH = 32
+"""Hex digits of a digest: 128 bits, so that two bodies never have one."""
 
 KEY_FORM = "^[\x21-\x7e]{1,100}$"
 MINE = (*EVERYWHERE, UNAUTHENTICATED)
@@ -133,11 +147,19 @@ def create_transfer(
     response=TransferOut,
     tags=["transfers"],
     url_name="get_transfer",
-    openapi_extra=declared(*ONE_OF_MINE),
+    openapi_extra=polled(*ONE_OF_MINE),
 )
-def get_transfer(request: MemberRequest, transfer_id: UUID) -> TransferOut:
-    """Tell how far a transfer, its code and its mail have come."""
-    return transfer_out(transfers.find(request.auth.member, transfer_id))
+def get_transfer(request: MemberRequest, transfer_id: UUID) -> HttpResponseBase | None:
+    """Tell how far a transfer, its code and its mail have come.
+
+    Made to be polled, as often as ``delivery.poll_after_ms`` tells. Send the ``ETag`` back as
+    ``If-None-Match``, and you are answered 304 without a body while nothing has changed.
+    """
+    member = request.auth.member
+    body = transfer_out(member, transfers.find(member, transfer_id)).model_dump_json()
+    etag = quote_etag(hashlib.sha256(body.encode()).hexdigest()[:ETAG_LENGTH])
+    response = HttpResponse(body, content_type="application/json", headers={"ETag": etag})
+    return get_conditional_response(request, etag=etag, response=response)
 
 
 @router.post(

@@ -1,7 +1,9 @@
 """Mail backends that behave in ways a test needs."""
 
+import gc
+import smtplib
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.locmem import EmailBackend
@@ -34,3 +36,37 @@ class SendsNothing(BaseEmailBackend):
 
     def send_messages(self, email_messages: Any) -> None:
         """Send nothing, and do not say so."""
+
+
+class RefusesTheCancelled(SlowToOpen):
+    """And what is cancelled meanwhile it refuses, for now."""
+
+    def open(self) -> Any:
+        """Take it for wanted."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Let the person cancel, then refuse."""
+        super().open()
+        raise smtplib.SMTPDataError(451, b"4.3.0 later")
+
+
+class Late(EmailBackend):
+    """Takes a mail, after a second."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Take it."""
+        time.sleep(1)
+        return len(email_messages)
+
+
+class Witness(EmailBackend):
+    """Looks at everything of otpmail's that is alive while it has the mail in hand."""
+
+    seen: ClassVar[list[tuple[str, list[str]]]] = []
+    """The code, and what each object says of itself."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Look, and take the mail."""
+        ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("otpmail")]
+        self.seen.append((email_messages[0].body.split()[0], [repr(o) for o in ours]))
+        return len(email_messages)

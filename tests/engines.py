@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from otpmail.engines import Engine
+from otpmail.models import Lane
 
 
 class Deaf(Engine):
@@ -12,11 +13,11 @@ class Deaf(Engine):
     def start(self) -> None:
         """Begin nothing."""
 
-    def owner(self) -> str:
+    def owner(self, lane: Lane) -> str:
         """Take nothing."""
         return ""
 
-    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Hear nothing."""
 
     def stop(self, seconds: float) -> None:
@@ -26,6 +27,6 @@ class Deaf(Engine):
 class Broken(Deaf):
     """Cannot even say whose a row would be."""
 
-    def owner(self) -> str:
+    def owner(self, lane: Lane) -> str:
         """Find no broker."""
         raise OSError("no broker")

@@ -29,13 +29,17 @@ class MailServer:
     """
 
     def __init__(self) -> None:
+        self.host, self.port = "127.0.0.1", 0
+        self._arrived = threading.Condition()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what came, and take what comes."""
         self.rcpt = ["250 2.1.5 Ok"]
         self.data = [OK]
         self.mails: list[EmailMessage] = []
         self.delay_seconds = 0.0
         self.sessions = 0
-        self.host, self.port = "127.0.0.1", 0
-        self._arrived = threading.Condition()
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self,
@@ -85,10 +89,12 @@ class MailServer:
 
 
 @contextlib.contextmanager
-def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailServer]:
-    """Run a server until the block ends; port 0 takes a free one."""
+def running(
+    server: MailServer | None = None, port: int = 0, **options: Any
+) -> Iterator[MailServer]:
+    """Run a server until the block ends; port 0 takes a free one. ``options`` are aiosmtpd's."""
     server = server or MailServer()
-    controller = Controller(server, hostname=server.host, port=port or free_port())
+    controller = Controller(server, hostname=server.host, port=port or free_port(), **options)
     controller.start()
     server.port = controller.port
     try:
@@ -107,6 +113,18 @@ def route_through(settings: Any, backend: str, **options: Any) -> None:
     if django.VERSION < (6, 1):  # there a test runner's locmem stands in this setting
         settings.EMAIL_BACKEND = backend
     settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+
+
+def routes_to(settings: Any, *, timeout: float = 5, **ports: int) -> None:
+    """Let routes of these names lead, in this order, to ports of this machine."""
+    if django.VERSION < (6, 1):
+        settings.EMAIL_BACKEND = OUR_BACKEND
+    options = {"host": "127.0.0.1", "timeout": timeout, "min_warm": 0}
+    settings.MAILERS = {
+        route: {"BACKEND": OUR_BACKEND, "OPTIONS": options | {"port": port}}
+        for route, port in ports.items()
+    }
+    settings.OTPMAIL_ROUTES = tuple(ports)
 
 
 def free_port() -> int:

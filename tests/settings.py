@@ -10,8 +10,8 @@ os.environ.setdefault(
 )
 os.environ.setdefault("LOG_DIR", _scratch.name)
 
-from coop_kiosk.settings import *  # noqa: E402, F403
-from coop_kiosk.settings import DATABASES  # noqa: E402
+from tests.task_settings import *  # noqa: E402, F403
+from tests.task_settings import DATABASES  # noqa: E402
 
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.

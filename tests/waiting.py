@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 15) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 15, every: float = 0.01) -> None:
     """Wait until something holds, and fail if it does not in time."""
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, f"still not after {seconds} s"
-        time.sleep(0.01)
+        time.sleep(every)

@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("challenge_id", models.UUIDField(blank=True, null=True, unique=True)),
+                ("receipt", models.CharField(blank=True, max_length=100)),
                 ("created_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -274,6 +275,28 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="mobile_api_transfer_state",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="transfer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("challenge_id__isnull", False),
+                        ("state", "confirmed"),
+                        models.Q(("receipt", ""), _negated=True),
+                    ),
+                    models.Q(
+                        ("receipt", ""),
+                        models.Q(
+                            models.Q(("state", "confirmed"), _negated=True),
+                            ("challenge_id__isnull", True),
+                            _connector="OR",
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="mobile_api_transfer_receipt",
             ),
         ),
         migrations.AddConstraint(

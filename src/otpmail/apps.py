@@ -1,7 +1,12 @@
 """otpmail as a Django app."""
 
+import contextlib
+from importlib.util import find_spec
+
 from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import request_started
+from django.utils.module_loading import import_string
 
 
 class OtpmailConfig(AppConfig):
@@ -14,6 +19,12 @@ class OtpmailConfig(AppConfig):
     def ready(self) -> None:
         """Connect what needs the models."""
         from otpmail import checks  # noqa: F401 - registers the checks
+        from otpmail.conf import settings
+
+        with contextlib.suppress(ImportError, ImproperlyConfigured):  # a check says so
+            import_string(settings.ENGINE)  # a broker's worker knows its task by this
+        if find_spec("anymail"):
+            from otpmail import webhooks  # noqa: F401 - hears providers' events
 
         request_started.connect(_start_engine, dispatch_uid="otpmail.engine")
 

@@ -1,4 +1,4 @@
-"""The life of a code: `issue`, `resend`, `verify`, `cancel`.
+"""The life of a code: `issue`, `resend`, `verify`, `cancel`; and how far its mail is: `status`.
 
 In: a purpose, a subject (whose), an address, the facts it is bound to, who asks; later, what was
 typed.
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
@@ -28,17 +29,21 @@ from otpmail import (
     codes,
     database,
     endings,
-    engines,
     keys,
     limits,
     messages,
     outbox,
+    progress,
+    promises,
     quotas,
+    receipts,
+    suppressions,
 )
 from otpmail.clients import NOBODY, Client
+from otpmail.conf import settings
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
-from otpmail.models import Challenge, Deed, Delivery, State
+from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -49,12 +54,13 @@ from otpmail.results import (
     NotFound,
     OverCap,
     Resent,
+    Status,
     Superseded,
     TooSoon,
     Verified,
     Wrong,
 )
-from otpmail.signals import delivery_promised, guess_failed
+from otpmail.signals import delivery_refused, guess_failed
 
 ADDRESS_LENGTH = 254
 """Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
@@ -76,7 +82,8 @@ def issue(
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. ``client`` is
     who asks. ``long``: much is at stake. ``decoy``: the address is not known to you, and that is
-    nobody's business: nothing is mailed, no code is right, and all else is the same.
+    nobody's business: nothing is mailed, no code is right, and all else is the same. An address
+    that is suppressed gets the same answer, and its delivery has failed.
 
     Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
     Raises `InvalidRecipientError`, and `ImproperlyConfigured` for facts that nothing can read again
@@ -111,7 +118,8 @@ def issue(
         if refused is not None:
             return refused
         challenge.save(using=database.alias(), force_insert=True)
-        _promise(challenge, Deed.ISSUED, now, client)
+        audit.write(Deed.ISSUED, challenge, now=now, client=client)
+        delivery = _promise_or_refuse(challenge, now)
     return Issued(
         challenge_id=challenge.id,
         reference=challenge.reference,
@@ -121,6 +129,7 @@ def issue(
         resend_at=challenge.resend_at,
         guesses_left=rules.guesses,
         sends_left=rules.sends - 1,
+        delivery=progress.of(challenge, delivery, now=now),
     )
 
 
@@ -167,7 +176,8 @@ def verify(
     2. The facts are read and locked, and compared with what the code is bound to.
     3. The code is derived and compared.
     4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
-       does what the code stood for. If that raises, the challenge stays pending.
+       does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
+       raises, the challenge stays pending.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
     """
@@ -203,6 +213,55 @@ def cancel(
         return _over(_locked(challenge_id), now)
 
 
+def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFound:
+    """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
+    rows = Delivery.objects.using(database.alias()).select_related("challenge")
+    newest_first = rows.filter(
+        challenge_id=challenge_id,
+        challenge__purpose=purpose,
+        challenge__subject=subject,
+        generation=F("challenge__generation"),
+    ).order_by("-created_at", "-pk")
+    deliveries = list(newest_first)
+    challenge, now = deliveries[0].challenge if deliveries else None, database.now()
+    if challenge is None or not _is_mine(challenge, purpose, subject):
+        return NotFound()
+    return Status(
+        state=State(challenge.state),
+        reference=challenge.reference,
+        recipient=mask(challenge.recipient),
+        digits=challenge.digits,
+        expires_at=challenge.expires_at,
+        resend_at=challenge.resend_at,
+        guesses_left=max(0, Purpose(purpose).guesses - challenge.failures),
+        delivery=progress.of(challenge, progress.newest(deliveries), now=now),
+    )
+
+
+def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime) -> bool:
+    """Promise one more mail of a challenge's delivery, by another route; once a generation.
+
+    Returns False if there is no other route, or the code is dead, or it was done before. Joins the
+    caller's transaction, which has locked the challenge.
+    """
+    live = challenge.state == State.PENDING and challenge.generation == delivery.generation
+    if not live or now >= delivery.deadline or not set(settings.ROUTES) - {avoid}:
+        return False
+    rows = Delivery.objects.using(database.alias()).filter(challenge=challenge)
+    if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
+        return False
+    _promise(challenge, now, avoid=avoid)
+    return True
+
+
+# For async views: the same calls, in the thread that Django keeps for a request's database work.
+aissue = sync_to_async(issue)
+aresend = sync_to_async(resend)
+averify = sync_to_async(verify)
+acancel = sync_to_async(cancel)
+astatus = sync_to_async(status)
+
+
 def _check_address(recipient: str) -> None:
     try:
         validate_email(recipient)
@@ -212,18 +271,24 @@ def _check_address(recipient: str) -> None:
         raise InvalidRecipientError(f"no address is longer than {ADDRESS_LENGTH} characters")
 
 
-def _promise(challenge: Challenge, deed: Deed, now: datetime, client: Client) -> None:
-    engine = engines.current()
-    owner = engine.owner()
-    delivery = outbox.put(challenge, now=now, owner=owner or "")
-    audit.write(deed, challenge, now=now, client=client)
+def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
+    if not suppressions.is_suppressed(challenge.recipient, now=now):
+        return _promise(challenge, now)
+    delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
 
     def kept() -> None:
-        if owner is not None:
-            engine.wake([delivery.pk])
-        delivery_promised.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
+        delivery_refused.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
+    return delivery
+
+
+def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
+    def put(owner: str) -> list[Delivery]:
+        return [outbox.put(challenge, now=now, owner=owner, avoid=avoid)]
+
+    (delivery,) = promises.make(Lane.CODE, put)
+    return delivery
 
 
 def _resend(
@@ -236,7 +301,9 @@ def _resend(
             if refused is not None:
                 transaction.set_rollback(True, using=database.alias())
                 return refused
-            _promise(challenge, Deed.RESENT if keeps else Deed.REISSUED, now, client)
+            deed = Deed.RESENT if keeps else Deed.REISSUED
+            audit.write(deed, challenge, now=now, client=client)
+            _promise_or_refuse(challenge, now)
             return Resent(
                 generation=challenge.generation,
                 expires_at=challenge.expires_at,
@@ -250,10 +317,15 @@ def _resend(
 
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
-    mine = challenge is not None and (challenge.purpose, challenge.subject) == (purpose, subject)
-    return challenge if mine else None
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects.using(database.alias())
+    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
+    return challenge if challenge and _is_mine(challenge, purpose, subject) else None
+
+
+def _is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
+    return (challenge.purpose, challenge.subject) == (purpose, subject)
 
 
 def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
@@ -317,7 +389,7 @@ def _decide(
         quotas.remember(challenge.recipient, client, now)
         if confirmed is not None:
             confirmed(challenge)
-        return Verified(confirmed_at=now)
+        return Verified(confirmed_at=now, receipt=receipts.of(challenge))
 
 
 @sensitive_variables("typed", "older")

@@ -4,24 +4,33 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 """
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from inspect import get_annotations
-from typing import Any, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from otpmail import compat, keys
+from otpmail import compat, keys, routes
+from otpmail.backends import outbox
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
+from otpmail.routes.rates import RULES as RATES
 
 BOUNDS = {
     "DIGITS": (4, 10),
     "COURIERS": (1, math.inf),
+    "MAIL_COURIERS": (1, math.inf),
     "QUEUE_SIZE": (1, math.inf),
     "LONG_DIGITS": (4, 10),
     "GUESSES": (1, math.inf),
@@ -36,8 +45,17 @@ BOUNDS = {
     "LIFE_SECONDS": (1, math.inf),
     "LEASE_SECONDS": (1, math.inf),
     "SWEEP_SECONDS": (0.01, math.inf),
+    "CIRCUIT_FAULTS": (1, math.inf),
+    "HEDGE_AFTER": (0.05, 60),
+    "ROUTE_RATES": (1, math.inf),
 }
 """The least and the greatest of a number; of all others the least is nought."""
+
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
+
+WORDS = {str: "a text", bool: "True or False", NoneType: "None"}
+
+UNIONS = frozenset({UnionType, Union})  # two until Python 3.14
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
@@ -51,7 +69,10 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     wrong = [*_names(), *_types()]
     if wrong:
         return wrong
-    rules = (_routes, _engine, _keys, _purposes, _time_zones, _lives, _timeouts, _caps, _digits)
+    rules = (
+        *(_routes, _rates, _hedging, _timeouts, _plain_routes, _sessions, _couriers, _sealing),
+        *(_engine, _keys, _purposes, _links, _time_zones, _lives, _caps, _digits),
+    )
     return [message for rule in rules for message in rule()]
 
 
@@ -131,22 +152,73 @@ def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> I
 
 
 def _routes() -> Iterable[CheckMessage]:
-    """E003: a route that is no alias of ``MAILERS``."""
+    """E003: a route that is no alias of ``MAILERS``; E021: one that leads into the outbox again."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
-    for alias in settings.ROUTES:
-        if alias not in known:
+    for where, aliases in _named_routes():
+        for alias in aliases:
+            if alias not in known:
+                yield Error(
+                    f"{where} names {alias!r}, which MAILERS does not have.",
+                    hint=f"MAILERS has {', '.join(sorted(known))}.",
+                    id="otpmail.E003",
+                )
+            elif outbox.is_outbox(alias):
+                yield Error(
+                    f"{where} names {alias!r}, which leads into the outbox: no mail would leave.",
+                    hint=f"Name an alias of MAILERS that sends, and not {outbox.BACKEND}.",
+                    id="otpmail.E021",
+                )
+
+
+def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:
+    yield "OTPMAIL_ROUTES", settings.ROUTES
+    yield "OTPMAIL_ROUTE_RATES", settings.ROUTE_RATES
+    for pattern, aliases in settings.DOMAIN_ROUTES.items():
+        yield f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}]", aliases
+    for purpose, rules in settings.PURPOSES.items():
+        yield f"OTPMAIL_PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
+    for alias in filter(outbox.is_outbox, compat.mailers()):
+        options = compat.mailers()[alias].get("OPTIONS", {})
+        yield f"MAILERS[{alias!r}]['OPTIONS']['routes']", options.get("routes") or ()
+
+
+def _sealing() -> Iterable[CheckMessage]:
+    """E022: the outbox keeps mails, and nothing can seal them."""
+    aliases = compat.mailers() or [compat.DEFAULT_ALIAS]
+    if any(map(outbox.is_outbox, aliases)) and find_spec("cryptography") is None:
+        yield Error(
+            f"{outbox.BACKEND} needs the package cryptography.",
+            hint="pip install otpmail[outbox]",
+            id="otpmail.E022",
+        )
+
+
+def _rates() -> Iterable[CheckMessage]:
+    """E030: a rate of a kind that there is not."""
+    for alias, rates in settings.ROUTE_RATES.items():
+        for rate in set(rates) - RATES:
             yield Error(
-                f"OTPMAIL_ROUTES names {alias!r}, which MAILERS does not have.",
-                hint=f"MAILERS has {', '.join(sorted(known))}.",
-                id="otpmail.E003",
+                f"OTPMAIL_ROUTE_RATES[{alias!r}] has {rate!r}, which is no rate.",
+                hint=f"A route may have {', '.join(sorted(RATES))}.",
+                id="otpmail.E030",
             )
 
 
+def _hedging() -> Iterable[CheckMessage]:
+    """W030: a silent route is to get company, and there is no other."""
+    if isinstance(settings.HEDGE_AFTER, int | float) and len(routes.known()) == 1:
+        yield Warning(
+            "OTPMAIL_HEDGE_AFTER is set, and there is one route alone.",
+            hint='Add a second route to OTPMAIL_ROUTES, or remove the setting for "auto".',
+            id="otpmail.W030",
+        )
+
+
 def _engine() -> Iterable[CheckMessage]:
-    """E004: ``OTPMAIL_ENGINE`` is no engine."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
     try:
         engine = import_string(settings.ENGINE)
-    except ImportError as error:
+    except (ImportError, ImproperlyConfigured) as error:
         engine, why = None, str(error)
     else:
         why = "it is no subclass of otpmail.engines.Engine"
@@ -156,18 +228,34 @@ def _engine() -> Iterable[CheckMessage]:
             hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
             id="otpmail.E004",
         )
+        return
+    for fault in engine.faults():
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
+            hint=fault.hint,
+            id="otpmail.E011",
+        )
 
 
 def _keys() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits."""
+    """E005: a key that is not 256 bits; E031: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E031",
+        )
+        return
     try:
         keys.ring()
     except ValueError as error:
         yield Error(
             f"OTPMAIL_KEYS: {error}.",
-            hint="Make one with: python -c "
-            '"import base64, secrets; '
-            'print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())"',
+            hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
         )
 
@@ -190,6 +278,27 @@ def _purposes() -> Iterable[CheckMessage]:
                     hint="It is the dotted path of facts(challenge, *, lock).",
                     id="otpmail.E007",
                 )
+
+
+def _links() -> Iterable[CheckMessage]:
+    """E032: ``OTPMAIL_BASE_URL`` is no address; E033: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E032",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E033",
+        )
 
 
 def _time_zones() -> Iterable[CheckMessage]:
@@ -219,7 +328,7 @@ def _lives() -> Iterable[CheckMessage]:
 
 def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
-    for alias in settings.ROUTES:
+    for alias in routes.known():
         config = compat.mailers().get(alias)
         if config is None:  # the EMAIL_* settings of before MAILERS
             continue
@@ -233,8 +342,32 @@ def _timeouts() -> Iterable[CheckMessage]:
             )
 
 
+def _couriers() -> Iterable[CheckMessage]:
+    """W021: codes wait behind other mail for a courier."""
+    if settings.MAIL_COURIERS >= settings.COURIERS:
+        yield Warning(
+            "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
+            hint="The defaults are 2 and 8.",
+            id="otpmail.W021",
+        )
+
+
+def _sessions() -> Iterable[CheckMessage]:
+    """W022: codes wait behind other mail for a session to the mail server."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        size = config.get("OPTIONS", {}).get("pool_size", math.inf)
+        if config.get("BACKEND") == OUR_SMTP and size <= settings.MAIL_COURIERS:
+            yield Warning(
+                f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
+                "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
+                hint="Raise pool_size, or lower OTPMAIL_MAIL_COURIERS.",
+                id="otpmail.W022",
+            )
+
+
 def _caps() -> Iterable[CheckMessage]:
-    """E011: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    """E041: a cap is not one an hour and one a day, or a wait not the first and the longest."""
     caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
     for name, cap in caps.items():
         is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
@@ -242,23 +375,50 @@ def _caps() -> Iterable[CheckMessage]:
             yield Error(
                 f"{PREFIX}{name} is not two numbers, the second no less than the first.",
                 hint=f"The default is {Settings.__dict__[name]}.",
-                id="otpmail.E011",
+                id="otpmail.E041",
             )
 
 
 def _digits() -> Iterable[CheckMessage]:
-    """E012: the long codes are the shorter ones."""
+    """E042: the long codes are the shorter ones."""
     for purpose in map(Purpose, ["", *settings.PURPOSES]):
         if purpose.digits(long=True) < purpose.digits():
             yield Error(
                 f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
                 hint="The defaults are 8 and 6.",
-                id="otpmail.E012",
+                id="otpmail.E042",
             )
+
+
+def _plain_routes() -> Iterable[CheckMessage]:
+    """W031: codes go over the network in the clear."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        options = config.get("OPTIONS", {})
+        is_smtp = config.get("BACKEND", compat.SMTP) in {compat.SMTP, OUR_SMTP}
+        is_secret = options.get("use_tls") or options.get("use_ssl")
+        if config and is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+            yield Warning(
+                f"MAILERS[{alias!r}] speaks to another host without TLS: "
+                "whoever listens in between reads the codes.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['use_tls'] = True, or 'use_ssl'.",
+                id="otpmail.W031",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:
     origin, parts = get_origin(kind) or kind, get_args(kind)
+    if origin in UNIONS:
+        return any(_fits(value, part, least, most) for part in parts)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
     if origin in (int, float):
         number = isinstance(value, int | origin) and not isinstance(value, bool)
         return number and least <= cast("float", value) <= most
@@ -282,14 +442,16 @@ def _shown(value: object) -> str:
 def _told(kind: Any, least: float, most: float) -> str:
     span = f"from {least} up" if most == math.inf else f"from {least} to {most}"
     match get_origin(kind) or kind:
-        case t if t is str:
-            return "a text"
-        case t if t is bool:
-            return "True or False"
+        case t if t in WORDS:
+            return WORDS[t]
         case t if t is int:
             return f"a whole number {span}"
         case t if t is float:
             return f"a number {span}"
+        case t if t in UNIONS:
+            return " or ".join(_told(part, least, most) for part in get_args(kind))
+        case t if t is Literal:
+            return " or ".join(map(repr, get_args(kind)))
         case t if t is Mapping:
             return "a mapping with values of its kind"
         case _:

@@ -1,12 +1,13 @@
 """A code is derived, never stored: a keyed digest of all that it stands for.
 
-In: a purpose's key and a challenge's facts. Out: digits. And: typed text in, digits or None out.
+In: a way to sign and a challenge's facts. Out: digits. And: typed text in, digits or None out.
 Knows nothing of: rows, rings, time.
 """
 
 import hashlib
 import hmac
 import unicodedata
+from collections.abc import Callable
 from uuid import UUID
 
 NONCE_BYTES = 16
@@ -14,7 +15,7 @@ _LABEL = b"otpmail code v1\0"
 
 
 def derive(
-    key: bytes,
+    sign: Callable[[bytes], bytes],
     *,
     challenge_id: UUID,
     generation: int,
@@ -26,8 +27,9 @@ def derive(
 ) -> str:
     """Derive a code of so many digits, leading zeros kept.
 
-    HMAC-SHA256 over a message of fixed length, so that no two sets of facts share one; then the
-    whole digest mod 10^digits, so that every code is as likely as any other (bias below 2^-220).
+    ``sign`` is HMAC-SHA256 under the purpose's key. The message has a fixed length, so that no two
+    sets of facts share one; then the whole digest mod 10^digits, so that every code is as likely
+    as any other (bias below 2^-220).
     """
     if len(nonce) != NONCE_BYTES:
         raise ValueError(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
@@ -42,7 +44,7 @@ def derive(
             binding,
         )
     )
-    number = int.from_bytes(hmac.digest(key, message, "sha256"))
+    number = int.from_bytes(sign(message))
     return f"{number % 10**digits:0{digits}d}"
 
 

@@ -8,6 +8,8 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import django
@@ -39,6 +41,30 @@ def mailer(alias: str) -> BaseEmailBackend:
 def mailers() -> Mapping[str, Mapping[str, Any]]:
     """Give the configured aliases; empty where a project still lives on ``EMAIL_*``."""
     return getattr(settings, "MAILERS", None) or {}
+
+
+def tasks() -> ModuleType:
+    """Give ``django.tasks``; before Django 6.0 the package django-tasks stands for it."""
+    return import_module("django.tasks" if django.VERSION >= (6, 0) else "django_tasks")
+
+
+def backend_of(alias: str) -> str:
+    """Give the dotted path of an alias's backend."""
+    if not mailers():  # the EMAIL_* settings of before MAILERS
+        return str(settings.EMAIL_BACKEND)
+    if django.VERSION < (6, 1) and settings.EMAIL_BACKEND == LOCMEM:  # as in `mailer`
+        return LOCMEM
+    return str(mailers().get(alias, {}).get("BACKEND", SMTP))
+
+
+def options_of(path: str) -> Mapping[str, Any]:
+    """Give what ``MAILERS["default"]`` says to a backend that EMAIL_BACKEND names.
+
+    Django 5.2 and 6.0 make that backend without them.
+    """
+    default = mailers().get(DEFAULT_ALIAS, {})
+    older = django.VERSION < (6, 1) and default.get("BACKEND") == path
+    return default.get("OPTIONS", {}) if older else {}
 
 
 def uuid7() -> uuid.UUID:

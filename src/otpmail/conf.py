@@ -5,7 +5,7 @@ Knows nothing of: whether a value makes sense; ``checks`` says so when the proje
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings as django_settings
 
@@ -19,10 +19,28 @@ class Settings:
     """Decides when and where a courier runs: the dotted path of an engine's class."""
 
     ROUTES: Sequence[str] = ("default",)
-    """Aliases of ``MAILERS`` through which mail leaves."""
+    """Aliases of ``MAILERS`` through which mail leaves, the first that works."""
+
+    DOMAIN_ROUTES: Mapping[str, Sequence[str]] = {}
+    """Recipient's domain (``yahoo.*``) to the routes tried first; the first match holds."""
+
+    ROUTE_RATES: Mapping[str, Mapping[str, int]] = {}
+    """Route to what it bears in each process: mails ``PER_SECOND``, and ``AT_ONCE``."""
+
+    CIRCUIT_FAULTS: int = 3
+    """Faults of a route in a row after which mail goes round it, until it answers again."""
+
+    HEDGE_AFTER: float | Literal["auto"] | None = "auto"
+    """Seconds until a silent route gets company. ``"auto"``: by its own times; None: never."""
 
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
+
+    KEY_CLASS: str = "otpmail.keys.Key"
+    """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
+
+    BASE_URL: str = ""
+    """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
 
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
@@ -90,6 +108,25 @@ class Settings:
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
     """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
 
+    SUPPRESS_SECONDS: int = 604800
+    """How long an address that bounced for good is sent no code. 0: not at all."""
+    MAIL_LIFE_SECONDS: int = 86_400
+    """How long other mail is worth sending."""
+
+    MAIL_RETRY_SECONDS: Sequence[float] = (
+        10,
+        60,
+        300,
+        900,
+        1800,
+        3600,
+        7200,
+        14_400,
+        14_400,
+        28_800,
+    )
+    """The waits of other mail, as those of a code."""
+
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""
 
@@ -99,11 +136,17 @@ class Settings:
     COURIERS: int = 8
     """Courier threads a process."""
 
+    MAIL_COURIERS: int = 2
+    """How many of them may carry other mail at once; the rest are kept for codes."""
+
     QUEUE_SIZE: int = 1000
-    """Deliveries a process keeps in memory; what is over waits in its row for a sweep."""
+    """Deliveries a process keeps in memory a lane; what is over waits in its row for a sweep."""
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""
+
+    KEEP_DAYS: int = 30
+    """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""

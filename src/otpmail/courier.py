@@ -1,29 +1,33 @@
 """One round with one delivery, the same under every engine.
 
 1. Read the delivery, if this owner still holds its lease; lengthen one that runs short.
-2. Look: if its challenge is answered, dead, changed, or has too little life left, drop it.
-3. Derive the code and render the mail.
-4. Hand it to the route, which asks once more when its connection stands.
-5. Record the outcome: settled, or due again.
+2. Look: if what it carries (``cargo``) is dead, changed, or has too little life left, drop it.
+3. Have it made a mail.
+4. Hand it to the routes, which ask once more when a connection stands.
+5. Record what each route did, and the end of it: settled, or due again.
 
-In: a delivery's id and the owner of its lease. Out: seconds until the next attempt, or None.
+Where no route is open the delivery waits as it is: that is no attempt, and nothing is written.
+
+In: a delivery's id and the owner of its lease. Out: seconds until the next round, or None.
 Knows nothing of: threads, timers, brokers.
 """
 
 import logging
 import time
 import traceback
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, close_old_connections
-from django.views.decorators.debug import sensitive_variables
+from django.dispatch import Signal
 
-from otpmail import database, endings, messages, outbox, retries, routes, signals
+from otpmail import cargo, database, messages, outbox, parking, retries, routes, signals
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason, State
-from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
+from otpmail.models import Attempt, Delivery, DeliveryState, Reason
+from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
+from otpmail.routes import Round, Try
 
 READ_SECONDS = 1
 """How long a read is tried again: long enough for a connection that the database had dropped."""
@@ -47,6 +51,8 @@ class _PointlessError(Exception):
 
 def run(delivery_id: UUID, owner: str) -> float | None:
     """Do one round. Raises what the database raises: then the lease lapses and the mail is safe."""
+    if (wait_seconds := parking.wait_seconds(delivery_id)) is not None:
+        return wait_seconds
     delivery = _insist(lambda: outbox.held(delivery_id, owner), seconds=READ_SECONDS)
     if delivery is None:  # settled meanwhile, or another's
         return None
@@ -54,90 +60,99 @@ def run(delivery_id: UUID, owner: str) -> float | None:
     if not outbox.keep(delivery, owner, now=now):
         return None
     try:
-        attempt, outcome = _attempt(delivery, now)
+        _look(delivery, now)
+        if routes.wait_seconds(_routes(delivery)) > 0:
+            return _park(delivery, now)
+        tries = _attempt(delivery, now)
     except _PointlessError as pointless:
         _drop(delivery, owner, pointless.reason)
         return None
-    return _record(delivery, owner, attempt, outcome)
+    return _record(delivery, owner, tries) if tries else _park(delivery, now)
 
 
-def _attempt(delivery: Delivery, now: datetime) -> tuple[Attempt, Outcome]:
-    started, route = time.monotonic(), settings.ROUTES[0]
-    _look(delivery, now)
-    outcome = _hand_over(delivery, _letter(delivery, now), route, now)
-    took_ms = round((time.monotonic() - started) * 1000)
-    attempt = Attempt(
-        route=route,
-        started_at=now,
-        took_ms=took_ms,
-        outcome=outcome.kind.value,
-        code=outcome.code,
-        reply=outcome.reply[:REPLY_LENGTH],
-    )
-    return attempt, outcome
+def _routes(delivery: Delivery) -> Sequence[str]:
+    return cargo.of(delivery).routes
+
+
+def _park(delivery: Delivery, now: datetime) -> float:
+    """Let it wait for a route, but not beyond its deadline, nor past half its lease."""
+    seconds = min((delivery.deadline - now).total_seconds(), settings.LEASE_SECONDS / 2)
+    return parking.park(delivery.pk, _routes(delivery), seconds=seconds)
+
+
+def _attempt(delivery: Delivery, now: datetime) -> Sequence[Try]:
+    """Hand the mail to the routes. Returns what each did; nothing if none was open."""
+    letter = _letter(delivery, now)
+    if isinstance(letter, Outcome):
+        route = _routes(delivery)[0]
+        return [Try(route=route, began=time.monotonic(), took_seconds=0.0, outcome=letter)]
+    sent = _hand_over(delivery, letter, now)
+    if not sent.wanted:
+        _note(delivery, sent.tries)
+        _look(delivery, database.now())
+        raise _PointlessError(Reason.EXPIRED)
+    return sent.tries
 
 
 def _look(delivery: Delivery, now: datetime) -> None:
-    challenge = delivery.challenge
-    if challenge.state != State.PENDING:
-        raise _PointlessError(Reason(challenge.state))
-    if challenge.is_decoy:
-        raise _PointlessError(Reason.DECOY)
-    if challenge.generation != delivery.generation:
-        raise _PointlessError(Reason.SUPERSEDED)
-    if now >= delivery.deadline:
-        raise _PointlessError(Reason.EXPIRED)
+    reason = cargo.of(delivery).why_pointless()
+    if reason is None and now >= delivery.deadline:
+        reason = Reason.EXPIRED
+    if reason is not None:
+        raise _PointlessError(reason)
 
 
-@sensitive_variables("code")
 def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
     """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
-    challenge = delivery.challenge
+    carried = cargo.of(delivery)
     try:
-        changed = messages.is_changed(challenge, lock=False)
-        code = messages.code_of(challenge)
-        if not changed and code is not None:
-            return messages.render(delivery, code)
+        letter = carried.letter()
     except DatabaseError:
         raise
     except Exception as error:  # noqa: BLE001
         # An error's words can quote a template's context, and the code with it: only its type.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error(  # noqa: TRY400 - exception() would print those words
-            "Email cannot be rendered delivery=%s purpose=%s error=%s\n%s",
+            "Email cannot be rendered delivery=%s %s error=%s\n%s",
             delivery.pk,
-            challenge.purpose,
+            delivery.told,
             type(error).__name__,
             where,
         )
         return Outcome(
             kind=Kind.TRANSIENT, reply=f"not rendered: {type(error).__name__}", blame=Blame.MAIL
         )
-    state = State.CHANGED if changed else State.CANCELLED  # cancelled: its key was revoked
-    endings.end(challenge, state, now=now)
-    raise _PointlessError(Reason(state))
+    if isinstance(letter, Reason):
+        carried.give_up(letter, now)
+        raise _PointlessError(letter)
+    return letter
 
 
-def _hand_over(
-    delivery: Delivery, letter: messages.Letter | Outcome, route: str, now: datetime
-) -> Outcome:
-    if isinstance(letter, Outcome):
-        return letter
-    outcome = routes.send(
-        route,
+def _hand_over(delivery: Delivery, letter: messages.Letter, now: datetime) -> Round:
+    def redacted(try_: Try) -> Try:
+        return replace(try_, outcome=letter.redacted(try_.outcome))
+
+    sent = routes.send(
         letter.mail,
+        routes=_routes(delivery),
+        avoid=_avoided(delivery),
         seconds=(delivery.deadline - now).total_seconds(),
         still_wanted=lambda: _is_wanted(delivery),
+        late=lambda try_: _hear_late(delivery, redacted(try_)),
     )
-    if outcome is None:
-        _look(delivery, database.now())
-        raise _PointlessError(Reason.EXPIRED)
-    return letter.redacted(outcome)
+    return replace(sent, tries=tuple(map(redacted, sent.tries)))
+
+
+def _avoided(delivery: Delivery) -> Sequence[str]:
+    """Send a mail that was asked for again, or may have been lost, another way than before."""
+    is_first = cargo.of(delivery).is_first and not delivery.attempted
+    if is_first or len(_routes(delivery)) == 1:
+        return ()
+    return outbox.routes_used(delivery)
 
 
 def _is_wanted(delivery: Delivery) -> bool:
-    challenges = Challenge.objects.using(database.alias())
-    delivery.challenge = challenges.get(pk=delivery.challenge_id)
+    cargo.of(delivery).read_again()
     try:
         _look(delivery, database.now())
     except _PointlessError:
@@ -154,20 +169,30 @@ def _drop(delivery: Delivery, owner: str, reason: Reason) -> None:
     )
 
 
-def _record(delivery: Delivery, owner: str, attempt: Attempt, outcome: Outcome) -> float | None:
+def _record(delivery: Delivery, owner: str, tries: Sequence[Try]) -> float | None:
     now = database.now()
-    verdict = _judge(delivery, outcome, now)
-    kept = _insist(lambda: outbox.settle(delivery, owner, attempt, verdict, now=now))
+    last = _telling(tries)
+    verdict = _judge(delivery, last.outcome, now)
+    attempts = {try_: _as_attempt(try_, now) for try_ in tries}
+    kept = _insist(lambda: outbox.settle(delivery, owner, [*attempts.values()], verdict, now=now))
     if not kept and verdict.state is not DeliveryState.ACCEPTED:
         return None  # another's by now: what becomes of it is told there
-    _SIGNALS[verdict.state].send_robust(
-        sender=Delivery,
-        delivery=delivery,
-        challenge=delivery.challenge,
-        attempt=attempt,
-        wait_seconds=verdict.wait_seconds,
-    )
-    return verdict.wait_seconds if kept else None
+    for try_, attempt in attempts.items():
+        if try_ is not last:
+            _tell(signals.attempt_failed, delivery, attempt)
+    _tell(_SIGNALS[verdict.state], delivery, attempts[last], wait_seconds=verdict.wait_seconds)
+    return verdict.wait_seconds if kept and verdict.is_held else None
+
+
+def _telling(tries: Sequence[Try]) -> Try:
+    """Choose the try that tells the round's end: an acceptance, a refusal for good, or the last."""
+    weights = {Kind.ACCEPTED: 2, Kind.PERMANENT: 1}
+
+    def weight(try_: Try) -> int:
+        of_the_route = try_.outcome.blame is Blame.ROUTE
+        return 0 if of_the_route else weights.get(try_.outcome.kind, 0)
+
+    return max(reversed(tries), key=weight)
 
 
 def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdict:
@@ -175,14 +200,53 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
         return outbox.Verdict(DeliveryState.ACCEPTED)
     if outcome.kind is Kind.PERMANENT and outcome.blame is Blame.MAIL:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
-    wait_seconds = retries.wait_seconds(
-        settings.RETRY_SECONDS,
+    life_left = max(0.0, (delivery.deadline - now).total_seconds())
+    if (wait_seconds := routes.wait_seconds(_routes(delivery))) > 0:
+        # No route is open. To wait for one costs nothing, and the deadline ends it.
+        return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=min(wait_seconds, life_left))
+    backoff = retries.wait_seconds(
+        cargo.of(delivery).retry_seconds,
         failed=delivery.attempted + 1,
-        life_left=(delivery.deadline - now).total_seconds(),
+        life_left=life_left,
+        at_least=outcome.retry_after_seconds or 0,
     )
-    if wait_seconds is None:
+    if backoff is None:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
-    return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=wait_seconds)
+    return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
+
+
+def _as_attempt(try_: Try, now: datetime) -> Attempt:
+    return Attempt(
+        route=try_.route,
+        started_at=now - timedelta(seconds=time.monotonic() - try_.began),
+        took_ms=round(try_.took_seconds * 1000),
+        outcome=try_.outcome.kind.value,
+        code=try_.outcome.code,
+        reply=try_.outcome.reply[:REPLY_LENGTH],
+    )
+
+
+def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) -> None:
+    signal.send_robust(
+        sender=Delivery, delivery=delivery, challenge=delivery.challenge, attempt=attempt, **more
+    )
+
+
+def _hear_late(delivery: Delivery, try_: Try) -> None:
+    """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
+    try:
+        _note(delivery, [try_])
+    except DatabaseError as error:
+        log.error(  # noqa: TRY400 - a database's words can quote a row
+            "Email attempt cannot be recorded delivery=%s %s", delivery.pk, describe(error)
+        )
+
+
+def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
+    now = database.now()
+    attempts = [_as_attempt(try_, now) for try_ in tries]
+    if _insist(lambda: outbox.note(delivery, attempts, now=now)):
+        _tell(signals.delivery_accepted, delivery, attempts[-1])
 
 
 def _insist[T](act: Callable[[], T], *, seconds: float | None = None) -> T:

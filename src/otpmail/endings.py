@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from otpmail import audit, database
+from otpmail import audit, database, keys
 from otpmail.clients import NOBODY, Client
 from otpmail.models import Challenge, Deed, State
 from otpmail.outcomes import describe
@@ -43,11 +44,24 @@ def end(
 
 def expire(*, now: datetime, limit: int) -> int:
     """End up to so many challenges whose whole life is over. Returns how many there were."""
-    over = Challenge.objects.using(database.alias()).filter(state=State.PENDING, closes_at__lte=now)
+    return _end_all(_pending().filter(closes_at__lte=now), State.EXPIRED, now=now, limit=limit)
+
+
+def revoke(*, now: datetime, limit: int) -> int:
+    """End up to so many challenges whose key has left the ring. Returns how many there were."""
+    orphans = _pending().exclude(key_id__in=list(keys.ring()))
+    return _end_all(orphans, State.CANCELLED, now=now, limit=limit)
+
+
+def _pending() -> QuerySet[Challenge]:
+    return Challenge.objects.using(database.alias()).filter(state=State.PENDING)
+
+
+def _end_all(over: QuerySet[Challenge], state: State, *, now: datetime, limit: int) -> int:
     challenges = list(over.order_by("closes_at")[:limit])
     for challenge in challenges:
         try:
-            end(challenge, State.EXPIRED, now=now)
+            end(challenge, state, now=now)
         except Exception as error:  # noqa: BLE001 - a receiver that refuses one holds up no other
             log.error(  # noqa: TRY400 - its words can quote a row
                 "Email challenge cannot end challenge=%s %s", challenge.pk, describe(error)

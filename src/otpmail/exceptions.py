@@ -9,5 +9,9 @@ class InvalidRecipientError(OtpmailError, ValueError):
     """No mail can be sent to this: it is not one e-mail address. Its words do not repeat it."""
 
 
+class UnstorableMailError(OtpmailError, TypeError):
+    """A mail given to the outbox's backend holds something that cannot be kept in a row."""
+
+
 class InsideTransactionError(OtpmailError, RuntimeError):
     """`verify` was called inside a transaction, where a rollback would give the guess back."""

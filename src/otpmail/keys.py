@@ -1,64 +1,103 @@
 """The key ring: which key derives a code, and which key derived that one.
 
-In: ``OTPMAIL_KEYS``, or Django's ``SECRET_KEY`` and its fall-backs. Out: keys by id, subkeys.
+In: ``OTPMAIL_KEYS``, or Django's ``SECRET_KEY`` and its fall-backs. Out: keys by id, MACs, subkeys.
 Knows nothing of: codes, rows.
 
 A row keeps the id of its key, so no key is ever tried in vain. A key that left the ring is
-revoked: the challenges under it end.
+revoked: the challenges under it end. ``OTPMAIL_KEY_CLASS`` says what a key is: 32 bytes in this
+process (`Key`), or a name under which a key service signs (another `SigningKey`).
 """
 
 import base64
 import binascii
 import hmac
+import re
+import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import cast
 
 from django.conf import settings as django_settings
+from django.utils.module_loading import import_string
 
 from otpmail.conf import settings
 
 KEY_BYTES = 32
-ID_LENGTH = 50
+ID = re.compile("[A-Za-z0-9._-]{1,50}")
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One 256-bit key of the ring. Its secret is in no repr."""
+class SigningKey(ABC):
+    """One key of the ring, wherever it lies. ``value`` is what ``OTPMAIL_KEYS`` says of it."""
 
-    id: str
-    secret: bytes = field(repr=False)
+    def __init__(self, key_id: str, value: str) -> None:
+        """Take the key in hand; asks nobody. Raises ValueError for a value that is none."""
+        if not ID.fullmatch(key_id):
+            raise ValueError("a key's id is 1 to 50 letters, figures, dots, dashes or underscores")
+        self.id, self.value = key_id, value
+
+    def __repr__(self) -> str:
+        """Name it by its id, and tell nothing of its value."""
+        return f"<{type(self).__name__} {self.id}>"
+
+    @abstractmethod
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """Give an HMAC-SHA256, or as good, of a message: 32 bytes, another for each purpose.
+
+        The same for ever, since the code that was mailed is derived again when it is checked.
+        """
+
+    def subkey(self, purpose: str) -> bytes:
+        """Give a key for one purpose of this process: 32 bytes."""
+        return self.sign(purpose, b"otpmail subkey")
+
+
+class Key(SigningKey):
+    """256 bits in this process. Its value is those bits in URL-safe base64."""
+
+    def __init__(self, key_id: str, value: str | bytes) -> None:
+        """Take a value out of the settings, or the bare bytes."""
+        super().__init__(key_id, "")  # the text is not kept beside what it says
+        self.secret = value if isinstance(value, bytes) else _decode(key_id, value)
+
+    def sign(self, purpose: str, message: bytes) -> bytes:
+        """HMAC-SHA256 under the purpose's subkey."""
+        return hmac.digest(self.subkey(purpose), message, "sha256")
 
     def subkey(self, purpose: str) -> bytes:
         """Derive the key of one purpose: HKDF-SHA256 (RFC 5869), 32 bytes."""
         return _hkdf(self.secret, f"otpmail purpose {purpose}".encode())
 
 
-def current() -> Key:
+def new() -> str:
+    """Make a value for a new `Key`, out of the system's randomness."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def current() -> SigningKey:
     """Give the key for new challenges: the first of the ring."""
     return next(iter(ring().values()))
 
 
-def find(key_id: str) -> Key | None:
+def find(key_id: str) -> SigningKey | None:
     """Give the key with this id, or None if it was revoked."""
     return ring().get(key_id)
 
 
-def ring() -> Mapping[str, Key]:
+def ring() -> Mapping[str, SigningKey]:
     """Give the keys in force by id, the current first. Raises ValueError for a malformed one."""
     if settings.KEYS:
-        return _given(tuple(settings.KEYS.items()))
+        return _given(settings.KEY_CLASS, tuple(settings.KEYS.items()))
     return _from_secret_key((django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS))
 
 
 @lru_cache(maxsize=2)
-def _given(keys: tuple[tuple[str, str], ...]) -> Mapping[str, Key]:
-    return {key_id: Key(key_id, _decode(key_id, text)) for key_id, text in keys}
+def _given(path: str, keys: tuple[tuple[str, str], ...]) -> Mapping[str, SigningKey]:
+    make = cast("type[SigningKey]", import_string(path))
+    return {key_id: make(key_id, value) for key_id, value in keys}
 
 
 def _decode(key_id: str, text: str) -> bytes:
-    if len(key_id) > ID_LENGTH:
-        raise ValueError(f"a key's id has at most {ID_LENGTH} characters, not {len(key_id)}")
     try:
         secret = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, TypeError, ValueError):
@@ -69,8 +108,8 @@ def _decode(key_id: str, text: str) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _from_secret_key(secrets: tuple[str | bytes, ...]) -> Mapping[str, Key]:
-    return {key.id: key for key in map(_derived, secrets)}
+def _from_secret_key(given: tuple[str | bytes, ...]) -> Mapping[str, SigningKey]:
+    return {key.id: key for key in map(_derived, given)}
 
 
 def _derived(secret: str | bytes) -> Key:

@@ -6,8 +6,10 @@ In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
 Knows nothing of: routes, leases, retries.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -17,23 +19,35 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, keys
+from otpmail import binding, codes, keys, links
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.outcomes import Outcome
 from otpmail.purposes import Purpose
 
+METADATA = "otpmail"
+"""Under this name a provider is told which delivery a mail is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail ready to leave, and the code in it, which no repr shows."""
+    """A mail ready to leave, and the code in it if that is known; no repr shows either."""
 
     mail: EmailMultiAlternatives = field(repr=False)
-    code: str = field(repr=False)
+    code: str | None = field(repr=False, default=None)
 
     def redacted(self, outcome: Outcome) -> Outcome:
-        """Take the code out of a reply that quotes the mail."""
-        return replace(outcome, reply=outcome.reply.replace(self.code, "*" * len(self.code)))
+        """Take out of a reply that quotes the mail its code, or whatever might be one."""
+        reply = outcome.reply
+        for secret in [self.code] if self.code else self._quoted(reply):
+            reply = reply.replace(secret, "*" * len(secret))
+        return replace(outcome, reply=reply)
+
+    def _quoted(self, reply: str) -> list[str]:
+        shown = (self.mail.subject, self.mail.body, *self.mail.alternatives)
+        text = " ".join(map(str, shown))
+        words = re.findall(r"[\w-]{4,}", reply)
+        return [word for word in words if re.search(r"\d", word) and word in text]
 
 
 @sensitive_variables()
@@ -59,7 +73,7 @@ def _derived(challenge: Challenge, generation: int, nonce: bytes) -> str | None:
     if key is None:
         return None
     return codes.derive(
-        key.subkey(challenge.purpose),
+        partial(key.sign, challenge.purpose),
         challenge_id=challenge.id,
         generation=generation,
         nonce=nonce,
@@ -82,9 +96,8 @@ def is_changed(challenge: Challenge, *, lock: bool) -> bool:
 
 
 @sensitive_variables("code", "parts")
-def render(delivery: Delivery, code: str) -> Letter:
+def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
     """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``."""
-    challenge = delivery.challenge
     with translation.override(challenge.language or None):
         parts = {
             name: _part(challenge, name, code) for name in ("subject.txt", "body.txt", "body.html")
@@ -97,6 +110,8 @@ def render(delivery: Delivery, code: str) -> Letter:
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")
+    # A provider gives it back with each event (webhooks); other backends do not look at it.
+    mail.metadata = {METADATA: str(delivery.pk)}  # type: ignore[attr-defined]
     return Letter(mail, code)
 
 
@@ -108,6 +123,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
         "code": code,
         "expires_at": challenge.expires_at,
         "reference": challenge.reference,
+        "cancel_url": links.cancel_url(challenge.pk),
         "purpose": challenge.purpose,
         "language": translation.get_language() or django_settings.LANGUAGE_CODE,
     }
@@ -119,7 +135,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
 
 
 def _plain(value: object) -> object:
-    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308
+    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308 - no HTML
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, attempts, counters and the audit. A code is in none of them.
-Rows are written by ``challenges``, ``limits``, ``endings``, ``outbox``, ``counters`` and ``audit``
-alone.
+Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
+audit. A code is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``,
+``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
 """
 
 import base64
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn
 from django.db import models
 from django.db.models import Q
 
-from otpmail import binding
+from otpmail import binding, cascades
 from otpmail.compat import uuid7
 from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
@@ -109,9 +109,21 @@ class Challenge(models.Model):
         return base64.b32encode(self.id.bytes[-4:])[:6].decode()
 
     @property
+    def told(self) -> str:
+        """What may be logged of it."""
+        return f"challenge={self.pk} purpose={self.purpose} to={mask(self.recipient)}"
+
+    @property
     def is_bound(self) -> bool:
         """Whether the code stands for a transaction's facts."""
         return bytes(self.binding) != binding.digest({}, version=self.binding_version)
+
+
+class Lane(models.TextChoices):
+    """What a delivery carries. What is kept for codes, other mail does not get."""
+
+    CODE = "code"
+    MAIL = "mail"
 
 
 class DeliveryState(models.TextChoices):
@@ -138,17 +150,42 @@ class Reason(models.TextChoices):
     REFUSED = "refused"
     GAVE_UP = "gave up"
     DECOY = "decoy"
+    SUPPRESSED = "suppressed"
+    UNREADABLE = "unreadable"  # a sealed mail whose key was revoked
+
+
+class Reported(models.TextChoices):
+    """What a provider told of a mail after it had taken it."""
+
+    DEFERRED = "deferred"
+    """The recipient's server asked to come again; the provider will."""
+    DELIVERED = "delivered"
+    """The recipient's server took it."""
+    REJECTED = "rejected"
+    """The provider itself would not send it on."""
+    BOUNCED = "bounced"
+    """The recipient's server refused it, or took it and sent it back."""
+    COMPLAINED = "complained"
+    """The recipient called it spam, so it was delivered."""
 
 
 class Delivery(models.Model):
     """One mail that was promised: a row of the outbox."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    challenge = models.ForeignKey(Challenge, models.CASCADE, related_name="deliveries")
-    generation = models.PositiveSmallIntegerField()
+    challenge = models.ForeignKey(
+        Challenge, cascades.with_parent, related_name="deliveries", null=True, blank=True
+    )
+    generation = models.PositiveSmallIntegerField(null=True, blank=True)
+    lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)
     message_id = models.CharField(max_length=255)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
+    avoid = models.CharField(max_length=50, blank=True)
+    """The route on which this code's mail came to grief before."""
+    reported = models.CharField(max_length=10, choices=Reported, blank=True)
+    reported_at = models.DateTimeField(null=True, blank=True)
+    reported_reason = models.CharField(max_length=200, blank=True)
     attempted = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
@@ -162,6 +199,11 @@ class Delivery(models.Model):
 
         verbose_name_plural = "deliveries"
         constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(lane=Lane.CODE, challenge__isnull=False, generation__isnull=False)
+                | Q(lane=Lane.MAIL, challenge__isnull=True, generation__isnull=True),
+                name="otpmail_delivery_lane",
+            ),
             models.CheckConstraint(
                 condition=Q(state=DeliveryState.QUEUED, settled_at=None)
                 | Q(
@@ -183,11 +225,16 @@ class Delivery(models.Model):
                 | Q(state__in=[DeliveryState.QUEUED, DeliveryState.ACCEPTED], reason=""),
                 name="otpmail_delivery_reason",
             ),
+            models.CheckConstraint(
+                condition=Q(reported="", reported_at=None, reported_reason="")
+                | Q(reported__in=Reported.values, reported_at__isnull=False),
+                name="otpmail_delivery_reported",
+            ),
         ]
         indexes: ClassVar = [
-            # outbox.claim: what is due and nobody's
+            # outbox.claim: what is due and nobody's, a lane at a time
             OpenIndex(
-                fields=["due_at"],
+                fields=["lane", "due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
                 lead=("state", "leased_by"),
@@ -203,6 +250,30 @@ class Delivery(models.Model):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.id} ({self.state})"
+
+    @property
+    def told(self) -> str:
+        """What may be logged of what it carries."""
+        if self.challenge is None:
+            return f"to={self.sealed.to} recipients={self.sealed.recipients}"
+        return self.challenge.told
+
+
+class SealedMail(models.Model):
+    """A project's own mail, encrypted; it is erased when its delivery is settled."""
+
+    delivery = models.OneToOneField(
+        Delivery, models.CASCADE, primary_key=True, related_name="sealed"
+    )
+    key_id = models.CharField(max_length=50)
+    content = models.BinaryField()
+    routes = models.JSONField()
+    to = models.CharField(max_length=320)
+    recipients = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        """Name it by what may be logged: ``to`` is its first recipient, masked."""
+        return f"{self.delivery_id} to {self.to}"
 
 
 class Attempt(models.Model):
@@ -229,6 +300,29 @@ class Attempt(models.Model):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.outcome} by {self.route}"
+
+
+class Suppression(models.Model):
+    """An address that takes no mail for a while. The address itself is not kept."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    """HMAC of the address, in hex."""
+    reason = models.CharField(max_length=10, choices=Reported)
+    created_at = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        """Laws."""
+
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(until__gt=models.F("created_at")), name="otpmail_suppression_life"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"{self.reason} until {self.until:%Y-%m-%d}"
 
 
 class Counter(models.Model):

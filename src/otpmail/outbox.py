@@ -8,7 +8,7 @@ In: challenges, owners, attempts. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -22,11 +22,34 @@ from django.utils.encoding import punycode
 from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.models import Attempt, Challenge, Deed, Delivery, DeliveryState, Reason
+from otpmail.models import (
+    Attempt,
+    Challenge,
+    Deed,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    Reported,
+    SealedMail,
+)
 from otpmail.purposes import Purpose
 
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
+REPORT_WEIGHTS = {
+    Reported.DEFERRED: 0,
+    Reported.DELIVERED: 1,
+    Reported.REJECTED: 1,
+    Reported.BOUNCED: 1,
+    Reported.COMPLAINED: 2,
+}
+"""Which report takes another's place; of equals the later one, at one moment the lower one here."""
+
+
+PUT_AT_ONCE = 100
+"""Mails a statement; a database bounds how long one may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +60,60 @@ class Verdict:
     reason: Reason | None = None
     wait_seconds: float | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
+        return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
 
-def put(challenge: Challenge, *, now: datetime, owner: str) -> Delivery:
-    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it."""
-    delivery_id = uuid7()
-    return _rows().create(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+
+def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
+    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it.
+
+    ``avoid`` is the route that it does not take while there is another.
+    """
+    return _put(
+        challenge,
+        now,
+        avoid=avoid,
         leased_by=owner,
         leased_until=_lease_end(now) if owner else None,
     )
 
 
-def claim(
-    owner: str, *, now: datetime, limit: int, only: Collection[UUID] | None = None
-) -> list[UUID]:
-    """Lease up to so many deliveries that are due and nobody's, the oldest first.
+def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
+    """Write down a mail that is not even tried: it has failed when it is asked for."""
+    return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
-    ``only`` are those that a hint named; without it, all are looked at.
+
+def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
+    """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
+    deliveries = [mail.delivery for mail in mails]
+    for delivery in deliveries:
+        delivery.lane = Lane.MAIL
+        delivery.created_at = delivery.due_at = now
+        delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
+        delivery.leased_by = owner
+        delivery.leased_until = _lease_end(now) if owner else None
+    _rows().bulk_create(deliveries, batch_size=PUT_AT_ONCE)
+    _sealed().bulk_create(mails, batch_size=PUT_AT_ONCE)
+    return deliveries
+
+
+def claim(
+    owner: str,
+    *,
+    lane: Lane,
+    now: datetime,
+    limit: int,
+    only: Collection[UUID] | None = None,
+    due_by: datetime | None = None,
+) -> list[UUID]:
+    """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
+
+    ``only`` are those that a hint named; without it, all are looked at. ``due_by`` is a moment
+    before ``now`` for who leaves to others what has not been due for long.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", due_at__lte=now)
+    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now)
     if only is not None:
         free &= Q(pk__in=only)
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
@@ -78,8 +130,8 @@ def claim(
 
 
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and its challenge, if this owner still holds it."""
-    return _held(owner).select_related("challenge").filter(pk=delivery_id).first()
+    """Read a delivery and what it carries, if this owner still holds it."""
+    return _held(owner).select_related("challenge", "sealed").filter(pk=delivery_id).first()
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -99,32 +151,93 @@ def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
 
 
 def settle(
-    delivery: Delivery, owner: str, attempt: Attempt, verdict: Verdict, *, now: datetime
+    delivery: Delivery,
+    owner: str,
+    attempts: Sequence[Attempt],
+    verdict: Verdict,
+    *,
+    now: datetime,
 ) -> bool:
-    """Record an attempt and where it leaves the delivery, in one transaction.
+    """Record a round's attempts and where they leave the delivery, in one transaction.
 
     A delivery that stays queued stays this owner's too. Returns False if the lease was lost
-    meanwhile: then the attempt is recorded, and the row is another's.
+    meanwhile: then the attempts are recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
         # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
         # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
-        attempt.delivery = delivery
-        attempt.save(using=database.alias(), force_insert=True)
-        if verdict.state is DeliveryState.ACCEPTED:
-            audit.write(Deed.MAILED, delivery.challenge, now=now)
+        _insert(delivery, attempts)
+        _follow(delivery, verdict, now, erase=kept == 1)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += 1
     return kept == 1
+
+
+def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    """Record attempts that ended apart from a round.
+
+    An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
+    Returns whether one did.
+    """
+    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
+    open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
+    with transaction.atomic(using=database.alias()):
+        verdict = Verdict(DeliveryState.ACCEPTED)
+        settled = accepted and open_.update(**_changes(verdict, now)) == 1
+        _insert(delivery, attempts)
+        if settled:
+            _follow(delivery, verdict, now, erase=True)
+    return settled
+
+
+def routes_used(delivery: Delivery) -> list[str]:
+    """Name the routes that took a mail of its challenge, or may have: the last one at the end."""
+    mine = Q(delivery=delivery.pk)
+    if delivery.challenge_id is not None:
+        mine = Q(delivery__challenge=delivery.challenge_id)
+    used = Attempt.objects.using(database.alias()).filter(mine, outcome__in=["accepted", "unknown"])
+    routes = [*used.order_by("pk").values_list("route", flat=True), *filter(None, [delivery.avoid])]
+    return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     delivery.state, delivery.reason = verdict.state, reason
-    return _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+    with transaction.atomic(using=database.alias()):
+        kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+        if kept:
+            _follow(delivery, verdict, now, erase=True)
+    return kept
+
+
+def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
+    """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
+
+    The row keeps one report, the same whatever order they come in: a complaint before all else, a
+    deferral after all else, and of the other three what happened last.
+    """
+    weight = REPORT_WEIGHTS[word]
+    lighter = [other for other in Reported if REPORT_WEIGHTS[other] < weight]
+    peers = [other for other in Reported if REPORT_WEIGHTS[other] == weight]
+    yields = (
+        Q(reported__in=["", *lighter])
+        | Q(reported__in=peers, reported_at__lt=at)
+        | Q(reported__in=peers[: peers.index(word)], reported_at=at)
+    )
+    rows = _rows().filter(yields, pk=delivery_id)
+    return rows.update(reported=word, reported_at=at, reported_reason=reason) == 1
+
+
+def is_behind(*, now: datetime, seconds: float) -> bool:
+    """Tell whether a mail that was due so long ago still waits for a courier."""
+    since = now - timedelta(seconds=seconds)
+    nobodys = _rows().filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    # A lease is counted from the moment when its mail was due, or was last worked on.
+    waiting = _rows().filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
+    return nobodys.exists() or waiting.exists()
 
 
 def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
@@ -133,21 +246,52 @@ def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | 
     return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
 
 
-def reap(*, now: datetime) -> int:
-    """Take leases from owners that let them lapse or died. Returns how many."""
+def reap(*, now: datetime) -> list[UUID]:
+    """Take leases from owners that let them lapse or died. Returns what was theirs."""
     leased = _rows().filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
     dead = [owner for owner in known if owners.is_dead(owner)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
     found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
-    if not found:  # the usual case takes no write lock
-        return 0
-    # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
-    return lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    if found:  # the usual case takes no write lock
+        # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+        lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    return found
+
+
+def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
+    delivery_id = uuid7()
+    return _rows().create(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        **columns,
+    )
 
 
 def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
+
+
+def _sealed() -> QuerySet[SealedMail]:
+    return SealedMail.objects.using(database.alias())
+
+
+def _insert(delivery: Delivery, attempts: Sequence[Attempt]) -> None:
+    for attempt in attempts:
+        attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
+    Attempt.objects.using(database.alias()).bulk_create(attempts)
+
+
+def _follow(delivery: Delivery, verdict: Verdict, now: datetime, *, erase: bool) -> None:
+    if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
+        audit.write(Deed.MAILED, delivery.challenge, now=now)
+    if erase and delivery.lane == Lane.MAIL and verdict.state is not DeliveryState.QUEUED:
+        _sealed().filter(delivery=delivery.pk).delete()
 
 
 def _held(owner: str) -> QuerySet[Delivery]:
@@ -157,7 +301,9 @@ def _held(owner: str) -> QuerySet[Delivery]:
 def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
     if verdict.wait_seconds is not None:
         due_at = now + timedelta(seconds=verdict.wait_seconds)
-        return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        if verdict.is_held:
+            return {"due_at": due_at, "leased_until": _lease_end(due_at)}
+        return {"due_at": due_at, "leased_by": "", "leased_until": None}
     return {
         "state": verdict.state,
         "reason": verdict.reason or "",

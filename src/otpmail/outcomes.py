@@ -1,6 +1,7 @@
 """What became of one try to hand a mail on: any exception or reply becomes one of four outcomes.
 
-In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, or a server's reply.
+In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, or one of Anymail,
+``requests`` or ``botocore``, told by its name; or a server's reply.
 Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
 """
@@ -11,13 +12,96 @@ import traceback
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from otpmail import apis
+from otpmail.apis import Answer
 from otpmail.masking import mask_addresses
 
 REPLY_LENGTH = 200
 """Characters stored of a reply or an error; enough for an enhanced code and a queue id."""
 
+OF_THE_SYSTEM = re.compile(r"4\.3\.\d")
+"""The mail system's status (RFC 3463, 3.4): whatever it answers, it speaks of every mail."""
+
+CLOSING = 421
+"""The same, by the code alone (RFC 5321, 3.8)."""
+
 READ_LENGTH = 1000
 """Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
+
+CALLS = frozenset(
+    {
+        "anymail.AnymailError",
+        "anymail.AnymailConfigurationError",
+        "requests.RequestException",
+        "botocore.BotoCoreError",
+        "botocore.ClientError",
+    }
+)
+"""The roots of what a provider's backend raises."""
+
+REFUSED = frozenset({"anymail.AnymailRecipientsRefused", "anymail.AnymailInvalidAddress"})
+"""It speaks of the recipient."""
+
+NOT_SET_UP = frozenset(
+    {
+        "anymail.AnymailConfigurationError",
+        "anymail.AnymailUnsupportedFeature",
+        "anymail.AnymailSerializationError",
+        "botocore.NoCredentialsError",
+        "botocore.PartialCredentialsError",
+        "botocore.NoRegionError",
+        "requests.InvalidURL",
+        "requests.MissingSchema",
+    }
+)
+"""No mail gets through on this route."""
+
+NOT_CONNECTED = frozenset(
+    {
+        "urllib3.NewConnectionError",  # refused, no such host, no way there
+        "urllib3.ConnectTimeoutError",
+        "urllib3.ProxyError",
+        "requests.ConnectTimeout",
+        "botocore.EndpointConnectionError",
+        "botocore.ConnectTimeoutError",
+        "ssl.SSLError",
+    }
+)
+"""Nothing was written yet."""
+
+BROKEN_OFF = frozenset({"ssl.SSLEOFError"})
+"""The one ``SSLError`` that also comes when all was written."""
+
+UNANSWERED = frozenset(
+    {"anymail.AnymailAPIError", "requests.RequestException", "botocore.HTTPClientError"}
+)
+"""The call was made, and nothing is known of its end."""
+
+OF_THE_MAIL = frozenset({400, 413, 422})
+"""HTTP statuses that speak of this mail."""
+
+LATER = frozenset({408, 425, 429})
+"""HTTP statuses that pass, as all of 5xx do."""
+
+OF_THE_ROUTE = frozenset(
+    {
+        # Amazon SES, with 400
+        "AccountSuspendedException",
+        "LimitExceededException",
+        "MailFromDomainNotVerifiedException",
+        "SendingPausedException",
+        # Postmark, with 422: no such sender, not confirmed, no credit, account not approved
+        *(400, 401, 405, 412, 413),
+        "send-0008",  # Mailjet, with 400: no such sender
+        "account_under_validation",  # Brevo, with 400
+        "invalid_from_address",  # Resend, with 422
+        "from",  # SendGrid, with 400
+        "from.email",
+        "Invalid_Key",  # Mandrill, with 500
+        "PaymentRequired",
+    }
+)
+"""What an API calls a fault of sender or account, under a status that would say otherwise."""
 
 
 class Kind(Enum):
@@ -38,20 +122,25 @@ class Blame(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One try's end. ``code`` is the server's reply code (RFC 5321, 4.2), if it gave one."""
+    """One try's end. ``code`` is the reply code (RFC 5321, 4.2) or HTTP status, if there was one.
+
+    ``retry_after_seconds`` is how long the provider asked to be left alone.
+    """
 
     kind: Kind
     reply: str
     code: int | None = None
     blame: Blame = Blame.MAIL
+    retry_after_seconds: float | None = None
 
 
 def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
     """Read a reply: 2xx accepted, 5xx permanent, all else transient."""
     kinds = {2: Kind.ACCEPTED, 5: Kind.PERMANENT}
-    return Outcome(
-        kind=kinds.get(code // 100, Kind.TRANSIENT), reply=words(text), code=code, blame=blame
-    )
+    reply = words(text)
+    if code == CLOSING or (code // 100 == 4 and OF_THE_SYSTEM.match(reply)):  # noqa: PLR2004
+        blame = Blame.ROUTE
+    return Outcome(kind=kinds.get(code // 100, Kind.TRANSIENT), reply=reply, code=code, blame=blame)
 
 
 def of_error(error: Exception, *, sending: bool) -> Outcome:
@@ -60,6 +149,9 @@ def of_error(error: Exception, *, sending: bool) -> Outcome:
     ``sending`` tells whether the mail may have been written: a connection that breaks while it is
     opened took nothing (transient), one that breaks later may have taken the mail (unknown).
     """
+    called = apis.names(error)
+    if called & CALLS:
+        return _of_call(error, called, sending=sending)
     match error:
         case smtplib.SMTPRecipientsRefused():
             # No SMTPResponseException: 450 and 550 look alike until its dict is read.
@@ -77,6 +169,55 @@ def of_error(error: Exception, *, sending: bool) -> Outcome:
             return Outcome(kind=Kind.UNKNOWN, reply=named(error), blame=Blame.ROUTE)
         case _:
             return Outcome(kind=Kind.TRANSIENT, reply=named(error), blame=Blame.ROUTE)
+
+
+def of_sent(status: object) -> Outcome:
+    """Read what a backend that raised nothing left on the mail: an ``anymail_status``, or None."""
+    told = getattr(status, "status", None) or set()
+    answer = apis.answer_of(getattr(status, "esp_response", None))
+    if told and told <= {"failed", "invalid", "rejected"}:
+        reply = f"the provider told: {', '.join(sorted(told))}"
+        return _of_answer(answer, reply, refused="failed" not in told)
+    return Outcome(
+        kind=Kind.ACCEPTED,
+        reply=words(str(getattr(status, "message_id", None) or "")),
+        code=answer.status if answer else None,
+    )
+
+
+def _of_call(error: Exception, called: frozenset[str], *, sending: bool) -> Outcome:
+    answer = apis.answer_of(getattr(error, "response", None))
+    if answer or called & REFUSED:
+        return _of_answer(answer, named(error), refused=bool(called & REFUSED))
+    kind = Kind.PERMANENT  # such as Anymail's own refusal to guess a domain
+    if not called & NOT_SET_UP:
+        if not sending or (called & NOT_CONNECTED and not called & BROKEN_OFF):
+            kind = Kind.TRANSIENT
+        elif called & UNANSWERED:
+            kind = Kind.UNKNOWN
+    return Outcome(kind=kind, reply=named(error), blame=Blame.ROUTE)
+
+
+def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
+    kind, blame = _judged(answer, refused=refused)
+    return Outcome(
+        kind=kind,
+        reply=reply,
+        blame=blame,
+        code=answer.status if answer else None,
+        retry_after_seconds=answer.retry_after_seconds if answer else None,
+    )
+
+
+def _judged(answer: Answer | None, *, refused: bool) -> tuple[Kind, Blame]:
+    if answer and answer.reason in OF_THE_ROUTE:
+        return Kind.PERMANENT, Blame.ROUTE
+    if refused or (answer and answer.status in OF_THE_MAIL):
+        return Kind.PERMANENT, Blame.MAIL
+    if answer is None or answer.status < 300:  # noqa: PLR2004 - answered, in words not understood
+        return Kind.UNKNOWN, Blame.ROUTE
+    passes = answer.status in LATER or answer.status >= 500  # noqa: PLR2004
+    return Kind.TRANSIENT if passes else Kind.PERMANENT, Blame.ROUTE
 
 
 def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OVERRIDES = frozenset(
     {
+        "ROUTES",
         "DIGITS",
         "LONG_DIGITS",
         "BEFORE_SIGN_IN",
@@ -93,6 +94,11 @@ class Purpose:
     def rotates(self) -> bool:
         """Whether each resend makes a new code."""
         return cast("bool", self._rule("ROTATE"))
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """Aliases of ``MAILERS`` through which its mail leaves, in their order."""
+        return tuple(self._rule("ROUTES"))
 
     @property
     def guesses(self) -> int:

@@ -5,10 +5,69 @@ Match on the class: each tells its own members, and what the person can do next.
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 from otpmail.models import State
+
+
+class Word(StrEnum):
+    """How far a mail has come, in one word."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    """Not taken at once, or taken and not let in at once; it is tried again."""
+    ACCEPTED = "accepted"
+    """A mail server took it. No more is known."""
+    DELIVERED = "delivered"
+    """A provider reports that the recipient's server took it."""
+    BOUNCED = "bounced"
+    """A provider reports that it came back, or was not sent on."""
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+class Step(StrEnum):
+    """What the person who waits for a mail can do."""
+
+    WAIT = "wait"
+    TYPE_CODE = "type-code"
+    ASK_AGAIN = "ask-again"
+    CHECK_ADDRESS = "check-address"
+    NOTHING = "nothing"
+    """It is over: the code was used, or will not be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a mail has come, and what to do meanwhile."""
+
+    word: Word
+    next_step: Step
+    reason: str = ""
+    """Why it failed or was dropped: one of `otpmail.models.Reason`."""
+    attempted: int = 0
+    took_ms: int | None = None
+    """From the promise to the last that is known; None while nothing is."""
+    poll_after_ms: int | None = None
+    """When it is worth to ask again; None when nothing more will come."""
+    slow: bool = False
+    """Mail is slow now, this one and others: what is due waits too long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far a challenge and its newest mail have come."""
+
+    state: State
+    reference: str
+    recipient: str
+    """Masked: ``a***@example.org``."""
+    digits: int
+    expires_at: datetime
+    resend_at: datetime
+    guesses_left: int
+    delivery: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +83,7 @@ class Issued:
     resend_at: datetime
     guesses_left: int
     sends_left: int
+    delivery: Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +131,8 @@ class Verified:
     """The right code: the challenge is confirmed, and what it stood for is done."""
 
     confirmed_at: datetime
+    receipt: str
+    """Proof of it, to be kept with what was done: see ``otpmail.receipts``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,15 +12,24 @@ SPREAD = 0.1
 
 
 def wait_seconds(
-    schedule: Sequence[float], *, failed: int, life_left: float, chance: float | None = None
+    schedule: Sequence[float],
+    *,
+    failed: int,
+    life_left: float,
+    at_least: float = 0,
+    chance: float | None = None,
 ) -> float | None:
     """Give the seconds until the next attempt; None if there is none before the deadline.
 
-    ``failed`` counts the attempts so far (1 or more), ``life_left`` is in seconds, ``chance`` is a
-    number from 0 to 1 that places the wait within its spread (random if left out).
+    ``failed`` counts the attempts so far (1 or more), ``life_left`` is in seconds, ``at_least`` is
+    what the server asked for, ``chance`` is a number from 0 to 1 that places the wait within its
+    spread (random if left out).
     """
     if failed > len(schedule):
         return None
     luck = random.random() if chance is None else chance  # noqa: S311 - spreads load, keeps no secret
-    wait = schedule[failed - 1] * (1 - SPREAD + 2 * SPREAD * luck)
+    wait = max(
+        schedule[failed - 1] * (1 - SPREAD + 2 * SPREAD * luck),
+        at_least * (1 + 2 * SPREAD * luck),
+    )
     return wait if wait < life_left else None

@@ -1,8 +1,6 @@
 """A kiosk on its production server, with a database of its own, that a test may kill."""
 
 import contextlib
-import os
-import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +41,7 @@ class Site:
 
     def kill(self, process: Popen) -> None:
         """End all its processes at once, as a power cut would."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        machine.kill(process)
 
     def alice(self) -> "Phone":
         """Sign Alice in."""

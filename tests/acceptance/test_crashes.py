@@ -99,7 +99,7 @@ def test_dead_mail_server_changes_no_answer(site):
         answer = alice.ask()
         assert answer.status_code == 201
         wait_until(lambda: alice.look(answer.json()["id"])["delivery"]["attempted"] >= 1)
-        assert alice.look(answer.json()["id"])["delivery"]["state"] == "queued"
+        assert alice.look(answer.json()["id"])["delivery"]["state"] == "delayed"
     assert "WARNING otpmail" in site.log.read_text()
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.views.debug import ExceptionReporter
 
-from otpmail import challenges, database, endings, messages
+from otpmail import challenges, database, endings, keys, messages
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.models import Challenge, Delivery, State
 from otpmail.results import (
@@ -509,3 +509,31 @@ def test_receiver_that_refuses_one_end_holds_up_no_other(pass_time):
     finally:
         challenge_ended.disconnect(refuse)
     assert (row(first).state, row(second).state) == ("pending", "expired")
+
+
+def test_sweep_ends_what_stands_under_a_revoked_key(settings):
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+    under_old = issue()
+    settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
+    under_new = issue()
+    assert endings.revoke(now=database.now(), limit=100) == 0
+    settings.OTPMAIL_KEYS = {"new": settings.OTPMAIL_KEYS["new"]}
+    assert endings.revoke(now=database.now(), limit=100) == 1
+    assert (row(under_old).state, row(under_new).state) == ("cancelled", "pending")
+    assert row(under_old).nonce is None
+
+
+def test_code_of_a_rotated_key_is_still_good(settings):
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+    issued = issue()
+    settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
+    assert isinstance(verify(issued, live_code(issued.challenge_id)), Verified)
+
+
+def test_codes_are_signed_by_a_key_service(settings):
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"hsm-1": "slot 7"}
+    issued = issue()
+    code = mail.outbox[-1].body.split()[0]
+    settings.OTPMAIL_KEYS = {"hsm-2": "slot 8", "hsm-1": "slot 7"}
+    assert isinstance(verify(issued, code), Verified)

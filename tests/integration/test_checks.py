@@ -1,15 +1,33 @@
 """Wrong settings are found at start, each by an id and with a remedy."""
 
+import subprocess
+import sys
+
+import django
 import pytest
 from django.core.checks import run_checks
 from django.db import connection
 
+from coop_kiosk import celery_app
+from otpmail import compat
+from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.conf import PREFIX
+from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
 
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+WITHOUT_CELERY = """
+import sys
+sys.modules["celery"] = None
+import django
+django.setup()
+from django.core.management import call_command
+call_command("check")
+"""
 
 
 @pytest.fixture
@@ -37,6 +55,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("KEYS", ["key"], "E002"),
         ("RETRY_SECONDS", 2, "E002"),
         ("COURIERS", 0, "E002"),
+        ("MAIL_COURIERS", 0, "E002"),
         ("DIGITS", 3, "E002"),
         ("DIGITS", 12, "E002"),
         ("COOL_DOWN_SECONDS", (), "E002"),
@@ -53,6 +72,10 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("KEY_CLASS", "otpmail.nowhere.Key", "E031"),
+        ("KEY_CLASS", "otpmail.conf.Settings", "E031"),
+        ("BASE_URL", "bank.example", "E032"),
+        ("BASE_URL", "https://bank.example/codes/", "E032"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
@@ -96,9 +119,96 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E002"])
 
 
+def test_couriers_of_which_none_is_kept_for_codes_are_a_warning(settings, found):
+    settings.OTPMAIL_MAIL_COURIERS = settings.OTPMAIL_COURIERS = 2
+    assert "otpmail.W021" in found()
+
+
+def test_pool_of_which_no_session_is_kept_for_codes_is_a_warning(settings, found):
+    options = {"host": "localhost", "pool_size": 2}
+    settings.MAILERS = {"default": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": options}}
+    assert "otpmail.W022" in found()
+
+
+def test_link_that_would_lead_nowhere_is_an_error(settings, found):
+    settings.OTPMAIL_BASE_URL = "https://bank.example"
+    assert "otpmail.E033" not in found()
+    settings.ROOT_URLCONF = "otpmail.urls"  # without its namespace
+    assert "otpmail.E033" in found()
+
+
+@pytest.mark.parametrize(
+    ("mailers", "check"),
+    [
+        ({"default": {"BACKEND": OUTBOX}}, "E021"),
+        ({"default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["default"]}}}, "E021"),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["queued"]}},
+            },
+            "E021",
+        ),
+        (
+            {
+                "default": {"BACKEND": mailserver.OUR_BACKEND},
+                "queued": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["nowhere"]}},
+            },
+            "E003",
+        ),
+    ],
+)
+def test_outbox_that_leads_nowhere_is_an_error(settings, found, mailers, check):
+    through(settings, mailers)
+    assert f"otpmail.{check}" in found()
+
+
+def through(settings, mailers):
+    if django.VERSION < (6, 1):  # there a test runner's locmem stands in this setting
+        settings.EMAIL_BACKEND = OUTBOX
+    settings.MAILERS = mailers
+
+
+BEFORE_SMTP = {
+    "default": {"BACKEND": OUTBOX, "OPTIONS": {"routes": ["smtp"]}},
+    "smtp": {"BACKEND": mailserver.OUR_BACKEND, "OPTIONS": {"host": "localhost"}},
+}
+
+
+def test_outbox_before_a_backend_that_sends_is_in_order(settings, found):
+    through(settings, BEFORE_SMTP)
+    settings.OTPMAIL_ROUTES = ["smtp"]
+    assert found() == {}
+
+
+def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
+    through(settings, BEFORE_SMTP)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert "otpmail.E022" in found()
+
+
 def test_django_backend_without_timeout_is_a_warning(settings, found):
     settings.MAILERS = {"default": {"OPTIONS": {"host": "localhost"}}}
     assert "otpmail.W002" in found()
+
+
+@pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"host": "mail.example.org"}, True),
+        ({"host": "192.0.2.1"}, True),
+        ({"host": "mail.example.org", "use_tls": True}, False),
+        ({"host": "mail.example.org", "use_ssl": True}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "127.0.0.2"}, False),
+        ({"host": "::1"}, False),
+    ],
+    ids=str,
+)
+def test_plain_way_to_another_host_is_a_warning(settings, found, backend, options, warned):
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options | {"timeout": 10}}}
+    assert ("otpmail.W031" in found()) == warned
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")
@@ -120,3 +230,45 @@ def test_mariadb_that_reads_an_old_snapshot_is_a_warning(found):
         assert "otpmail.W004" in found()
     finally:
         del options["isolation_level"]
+
+
+def test_engine_without_its_package_is_told_what_to_install(settings, found, monkeypatch):
+    monkeypatch.delitem(sys.modules, "otpmail.engines.celery", raising=False)
+    monkeypatch.setitem(sys.modules, "celery", None)
+    settings.OTPMAIL_ENGINE = "otpmail.engines.celery.CeleryEngine"
+    assert "pip install 'otpmail[celery]'" in found()["otpmail.E004"].msg
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("broker_url", ""), ("task_always_eager", True), ("task_create_missing_queues", False)],
+)
+def test_celery_that_publishes_nothing_is_an_error(settings, found, monkeypatch, name, value):
+    celery_app.conf.update(broker_url="redis://localhost")
+    settings.OTPMAIL_ENGINE = "otpmail.engines.celery.CeleryEngine"
+    assert "otpmail.E011" not in found()
+    monkeypatch.setitem(celery_app.conf, name, value)
+    assert "otpmail.E011" in found()
+
+
+@pytest.mark.parametrize("kind", ["Immediate", "Dummy"])
+def test_tasks_without_workers_are_an_error(settings, found, kind):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.tasks.TasksEngine"
+    assert found() == {}
+    backend = f"{compat.tasks().__name__}.backends.{kind.lower()}.{kind}Backend"
+    settings.TASKS = {"otpmail": {"BACKEND": backend, "QUEUES": ["otpmail", "otpmail.mail"]}}
+    assert "otpmail.E011" in found()
+
+
+def test_tasks_without_the_alias_are_an_error(settings, found, monkeypatch):
+    monkeypatch.delitem(sys.modules, "otpmail.engines.tasks")
+    settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+    settings.OTPMAIL_ENGINE = "otpmail.engines.tasks.TasksEngine"
+    assert "TASKS needs an alias 'otpmail'" in found()["otpmail.E004"].msg
+
+
+def test_without_celery_the_kiosk_still_works():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CELERY], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

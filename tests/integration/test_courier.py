@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from otpmail import challenges, courier, database, outbox, routes
-from otpmail.models import Attempt, Challenge, Delivery
+from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
 
@@ -37,7 +37,9 @@ def promise(**changes):
 
 def carry():
     """Claim what is free and do one round with each."""
-    return [courier.run(pk, ME) for pk in outbox.claim(ME, now=database.now(), limit=10)]
+    return [
+        courier.run(pk, ME) for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    ]
 
 
 def test_accepted_mail_is_settled(server):
@@ -118,7 +120,7 @@ def test_recipient_refused_for_now_is_tried_again(server):
 
 
 def test_last_failed_attempt_fails_the_delivery(server, caplog):
-    server.data = ["451 4.3.0 later"]
+    server.data = ["451 4.7.1 greylisted"]
     promise()
     carry()
     delivery_id = Delivery.objects.get().pk
@@ -269,7 +271,9 @@ def test_reply_that_quotes_the_code_is_redacted(server):
 
 def test_other_owner_does_no_round(server):
     promise()
-    (delivery_id,) = outbox.claim("elsewhere/2/2/other", now=database.now(), limit=1)
+    (delivery_id,) = outbox.claim(
+        "elsewhere/2/2/other", lane=Lane.CODE, now=database.now(), limit=1
+    )
     assert courier.run(delivery_id, ME) is None
     assert Attempt.objects.count() == 0
 
@@ -312,7 +316,7 @@ def test_backend_that_says_it_sent_nothing_has_sent_nothing(settings):
 
 def test_lease_that_is_nearly_over_is_lengthened_before_the_attempt(server):
     promise()
-    (delivery_id,) = outbox.claim(ME, now=database.now(), limit=1)
+    (delivery_id,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     Delivery.objects.update(leased_until=database.now() + timedelta(seconds=1))
     server.rcpt = ["450 4.2.1 later"]
     courier.run(delivery_id, ME)

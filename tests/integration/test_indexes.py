@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from otpmail import challenges, database, endings, outbox
 from otpmail.compat import uuid7
-from otpmail.models import Challenge, Delivery, DeliveryState, State
+from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,14 +61,18 @@ def first_read(table, step):
 @pytest.mark.parametrize(
     ("index", "step"),
     [
-        ("otpmail_due", lambda: outbox.claim("a/1/1/b", now=database.now(), limit=10)),
+        (
+            "otpmail_due",
+            lambda: outbox.claim("a/1/1/b", lane=Lane.CODE, now=database.now(), limit=10),
+        ),
         ("otpmail_leased", lambda: outbox.reap(now=database.now())),
         (
             "otpmail_closing",
             lambda: endings.expire(now=database.now() + timedelta(hours=1), limit=10),
         ),
+        ("otpmail_closing", lambda: endings.revoke(now=database.now(), limit=10)),
     ],
-    ids=["claim", "reap", "expire"],
+    ids=["claim", "reap", "expire", "revoke"],
 )
 def test_sweep_reads_by_its_index(history, index, step):
     assert index in plan_of(first_read("otpmail_", step))

@@ -51,7 +51,7 @@ def test_every_attempt_is_the_same_mail():
     send()
     delivery = Delivery.objects.get()
     code = code_of(delivery.challenge)
-    first, second = (render(delivery, code).mail.message() for _ in range(2))
+    first, second = (render(delivery, delivery.challenge, code).mail.message() for _ in range(2))
     assert first["Message-ID"] == second["Message-ID"] == delivery.message_id
     assert first["Date"] == second["Date"]
     assert abs(parsedate_to_datetime(first["Date"]) - delivery.created_at).total_seconds() < 1

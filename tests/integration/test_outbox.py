@@ -4,7 +4,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from otpmail import challenges, database, outbox, owners
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Reason
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,8 +30,8 @@ def attempt(now):
 
 def test_due_delivery_is_claimed_once(delivery):
     now = database.now()
-    assert outbox.claim(ME, now=now, limit=10) == [delivery.pk]
-    assert outbox.claim(OTHER, now=now, limit=10) == []
+    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10) == [delivery.pk]
+    assert outbox.claim(OTHER, lane=Lane.CODE, now=now, limit=10) == []
     assert outbox.held(delivery.pk, OTHER) is None
     assert outbox.held(delivery.pk, ME) == delivery
 
@@ -40,52 +40,52 @@ def test_claim_takes_the_oldest_up_to_its_limit(delivery):
     for _ in range(3):
         challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
     oldest = list(Delivery.objects.order_by("due_at").values_list("pk", flat=True))
-    assert outbox.claim(ME, now=database.now(), limit=2) == oldest[:2]
+    assert outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=2) == oldest[:2]
 
 
 def test_delivery_that_is_not_due_is_not_claimed(delivery):
-    assert outbox.claim(ME, now=later(-60), limit=10) == []
+    assert outbox.claim(ME, lane=Lane.CODE, now=later(-60), limit=10) == []
 
 
 def test_expired_lease_is_claimed_again(delivery):
-    outbox.claim(ME, now=database.now(), limit=1)
-    assert outbox.reap(now=later(59)) == 0
-    assert outbox.reap(now=later(61)) == 1
-    assert outbox.claim(OTHER, now=later(61), limit=1) == [delivery.pk]
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    assert outbox.reap(now=later(59)) == []
+    assert len(outbox.reap(now=later(61))) == 1
+    assert outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1) == [delivery.pk]
 
 
 def test_renewed_lease_lasts(delivery):
-    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     outbox.renew([delivery.pk], ME, now=later(50))
-    assert outbox.reap(now=later(100)) == 0
+    assert outbox.reap(now=later(100)) == []
 
 
 def test_only_what_a_hint_named_is_claimed(delivery):
     challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
     now = database.now()
-    assert outbox.claim(ME, now=now, limit=10, only=[delivery.pk]) == [delivery.pk]
-    assert outbox.claim(ME, now=now, limit=10, only=[]) == []
+    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[delivery.pk]) == [delivery.pk]
+    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[]) == []
 
 
 def test_lease_that_runs_short_is_lengthened_before_work(delivery):
     """A row that waited in memory for 50 of its 60 seconds has 60 again."""
-    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     assert outbox.keep(outbox.held(delivery.pk, ME), ME, now=later(50))
-    assert outbox.reap(now=later(100)) == 0
-    assert outbox.reap(now=later(111)) == 1
+    assert outbox.reap(now=later(100)) == []
+    assert len(outbox.reap(now=later(111))) == 1
 
 
 def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
-    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     mine = outbox.held(delivery.pk, ME)
     outbox.reap(now=later(61))
-    outbox.claim(OTHER, now=later(61), limit=1)
+    outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
     assert not outbox.keep(mine, ME, now=later(61))
     assert Delivery.objects.get().leased_by == OTHER
 
 
 def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
-    outbox.claim(ME, now=database.now(), limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     mine = outbox.held(delivery.pk, ME)
     now = later(1)
     with django_assert_num_queries(0):
@@ -94,21 +94,23 @@ def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
 
 def test_lease_of_dead_process_is_reaped_at_once(delivery):
     host, pid, started, fence = owners.new().split("/")
-    outbox.claim(f"{host}/{pid}/{int(started) - 1}/{fence}", now=database.now(), limit=1)
-    assert outbox.reap(now=database.now()) == 1
+    outbox.claim(
+        f"{host}/{pid}/{int(started) - 1}/{fence}", lane=Lane.CODE, now=database.now(), limit=1
+    )
+    assert len(outbox.reap(now=database.now())) == 1
 
 
 def test_lease_of_living_process_is_not_reaped(delivery):
-    outbox.claim(owners.new(), now=database.now(), limit=1)
-    assert outbox.reap(now=database.now()) == 0
+    outbox.claim(owners.new(), lane=Lane.CODE, now=database.now(), limit=1)
+    assert outbox.reap(now=database.now()) == []
 
 
 def test_settling_is_fenced_by_the_lease(delivery):
     now = database.now()
-    outbox.claim(ME, now=now, limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     outbox.reap(now=later(61))
-    outbox.claim(OTHER, now=later(61), limit=1)
-    assert not outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
+    assert not outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", OTHER)
     assert Attempt.objects.count() == 1  # it happened, so it is told
@@ -116,8 +118,8 @@ def test_settling_is_fenced_by_the_lease(delivery):
 
 def test_settled_delivery_is_nobodys_and_final(delivery):
     now = database.now()
-    outbox.claim(ME, now=now, limit=1)
-    assert outbox.settle(delivery, ME, attempt(now), ACCEPTED, now=now)
+    outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
+    assert outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by, stored.attempted) == ("accepted", "", 1)
     assert not outbox.drop(delivery, ME, Reason.EXPIRED, now=now)
@@ -126,9 +128,9 @@ def test_settled_delivery_is_nobodys_and_final(delivery):
 
 def test_delivery_to_be_retried_stays_its_owners(delivery):
     now = database.now()
-    outbox.claim(ME, now=now, limit=1)
+    outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     again = outbox.Verdict(DeliveryState.QUEUED, wait_seconds=2)
-    assert outbox.settle(delivery, ME, attempt(now), again, now=now)
+    assert outbox.settle(delivery, ME, [attempt(now)], again, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", ME)
     assert stored.due_at - now == timedelta(seconds=2)
@@ -137,7 +139,7 @@ def test_delivery_to_be_retried_stays_its_owners(delivery):
 
 def test_released_deliveries_are_free_but_for_those_in_hand(delivery):
     challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-    outbox.claim(ME, now=database.now(), limit=2)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=2)
     assert outbox.release(ME, but=[delivery.pk]) == 1
     assert Delivery.objects.get(leased_by="").pk != delivery.pk
 
@@ -146,6 +148,10 @@ def test_released_deliveries_are_free_but_for_those_in_hand(delivery):
     "forbidden",
     [
         {"state": "sent"},
+        {"lane": "post"},
+        {"lane": "mail"},
+        {"challenge": None},
+        {"generation": None},
         {"state": "accepted"},
         {"state": "failed", "reason": ""},
         {"reason": "expired"},

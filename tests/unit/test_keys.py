@@ -3,6 +3,7 @@ import base64
 import pytest
 
 from otpmail import keys
+from tests.keys import Service
 
 
 def text(byte: int) -> str:
@@ -32,8 +33,8 @@ def test_secret_key_rotates_through_its_fallbacks(settings):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "before", []
     before = keys.current()
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "after", ["before"]
-    assert keys.current() != before
-    assert keys.find(before.id) == before
+    assert keys.current().secret != before.secret
+    assert keys.find(before.id).secret == before.secret
 
 
 def test_purposes_have_keys_of_their_own():
@@ -50,3 +51,29 @@ def test_subkey_is_hkdf_of_rfc_5869():
 
 def test_repr_shows_no_secret():
     assert "secret" not in repr(keys.Key("k", b"secret" * 6))
+
+
+def test_new_key_fits_into_the_ring(settings):
+    settings.OTPMAIL_KEYS = {"2026-11": keys.new(), "2026-10": keys.new()}
+    new, old = (keys.find(key_id) for key_id in settings.OTPMAIL_KEYS)
+    assert len(new.secret) == 32
+    assert new.secret != old.secret
+
+
+@pytest.mark.parametrize("key_id", ["", "a=b", "a,b", "a b", "k" * 51])
+def test_id_that_the_environment_could_not_hold_is_refused(settings, key_id):
+    settings.OTPMAIL_KEYS = {key_id: text(1)}
+    with pytest.raises(ValueError, match="a key's id"):
+        keys.ring()
+
+
+def test_key_of_another_kind_signs_where_it_lies(settings):
+    """The value is the service's name for it; another of the same name signs alike."""
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"hsm-1": "slot 7"}
+    key = keys.current()
+    assert isinstance(key, Service)
+    assert key.sign("transfer", b"x") == Service("other", "slot 7").sign("transfer", b"x")
+    assert len(key.subkey("outbox")) == 32
+    assert key.subkey("outbox") != key.subkey("transfer")
+    assert "slot 7" not in repr(key)

@@ -25,3 +25,15 @@ def test_waits_spread_by_a_tenth(chance, wait):
 
 def test_chance_is_random_when_left_out():
     assert len({wait_seconds(NOTE, failed=1, life_left=60) for _ in range(20)}) > 1
+
+
+def test_wait_is_never_shorter_than_the_server_asked():
+    waits = [
+        wait_seconds((2, 4, 6), failed=1, life_left=400, at_least=30, chance=chance)
+        for chance in (0, 0.5, 1)
+    ]
+    assert waits == pytest.approx([30, 33, 36])
+
+
+def test_no_wait_lasts_beyond_the_deadline_whatever_the_server_asks():
+    assert wait_seconds((2, 4, 6), failed=1, life_left=400, at_least=3600) is None

@@ -199,7 +199,8 @@ class EmailBackend(BaseEmailBackend):
         """Send mails and tell each one's outcome; never raises for a mail's fate.
 
         ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
-        envelope is written; where it says no, nothing is written and the outcome is ``None``.
+        envelope is written, and before a body that is a step of its own; where it says no, the mail
+        is not sent and its outcome is ``None``.
         """
         deadline = Deadline.after(timeout)
         outcomes: list[Outcome | None] = [None] * len(messages)

@@ -1,11 +1,12 @@
 """The engine of this process.
 
-In: ``OTPMAIL_ENGINE``. Out: one `Engine` a process, made at first use.
+In: ``OTPMAIL_ENGINE``. Out: one `Engine` a process, made at first use and stopped at its end.
 """
 
+import atexit
 import os
 import threading
-from typing import Any, cast
+from typing import Any
 
 from django.core.signals import setting_changed
 from django.dispatch import receiver
@@ -14,24 +15,32 @@ from django.utils.module_loading import import_string
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
 
-__all__ = ["Engine", "current"]
+__all__ = ["Engine", "become", "current"]
 
 _lock = threading.Lock()
 _current: Engine | None = None
 
 
 def current() -> Engine:
-    """Give this process's engine."""
+    """Give this process's engine, by default the one that the settings name."""
     engine = _current
-    return engine if engine is not None else _make()
+    return engine if engine is not None else become(import_string(settings.ENGINE))
 
 
-def _make() -> Engine:
+def become[E: Engine](kind: type[E]) -> E:
+    """Let this process have an engine of that kind: a broker's worker is no issuer."""
     global _current  # noqa: PLW0603 - one engine a process
     with _lock:
-        if _current is None:
-            _current = cast("type[Engine]", import_string(settings.ENGINE))()
+        if not isinstance(_current, kind):
+            _stop()
+            _current = kind()
         return _current
+
+
+@atexit.register
+def _stop() -> None:
+    if _current is not None:
+        _current.stop(settings.DRAIN_SECONDS)
 
 
 def _forget_in_child() -> None:
@@ -45,7 +54,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 @receiver(setting_changed)
 def _replace(*, setting: str, **_: Any) -> None:
-    global _current
-    if setting == "OTPMAIL_ENGINE" and _current is not None:
-        engine, _current = _current, None
-        engine.stop(settings.DRAIN_SECONDS)
+    global _current  # noqa: PLW0603
+    if setting == "OTPMAIL_ENGINE":
+        _stop()
+        _current = None

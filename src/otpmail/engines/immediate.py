@@ -5,10 +5,12 @@ A delivery that must be tried again is left in the outbox, for whichever process
 
 import logging
 from collections.abc import Iterable
+from typing import override
 from uuid import UUID
 
 from otpmail import courier, outbox, owners
 from otpmail.engines.base import Engine
+from otpmail.models import Lane
 from otpmail.outcomes import describe
 
 log = logging.getLogger("otpmail.engine")
@@ -23,11 +25,13 @@ class ImmediateEngine(Engine):
     def start(self) -> None:
         """Nothing to begin."""
 
-    def owner(self) -> str:
+    @override
+    def owner(self, lane: Lane) -> str:
         """Every row is this engine's own."""
         return self._owner
 
-    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+    @override
+    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Do one round with each."""
         ids = list(delivery_ids)
         for delivery_id in ids:

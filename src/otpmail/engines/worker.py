@@ -6,12 +6,14 @@ Knows nothing of: couriers.
 
 import logging
 from collections.abc import Iterable
+from typing import override
 from uuid import UUID
 
 from django.db import Error
 
 from otpmail import bell
 from otpmail.engines.base import Engine
+from otpmail.models import Lane
 from otpmail.outcomes import describe
 
 log = logging.getLogger("otpmail.engine")
@@ -23,15 +25,16 @@ class WorkerEngine(Engine):
     def start(self) -> None:
         """Nothing to begin: workers look after the outbox."""
 
-    def owner(self) -> str:
+    @override
+    def owner(self, lane: Lane) -> str:
         """Leave each row to whichever worker claims it."""
         return ""
 
-    def wake(self, delivery_ids: Iterable[UUID]) -> None:
+    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Ring, where there is a bell."""
         try:
             if bell.is_there():
-                bell.ring(delivery_ids)
+                bell.ring(delivery_ids, lane)
         except Error as error:  # a sweep finds them
             log.warning("Email engine: the workers could not be woken: %s", describe(error))
 

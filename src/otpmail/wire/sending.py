@@ -45,6 +45,8 @@ class Answers:
     """What one mail's commands were answered, filled in the order in which the replies come."""
 
     fitted: Fitted
+    still_wanted: Callable[[], bool] | None = None
+    called_off: bool = False
     awaited: deque[Phase] = field(default_factory=deque)
     begun: Reply | None = None
     recipients: list[Reply] = field(default_factory=list)
@@ -117,18 +119,21 @@ def send(
 ) -> Sent | None:
     """Send one mail the best way the session knows.
 
-    ``still_wanted`` is asked right before the envelope is written; if it says no, nothing is, and
-    ``None`` comes back. The session is still of use after `RefusedError`, `UnsupportedError` and
-    `InvalidArgumentError`, and closed after any other `WireError`. `MisbehavedError` is worth a
-    second try: the mail was not taken, and the server is remembered.
+    ``still_wanted`` is asked right before the envelope is written, and once more where the body is
+    a step of its own; if it says no, the mail is not sent, and ``None`` comes back. The session is
+    still of use after `RefusedError`, `UnsupportedError` and `InvalidArgumentError`, and closed
+    after any other `WireError`. `MisbehavedError` is worth a second try: the mail was not taken,
+    and the server is remembered.
     """
     fitted = fit(mail, session.features)
     if still_wanted is not None and not still_wanted():
         return None
     session.mails += 1
-    answers = Answers(fitted)
+    answers = Answers(fitted, still_wanted)
     try:
         WAYS[session.mode](session, answers, deadline)
+        if answers.called_off:
+            return None
         return judge(session, answers)
     except (ProtocolError, TimedOutError) as error:
         suspect(session, answers, error)
@@ -226,6 +231,10 @@ def _envelope(session: Session, answers: Answers) -> list[tuple[Phase, bytes]]:
 
 def _body(session: Session, answers: Answers, deadline: Deadline) -> None:
     if answers.data is None or answers.data.code != SEND_BODY:
+        return
+    if answers.welcome and answers.still_wanted is not None and not answers.still_wanted():
+        answers.called_off = True
+        session.close()  # after 354 there is no other way to send nothing (RFC 5321, 4.1.1.4)
         return
     # A server may ask for a body though it refused all recipients: end it at once (RFC 2920, 3.1).
     body = for_data(answers.fitted.content) if answers.welcome else b".\r\n"

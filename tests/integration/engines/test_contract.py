@@ -10,28 +10,50 @@ import pytest
 from django.db import connection, transaction
 
 from otpmail import challenges, database, engines, owners, routes
-from otpmail.models import Delivery
-from tests import workers
+from otpmail.models import Delivery, Lane
+from tests import mailserver
+from tests.brokers import running
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ENGINES = [
-    "otpmail.engines.immediate.ImmediateEngine",
-    "otpmail.engines.threads.ThreadsEngine",
-    "otpmail.engines.worker.WorkerEngine",
-]
+IN_PROCESS = ("immediate", "threads")
+KINDS = [*IN_PROCESS, "worker", "celery-redis", "celery-rabbitmq", "tasks-db", "tasks-rq"]
 
 
-@pytest.fixture(params=ENGINES, ids=lambda path: path.split(".")[2])
-def engine(request, settings, server, tmp_path):
-    settings.OTPMAIL_ENGINE = request.param
-    settings.OTPMAIL_SWEEP_SECONDS = 0.1
-    if "worker" not in request.param:
-        yield engines.current()
-        return
-    with workers.worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="0.1"):
-        yield engines.current()
+@pytest.fixture(scope="module")
+def one_server():
+    """A worker outlives a test, and its mail server must."""
+    with mailserver.running() as server:
+        yield server
+
+
+@pytest.fixture
+def server(settings, one_server):
+    one_server.begin_anew()
+    mailserver.route_to(settings, one_server.port)
+    yield one_server
+    routes.close()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def leading_there(kind, django_db_setup, one_server, tmp_path_factory):
+    """Run what this kind of engine hangs on. Gives the settings that lead there."""
+    home = tmp_path_factory.mktemp("engines") / kind
+    with running(kind, one_server.port, home) as settings:
+        yield settings
+
+
+@pytest.fixture
+def engine(settings, server, leading_there):
+    for name, value in leading_there.items():
+        setattr(settings, name, value)
+    return engines.current()
 
 
 def promise():
@@ -61,10 +83,10 @@ def test_rolled_back_mail_is_not_sent(engine, server):
 def test_doubled_and_unknown_hints_are_harmless(engine, server):
     promise()
     delivery_id = Delivery.objects.get().pk
-    engine.wake([delivery_id, delivery_id, uuid4()])
+    engine.wake([delivery_id, delivery_id, uuid4()], Lane.CODE)
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
-    engine.wake([delivery_id])
+    engine.wake([delivery_id], Lane.CODE)
     time.sleep(0.1)
     assert len(server.mails) == 1
 
@@ -77,9 +99,9 @@ def test_many_at_once_are_all_accepted(engine, server):
     assert len({mail["Message-ID"] for mail in server.mails}) == 50
 
 
-def test_stopped_engine_holds_nothing(engine, server, settings):
-    if "worker" in settings.OTPMAIL_ENGINE:
-        pytest.skip("this engine holds nothing ever; test_worker.py stops the worker itself")
+def test_stopped_engine_holds_nothing(kind, engine, server):
+    if kind not in IN_PROCESS:
+        pytest.skip("this engine holds nothing ever: its worker does")
     server.data = ["451 4.3.0 later"]
     promise()
     wait_until(lambda: Delivery.objects.get().attempted >= 1)
@@ -107,8 +129,8 @@ def test_forked_child_has_an_engine_of_its_own(engine, server):
     assert engines.current() is engine
 
 
-def test_mail_of_a_dead_process_is_taken_up(engine, server, settings):
-    if "immediate" in settings.OTPMAIL_ENGINE:
+def test_mail_of_a_dead_process_is_taken_up(kind, engine, server):
+    if kind == "immediate":
         pytest.skip("the immediate engine leaves what others lost to an engine that sweeps")
     with transaction.atomic():  # born leased to a process that is gone
         promise()

@@ -31,7 +31,7 @@ from mobile_api import ledger, transfers
 from mobile_api.models import Account, AccountKind, Member, Transfer
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database, endings
+from otpmail import challenges, database, endings, receipts
 from otpmail.clients import NOBODY
 from otpmail.models import AuditEntry, Challenge, Delivery
 from otpmail.results import Ended, Resent, Superseded, Verified, Wrong
@@ -274,7 +274,8 @@ class Laws(RuleBasedStateMachine):
         return result
 
     def post(self, one, challenge):
-        ledger.post(Transfer.objects.select_for_update().get(pk=one.id), now=database.now())
+        transfer = Transfer.objects.select_for_update().get(pk=one.id)
+        ledger.post(transfer, now=challenge.ended_at, receipt=receipts.of(challenge))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,7 @@
 """No row can hold a state that the cooperative forbids."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
@@ -7,6 +9,9 @@ from django.utils import timezone
 
 from mobile_api import ledger
 from mobile_api.models import Account, Entry, Transfer, TransferState
+from otpmail import binding, keys, receipts
+from otpmail.compat import uuid7
+from otpmail.models import Challenge, State
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +34,26 @@ def draft(alice, bob):
     return draft
 
 
+def receipt_of(transfer, now):
+    """What otpmail gives when the transfer's code is typed."""
+    transfer.challenge_id = transfer.challenge_id or uuid7()
+    confirmed = Challenge(
+        id=transfer.challenge_id,
+        binding=binding.digest(ledger.facts(transfer)),
+        key_id=keys.current().id,
+        state=State.CONFIRMED,
+        ended_at=now,
+    )
+    return receipts.of(confirmed)
+
+
+def post(transfer):
+    now = timezone.now()
+    receipt = receipt_of(transfer, now)
+    transfer.save()
+    return ledger.post(transfer, now=now, receipt=receipt)
+
+
 def refused(write):
     with pytest.raises(IntegrityError), transaction.atomic():
         write()
@@ -36,16 +61,14 @@ def refused(write):
 
 def test_a_posting_adds_up_to_nought(draft):
     transfer = draft()
-    transfer.save()
-    assert ledger.post(transfer, now=timezone.now())
+    assert post(transfer)
     assert transfer.state == TransferState.CONFIRMED
     assert transfer.entries.aggregate(sum=Sum("amount_minor"))["sum"] == 0
 
 
 def test_a_posting_that_the_money_does_not_cover_is_rejected(draft, alice, bob):
     transfer = draft(amount_minor=10_001)
-    transfer.save()
-    assert not ledger.post(transfer, now=timezone.now())
+    assert not post(transfer)
     assert transfer.state == TransferState.REJECTED
     assert (alice.balance(), bob.balance()) == (10_000, 10_000)
     assert not transfer.entries.exists()
@@ -53,9 +76,8 @@ def test_a_posting_that_the_money_does_not_cover_is_rejected(draft, alice, bob):
 
 def test_a_transfer_is_posted_once(draft):
     transfer = draft()
-    transfer.save()
-    ledger.post(transfer, now=timezone.now())
-    refused(lambda: ledger.post(transfer, now=timezone.now()))
+    post(transfer)
+    refused(lambda: post(transfer))
     assert transfer.payer.entries.filter(transfer=transfer).count() == 1
 
 
@@ -79,6 +101,8 @@ def test_the_cooperative_alone_may_owe(draft, till, alice):
         {"state": "rejected", "ended_at": timezone.now(), "reason": "expired"},
         {"ended_at": timezone.now()},
         {"reason": "expired"},
+        {"receipt": "1.k.mac"},
+        {"state": "confirmed", "ended_at": timezone.now(), "challenge_id": uuid7()},
     ],
     ids=str,
 )
@@ -114,3 +138,40 @@ def test_an_entry_is_neither_changed_nor_deleted(alice):
     with pytest.raises(TypeError):
         Entry.objects.update(amount_minor=F("amount_minor") + 1)
     assert Entry.objects.get(pk=entry.pk).amount_minor == 10_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount_minor": 101},
+        {"currency": "USD"},
+        {"payee_id": 0},
+        {"id": uuid7()},
+        {"challenge_id": uuid7()},
+    ],
+    ids=str,
+)
+def test_nothing_is_posted_on_the_receipt_of_something_else(draft, alice, change):
+    """Whoever could change a row after its code was typed moves no money by it."""
+    transfer, now = draft(), timezone.now()
+    receipt = receipt_of(transfer, now)
+    transfer.save()
+    for column, value in change.items():
+        setattr(transfer, column, value)
+    with pytest.raises(ledger.ReceiptError):
+        ledger.post(transfer, now=now, receipt=receipt)
+    assert alice.balance() == 10_000
+
+
+@pytest.mark.parametrize("bent", ["", "1.nokey.mac", "x", "1.", "é"])
+def test_nothing_is_posted_on_what_is_no_receipt(draft, bent):
+    transfer, now = draft(challenge_id=uuid7()), timezone.now()
+    with pytest.raises(ledger.ReceiptError):
+        ledger.post(transfer, now=now, receipt=bent)
+
+
+def test_nothing_is_posted_at_another_time_than_the_receipts(draft):
+    transfer, now = draft(), timezone.now()
+    receipt = receipt_of(transfer, now)
+    with pytest.raises(ledger.ReceiptError):
+        ledger.post(transfer, now=now + timedelta(microseconds=1), receipt=receipt)

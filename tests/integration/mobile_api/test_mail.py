@@ -1,5 +1,7 @@
 """The mail says what it is for: code, amount, payee, reference, end; and no more."""
 
+import re
+
 import pytest
 from django.core import mail
 
@@ -51,3 +53,16 @@ def test_a_name_stays_a_name(letter):
     _, _, mail_ = letter
     assert "To: Bob <b>Berg</b> & Sons (10-1002)\n" in mail_.body
     assert "Bob &lt;b&gt;Berg&lt;/b&gt; &amp; Sons (10-1002)" in html_of(mail_)
+
+
+def test_its_link_cancels_the_transfer_without_a_token(alice, bob, settings, client):
+    settings.OTPMAIL_BASE_URL = "https://kiosk.example"
+    transfer = alice.transfer(bob)
+    link = re.search(r"https://kiosk\.example(\S+)", mail.outbox[-1].body)[1]
+    assert link in html_of(mail.outbox[-1])
+    assert len(mail.outbox[-1].message().as_bytes()) < 8 * 1024
+    assert client.get(link).status_code == 200
+    assert alice.get(f"transfers/{transfer['id']}")["state"] == "pending"
+    assert client.post(link)["Content-Type"].startswith("text/html")
+    assert alice.get(f"transfers/{transfer['id']}")["reason"] == "cancelled"
+    assert client.post(link).status_code == 410

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mobile_api.models import Entry, IdempotencyKey, Transfer
+from otpmail import progress
 from otpmail.models import Challenge, Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +31,7 @@ def test_the_right_code_moves_the_money_once(alice, bob):
     confirmed = alice.confirm(transfer, alice.code(transfer))
     assert confirmed["state"] == "confirmed"
     assert confirmed["receipt"]["amount_minor"] == 1250
+    assert confirmed["receipt"]["proof"].startswith("1.secret-key-")
     assert (alice.balance(), bob.balance()) == (8750, 11_250)
     again = alice.confirm(transfer, alice.code(transfer), status=409)
     assert again["type"] == "/problems/otp/already-used"
@@ -54,7 +56,7 @@ def test_the_delivery_is_told_afterwards(alice, bob):
     delivery = now.pop("delivery")
     assert now == {name: value for name, value in started.items() if name != "delivery"}
     assert (delivery["state"], delivery["attempted"]) == ("accepted", 1)
-    assert delivery["settled_at"]
+    assert delivery["took_ms"] >= 0
 
 
 def test_a_purged_challenge_leaves_the_transfer_readable(alice, bob):
@@ -247,13 +249,14 @@ def test_starting_a_transfer_takes_few_queries(alice, bob, settings):
     for cap in ("OTPMAIL_RECIPIENT_QUOTA", "OTPMAIL_CLIENT_QUOTA"):
         delattr(settings, cap)
     alice.transfer(bob)  # makes the counters
+    progress._was_slow.cache_clear()  # two of them are asked once a second and not each time
     with CaptureQueriesContext(connection) as captured:
         alice.transfer(bob)
     queries = [query["sql"] for query in captured.captured_queries]
     promised = queries[: queries.index("COMMIT") + 1]  # what follows is the courier's
     clocks = ("SELECT clock_timestamp()", "SELECT UTC_TIMESTAMP(6)")
     ours = [query for query in promised if query not in clocks]
-    assert len(ours) == 14, "\n".join(ours)
+    assert len(ours) == 14 + 1 + 2, "\n".join(ours)
 
 
 def test_a_ledger_entry_stands_for_each_side(alice, bob):

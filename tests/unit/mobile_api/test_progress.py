@@ -1,15 +1,24 @@
 import pytest
 
-from mobile_api.progress import ADVICE, advice
-from otpmail.models import DeliveryState, Reason
+from mobile_api.progress import ADVICE, SLOW, advice
+from otpmail.models import Reason
+from otpmail.results import Progress, Step, Word
 
 
-@pytest.mark.parametrize("state", DeliveryState)
+def told(word, reason="", *, slow=False):
+    return advice(Progress(word=word, reason=reason, next_step=Step.WAIT, slow=slow))
+
+
+@pytest.mark.parametrize("word", Word)
 @pytest.mark.parametrize("reason", ["", *Reason])
-def test_every_end_of_a_mail_is_put_into_words(state, reason):
-    assert advice(state.value, str(reason)).endswith(".")
+def test_every_end_of_a_mail_is_put_into_words(word, reason):
+    assert told(word, str(reason)).endswith(".")
 
 
 def test_a_refused_address_is_to_be_checked():
-    assert "Check it" in advice("failed", "refused")
+    assert "Check it" in told(Word.FAILED, "refused")
     assert len(set(ADVICE.values())) == len(ADVICE)
+
+
+def test_slow_mail_is_called_slow():
+    assert told(Word.QUEUED, slow=True) == SLOW

@@ -61,8 +61,8 @@ def _listen(engine: ThreadsEngine, ending: threading.Event) -> None:
     listener = bell.Listener()
     while not ending.is_set():
         try:
-            if heard := listener.wait(LISTEN_SECONDS):
-                engine.take_up(heard)
+            for lane, delivery_ids in listener.wait(LISTEN_SECONDS).items():
+                engine.take_up(lane, delivery_ids)
         except Error as error:  # meanwhile the sweep finds what is due
             log.warning("Email worker cannot listen: %s", describe(error))
             close_old_connections()

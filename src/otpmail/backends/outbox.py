@@ -1,0 +1,116 @@
+"""Any Django mail through the outbox: ``send_mail`` returns when its row is put, and couriers send.
+
+In: Django messages. Out: sealed rows in the caller's transaction, and a hint once it is committed.
+Knows nothing of: couriers, what becomes of a mail.
+
+What is rolled back was never promised. A mail that cannot be sent by any backend (a header with a
+line break, an address that is none) raises in the caller, before any row is put. A mail to several
+recipients is accepted when a server took it for one of them: to send it again for the others would
+double it, so those whom the server refused are told in the attempt's reply.
+"""
+
+import email
+import email.policy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db import DatabaseError, transaction
+from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import compat, database, outbox, parcels, promises, sealing
+from otpmail.backends.smtp import invalid
+from otpmail.backends.translation import addr_spec, as_mail
+from otpmail.compat import uuid7
+from otpmail.conf import settings
+from otpmail.exceptions import UnstorableMailError
+from otpmail.masking import mask
+from otpmail.models import Delivery, Lane, SealedMail
+
+MESSAGE_ID_LENGTH = 255
+
+
+class EmailBackend(BaseEmailBackend):
+    """Promises mails instead of sending them.
+
+    ``routes`` are the aliases of ``MAILERS`` through which they leave; by default those of
+    ``OTPMAIL_ROUTES``. With ``fail_silently`` a database that is away loses the mail, as a mail
+    server that is away does under Django's backend.
+    """
+
+    def __init__(
+        self,
+        *,
+        routes: Sequence[str] | None = None,
+        fail_silently: bool = False,
+        alias: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        if alias is not None:
+            unknown["alias"] = alias
+        super().__init__(**unknown)
+        self.alias = alias
+        self.fail_silently = fail_silently
+        own = routes or compat.options_of(BACKEND).get("routes") or settings.ROUTES
+        self.routes = list(own)
+        for route in filter(is_outbox, self.routes):
+            raise invalid(f"'routes' leads into the outbox again, by {route!r}.", alias)
+
+    def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
+        """Promise mails, all or none, and return how many. Raises what Django's backends raise."""
+        mails = [self._seal(message) for message in email_messages if message.recipients()]
+        if not mails:
+            return 0
+        try:
+            # After a fault that it is not told of, the caller's transaction goes on.
+            with transaction.atomic(using=database.alias(), savepoint=self.fail_silently):
+                self._promise(mails)
+        except DatabaseError:
+            if not self.fail_silently:
+                raise
+            return 0
+        return len(mails)
+
+    def _promise(self, mails: Sequence[SealedMail]) -> None:
+        now = database.now()
+        promises.make(Lane.MAIL, lambda owner: outbox.put_mails(mails, now=now, owner=owner))
+
+    @sensitive_variables()
+    def _seal(self, message: EmailMessage) -> SealedMail:
+        # Made as any server would be given it, so that what is wrong with it is found here; and its
+        # Message-ID and Date stay for all attempts.
+        made = email.message_from_bytes(as_mail(message).content, policy=email.policy.default)
+        fixed = {name: made[name] for name in ("Message-ID", "Date")}
+        own = {
+            name: value if isinstance(value, str) else made[name]
+            for name, value in message.extra_headers.items()
+            if name.title() not in {"Message-Id", "Date"}
+        }
+        headers = {name: str(value).strip() for name, value in (own | fixed).items()}
+        if len(headers["Message-ID"]) > MESSAGE_ID_LENGTH:
+            raise UnstorableMailError(f"a Message-ID has at most {MESSAGE_ID_LENGTH} characters")
+        delivery = Delivery(id=uuid7(), message_id=headers["Message-ID"])
+        key_id, content = sealing.seal(parcels.pack(message, headers=headers), delivery.id)
+        recipients = message.recipients()
+        return SealedMail(
+            delivery=delivery,
+            key_id=key_id,
+            content=content,
+            routes=self.routes,
+            to=mask(addr_spec(recipients[0])),
+            recipients=len(recipients),
+        )
+
+
+BACKEND = f"{EmailBackend.__module__}.{EmailBackend.__qualname__}"
+
+
+def is_outbox(alias: str) -> bool:
+    """Tell whether an alias of ``MAILERS`` leads into the outbox."""
+    try:
+        backend = import_string(compat.backend_of(alias))
+    except ImportError:  # Django says so when it is used
+        return False
+    return isinstance(backend, type) and issubclass(backend, EmailBackend)

@@ -1,0 +1,131 @@
+"""Ids go to a broker, and workers elsewhere send; while the broker is away, this process does.
+
+1. A row is born nobody's. Its id is put in memory at commit, and the request goes on.
+2. The relay, a thread that never talks to the broker, hands ids to the line, a thread that does.
+3. What the line did not publish in time goes to couriers of this process, which claim it. From
+   then on the broker counts as away, and ids go to them at once.
+4. While it is away, each sweep publishes an id that no delivery has, to see whether it is back.
+5. The sweep of this process takes what workers left lying for two sweeps; while the broker is
+   away, all that is due.
+
+In: ids. Out: messages that hold an id and nothing else.
+Knows nothing of: which broker.
+"""
+
+import logging
+import threading
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Collection, Iterable
+from itertools import islice
+from typing import override
+from uuid import UUID
+
+from django.db import close_old_connections, connections
+
+from otpmail.conf import settings
+from otpmail.engines.base import Engine
+from otpmail.engines.line import PUBLISH_SECONDS, Line
+from otpmail.engines.threads import ThreadsEngine
+from otpmail.models import Lane
+from otpmail.outcomes import describe
+
+BATCH = 100
+"""Ids given to the line at a time."""
+
+QUEUES = {Lane.CODE: "otpmail", Lane.MAIL: "otpmail.mail"}
+"""What a broker's queues are called, so that workers can be kept for codes."""
+
+log = logging.getLogger("otpmail.engine")
+
+
+class BrokerEngine(Engine):
+    """Gives ids away where it can, and sends itself where it cannot."""
+
+    def __init__(self) -> None:
+        self._couriers = ThreadsEngine(patience_seconds=self._patience_seconds)
+        self._line = Line(self._publish, self._hang_up)
+        self._news = threading.Condition()
+        self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}  # codes first
+        self._started = self._stopping = False
+        self._relayed = threading.Event()
+
+    def __repr__(self) -> str:
+        """Tell its state in one line."""
+        waiting = sum(map(len, self._waiting.values()))
+        return f"<{type(self).__name__} {self._line} waiting={waiting} {self._couriers}>"
+
+    @abstractmethod
+    def _publish(self, delivery_id: UUID, lane: Lane) -> None:
+        """Give one id to the broker or raise. One thread calls it, which may hang in it."""
+
+    def _hang_up(self) -> None:
+        """Close what `_publish` opened; the same thread calls it."""
+
+    def start(self) -> None:
+        """Start relay, line and couriers, once."""
+        if self._started:
+            return
+        with self._news:
+            if self._started or self._stopping:
+                return
+            self._couriers.start()
+            self._line.start()
+            threading.Thread(target=self._relay, name="otpmail-relay", daemon=True).start()
+            self._started = True
+
+    @override
+    def owner(self, lane: Lane) -> str:
+        """Leave each row to whoever claims it first."""
+        self.start()
+        return ""
+
+    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+        """Put ids in memory, as far as there is room; the rest waits for a sweep."""
+        self.start()
+        with self._news:
+            waiting = self._waiting[lane]
+            waiting.extend(islice(delivery_ids, settings.QUEUE_SIZE - len(waiting)))
+            self._news.notify()
+
+    def stop(self, seconds: float) -> None:
+        """Publish what waits, or send it; what is left is nobody's already."""
+        until = time.monotonic() + seconds
+        with self._news:
+            self._stopping = True
+            self._news.notify()
+        if self._started:
+            self._relayed.wait(seconds / 2)  # the other half is for mails in flight
+        self._couriers.stop(max(0.0, until - time.monotonic()))
+
+    def _patience_seconds(self) -> float:
+        return 0 if self._line.is_down else 2 * settings.SWEEP_SECONDS
+
+    def _relay(self) -> None:
+        while not self._stopping or any(self._waiting.values()):
+            lane, delivery_ids = self._next()
+            if left := self._line.say(delivery_ids, lane):
+                self._send_here(left, lane)
+            self._line.knock()
+        self._line.end(PUBLISH_SECONDS)
+        connections.close_all()
+        self._relayed.set()
+
+    def _next(self) -> tuple[Lane, list[UUID]]:
+        with self._news:
+            self._news.wait_for(self._has_news, settings.SWEEP_SECONDS)
+            lane = next((lane for lane in Lane if self._waiting[lane]), Lane.CODE)
+            waiting = self._waiting[lane]
+            return lane, [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+
+    def _has_news(self) -> bool:
+        return self._stopping or any(self._waiting.values())
+
+    def _send_here(self, delivery_ids: Collection[UUID], lane: Lane) -> None:
+        try:
+            self._couriers.take_up(lane, delivery_ids)
+        except Exception as error:  # noqa: BLE001 - the sweep tries again
+            log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
+        finally:
+            close_old_connections()

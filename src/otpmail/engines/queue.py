@@ -1,0 +1,158 @@
+"""What a process keeps in memory: ids, each with the moment at which it is due, in two lanes.
+
+A heap a lane is both queue and timer: a courier sleeps until the first id is due, so no id is
+polled for. A code that is due goes before other mail, and only so many couriers carry other mail at
+once. The rest are kept for codes, and with them a session to the mail server each.
+
+In: ids, and seconds to wait. Out: the id whose turn it is, to a courier that waits for one.
+Knows nothing of: rows, rounds, how much room there is.
+"""
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from otpmail.models import Lane
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One lane. ``most`` are the couriers that may carry it at once."""
+
+    most: int
+    due: list[tuple[float, int, UUID]] = field(default_factory=list)  # monotonic seconds, tie-break
+    known: set[UUID] = field(default_factory=set)  # in the heap or in hand
+    in_hand: set[UUID] = field(default_factory=set)
+
+    def wait_seconds(self) -> float:
+        if not self.due or len(self.in_hand) >= self.most:
+            return threading.TIMEOUT_MAX
+        return self.due[0][0] - time.monotonic()
+
+
+class Queue:
+    """Shared by the threads of one engine; no call but `take`, `drain` and `join` waits."""
+
+    def __init__(self, most: Mapping[Lane, int]) -> None:
+        self._lock = threading.Lock()
+        self._lanes = {lane: _Waiting(most[lane]) for lane in Lane}  # codes first
+        self._order = itertools.count()
+        self._again: set[UUID] = set()  # heard of while in hand
+        self._held: set[UUID] = set()  # in hand of threads that are no couriers
+        self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
+        self._round_over = threading.Condition(self._lock)
+        self.is_closed = False
+
+    def __repr__(self) -> str:
+        """Tell how many there are, in one line."""
+        known = sum(len(waiting.known) for waiting in self._lanes.values())
+        closed = " closed" if self.is_closed else ""
+        return f"known={known} in_hand={len(self._in_hand())}{closed}"
+
+    def count(self, lane: Lane) -> int:
+        """Count what waits in a lane or is in hand."""
+        return len(self._lanes[lane].known)
+
+    def in_hand(self) -> set[UUID]:
+        """Name what couriers work on now."""
+        with self._lock:
+            return self._in_hand()
+
+    def put(self, delivery_id: UUID, lane: Lane, wait_seconds: float = 0) -> None:
+        """Take an id in, due in so many seconds. One that is known already is not doubled."""
+        with self._lock:
+            self._put(delivery_id, self._lanes[lane], wait_seconds)
+
+    def take(self, turn: threading.Condition) -> tuple[UUID, Lane] | None:
+        """Wait for the id whose turn it is; None when the queue is closed and nothing is due."""
+        with self._lock:
+            while (lane := self._first()) is None:
+                if self.is_closed:
+                    return None
+                self._idle.append(turn)
+                turn.wait(self._wait_seconds())
+                if turn in self._idle:  # its time came before anybody woke it
+                    self._idle.remove(turn)
+            waiting = self._lanes[lane]
+            delivery_id = heapq.heappop(waiting.due)[2]
+            waiting.in_hand.add(delivery_id)
+            if self._wait_seconds() < threading.TIMEOUT_MAX:  # somebody must wait for the next one
+                self._wake_one()
+            return delivery_id, lane
+
+    def hold(self, delivery_id: UUID, lane: Lane) -> None:
+        """Take an id in that the calling thread works on itself; it ends that by `give_back`."""
+        with self._lock:
+            self._lanes[lane].known.add(delivery_id)
+            self._held.add(delivery_id)
+
+    def give_back(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
+        """End an id's round. It is forgotten, or due again in so many seconds."""
+        with self._lock:
+            waiting = self._lanes[lane]
+            waiting.in_hand.discard(delivery_id)
+            waiting.known.discard(delivery_id)
+            self._held.discard(delivery_id)
+            if delivery_id in self._again:
+                self._again.discard(delivery_id)
+                wait_seconds = wait_seconds or 0
+            if wait_seconds is not None:
+                self._put(delivery_id, waiting, wait_seconds)
+            self._round_over.notify_all()
+
+    def turn(self) -> threading.Condition:
+        """Make what one courier waits with."""
+        return threading.Condition(self._lock)
+
+    def close(self) -> None:
+        """Take nothing in any more; what is due already may still be taken."""
+        with self._lock:
+            self.is_closed = True
+            while self._idle:
+                self._wake_one()
+
+    def drain(self, until: float) -> set[UUID]:
+        """Wait until nothing is due or in hand, or a monotonic moment comes; forget what waits.
+
+        Returns what is still in hand.
+        """
+        with self._lock:
+            self._round_over.wait_for(
+                lambda: not self._in_hand() and self._wait_seconds() > 0, until - time.monotonic()
+            )
+            for waiting in self._lanes.values():
+                waiting.due.clear()
+            return self._in_hand()
+
+    def join(self) -> None:
+        """Wait until nothing is in hand."""
+        with self._lock:
+            self._round_over.wait_for(lambda: not self._in_hand())
+
+    def _put(self, delivery_id: UUID, waiting: _Waiting, wait_seconds: float) -> None:
+        if delivery_id in waiting.in_hand:
+            self._again.add(delivery_id)
+        if self.is_closed or delivery_id in waiting.known:
+            return
+        waiting.known.add(delivery_id)
+        entry = (time.monotonic() + wait_seconds, next(self._order), delivery_id)
+        heapq.heappush(waiting.due, entry)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        # The one that worked last: its connections are the warmest.
+        if self._idle:
+            self._idle.pop().notify()
+
+    def _first(self) -> Lane | None:
+        return next((lane for lane, of in self._lanes.items() if of.wait_seconds() <= 0), None)
+
+    def _wait_seconds(self) -> float:
+        return min(waiting.wait_seconds() for waiting in self._lanes.values())
+
+    def _in_hand(self) -> set[UUID]:
+        return self._held.union(*(waiting.in_hand for waiting in self._lanes.values()))

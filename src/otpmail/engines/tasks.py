@@ -1,0 +1,87 @@
+"""Ids go through ``django.tasks``: a backend of ``TASKS`` carries them, its workers send.
+
+1. A task is one delivery's id. It claims the row, does one round, and gives the row back.
+2. What must be tried again is enqueued for its time, where the backend can wait; else a sweep
+   finds it.
+3. Such a worker has no hook to sweep from, and may end after each task, so the processes that
+   enqueue do all the sweeping.
+
+In: ids. Out: tasks; in a worker, rounds.
+Knows nothing of: codes, mails, which backend.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, override
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+
+from otpmail import compat, courier, database, outbox, owners
+from otpmail.engines.base import Fault
+from otpmail.engines.broker import QUEUES, BrokerEngine
+from otpmail.models import Lane
+from otpmail.outcomes import describe
+
+ALIAS = "otpmail"
+log = logging.getLogger("otpmail.engine")
+
+
+class TasksEngine(BrokerEngine):
+    """Enqueues to the alias ``otpmail`` of ``TASKS``."""
+
+    @classmethod
+    def faults(cls) -> Iterable[Fault]:
+        """Tell what keeps tasks from a worker."""
+        kind = type(deliver.get_backend()).__name__
+        if kind in ("ImmediateBackend", "DummyBackend"):
+            yield Fault(
+                f"TASKS[{ALIAS!r}] is Django's {kind}, which has no workers",
+                "Name a backend that has, or set OTPMAIL_ENGINE to the threads engine.",
+            )
+
+    @override
+    def _publish(self, delivery_id: UUID, lane: Lane) -> None:
+        _enqueue(delivery_id, lane)
+
+
+def _declared(function: Callable[[str], None]) -> Any:
+    try:
+        return compat.tasks().task(backend=ALIAS, queue_name=QUEUES[Lane.CODE])(function)
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"TASKS needs an alias {ALIAS!r} with QUEUES {list(QUEUES.values())} ({error})"
+        ) from error
+
+
+@_declared
+def deliver(delivery_id: str) -> None:
+    """Do one round with a delivery, if it is nobody's; an id that nobody knows is no fault."""
+    try:
+        _deliver(UUID(delivery_id))
+    except Exception as error:  # noqa: BLE001 - a backend would store a database's words
+        log.error(  # noqa: TRY400
+            "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
+        )
+
+
+def _deliver(delivery_id: UUID) -> None:
+    owner, now = owners.new(), database.now()
+    for lane in Lane:
+        if outbox.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
+            wait_seconds = courier.run(delivery_id, owner)
+            outbox.release(owner)
+            if wait_seconds is not None and deliver.get_backend().supports_defer:
+                _enqueue(delivery_id, lane, _after(wait_seconds))
+            return
+
+
+def _enqueue(delivery_id: UUID, lane: Lane, run_after: datetime | None = None) -> None:
+    deliver.using(queue_name=QUEUES[lane], run_after=run_after).enqueue(str(delivery_id))
+
+
+def _after(wait_seconds: float) -> datetime:
+    # Up to a whole second, since RQ cuts the rest off: who comes too early finds nothing due.
+    due_at = database.now() + timedelta(seconds=wait_seconds + 1)
+    return due_at.replace(microsecond=0)

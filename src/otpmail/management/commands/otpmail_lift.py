@@ -1,0 +1,23 @@
+"""Send codes to an address again, once it was set right: ``manage.py otpmail_lift <address>``."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from otpmail import database, suppressions
+
+
+class Command(BaseCommand):
+    """Lifts the suppression of one address."""
+
+    help = "Send codes again to an address that had bounced."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the address."""
+        parser.add_argument("address")
+
+    def handle(self, *, address: str, **_: Any) -> None:
+        """Lift it, or say that there was nothing to lift."""
+        if not suppressions.lift(address, now=database.now()):
+            raise CommandError("This address is not suppressed.")
+        self.stdout.write("Codes are sent to this address again.")

@@ -1,0 +1,32 @@
+"""``manage.py otpmail_prune``: deletes what was over for ``OTPMAIL_KEEP_DAYS``. Run it daily.
+
+Counters that are long at nought go too; the audit stays.
+"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from otpmail import database, limits, retention
+from otpmail.conf import settings
+
+
+class Command(BaseCommand):
+    """Deletes once and ends."""
+
+    help = "Deletes settled deliveries and ended challenges older than OTPMAIL_KEEP_DAYS."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take the wish to see first."""
+        parser.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
+
+    def handle(self, *, dry_run: bool, **_: Any) -> None:
+        """Delete or count, and say what."""
+        now = database.now()
+        while not dry_run and limits.prune(now=now, limit=retention.STEP):
+            pass
+        pruned = retention.prune(now=now, dry_run=dry_run)
+        self.stdout.write(
+            f"{'would delete' if dry_run else 'deleted'} {pruned.deliveries} deliveries and "
+            f"{pruned.challenges} challenges that were over for {settings.KEEP_DAYS} days"
+        )

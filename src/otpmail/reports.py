@@ -1,0 +1,78 @@
+"""What a provider told of a mail afterwards, and what follows from it.
+
+In: a delivery's id and a `Report`. Out: rows, and a signal once they are committed.
+Knows nothing of: providers, HTTP.
+
+1. Lock the challenge, then record the report. One that was heard before, or comes late, ends here.
+2. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
+3. What did not get through leaves once more by another route, while its code is of use.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from otpmail import challenges, database, outbox, suppressions
+from otpmail.conf import settings
+from otpmail.models import Attempt, Challenge, Delivery, Reported
+from otpmail.signals import delivery_reported
+
+HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
+"""It did not get through, or will not in time: a queue waits for half an hour between two tries
+(RFC 5321, 4.5.4.1), and a code lives for ten minutes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One event of a mail. ``reason`` is the provider's, masked and short."""
+
+    word: Reported
+    at: datetime
+    reason: str = ""
+    address_is_dead: bool = False
+    """It takes no mail from anybody, now or next week."""
+
+
+def take(delivery_id: UUID, report: Report) -> bool:
+    """Take a report, in one transaction. Returns False if there is no such delivery."""
+    rows = Delivery.objects.using(database.alias())
+    with transaction.atomic(using=database.alias()):
+        delivery = rows.filter(pk=delivery_id).first()
+        if delivery is None:
+            return False
+        challenges_ = Challenge.objects.using(database.alias()).select_for_update()
+        challenge = challenges_.filter(deliveries=delivery).first()
+        if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
+            route = _last_route(delivery)
+            if challenge is not None:  # a code, and not a project's own mail
+                _follow(delivery, challenge, report, route)
+            _tell(delivery, report, route)
+    return True
+
+
+def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str) -> None:
+    if report.address_is_dead or report.word is Reported.COMPLAINED:
+        suppressions.suppress(challenge.recipient, report.word, since=report.at)
+    elif report.word is Reported.DELIVERED:
+        suppressions.lift(challenge.recipient, now=report.at)
+    if report.word in HELD_UP:
+        challenges.send_again(delivery, challenge, avoid=route, now=database.now())
+
+
+def _tell(delivery: Delivery, report: Report, route: str) -> None:
+    delivery.reported, delivery.reported_at = report.word, report.at
+    delivery.reported_reason = report.reason
+
+    def kept() -> None:
+        delivery_reported.send_robust(sender=Delivery, delivery=delivery, route=route)
+
+    transaction.on_commit(kept, using=database.alias(), robust=True)
+
+
+def _last_route(delivery: Delivery) -> str:
+    # A provider can be faster than our own note of the attempt: then it is the first route.
+    attempts = Attempt.objects.using(database.alias()).filter(delivery=delivery)
+    last = attempts.order_by("-started_at").values_list("route", flat=True).first()
+    return last or settings.ROUTES[0]

@@ -1,0 +1,192 @@
+"""A route that is out of order is left alone, and asked again by one mail at a time.
+
+::
+
+    closed --- faults in a row, or one that is permanent ---> open
+    open --- a pause is over, and a mail takes the way ---> half-open
+    half-open --- the route answers ---> closed; another fault ---> open, for longer
+
+Only what speaks of the route is a fault: never a recipient's refusal, which shows that it answers.
+
+In: mails that ask for leave to use a route, and what came of them. Out: a `Leave`, or None.
+Knows nothing of: mails, backends, clocks on the wall.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from otpmail import signals
+from otpmail.conf import settings
+from otpmail.outcomes import Blame, Kind, Outcome
+from otpmail.routes.process import PerRoute
+
+PAUSE_SECONDS = 0.5
+"""Until one mail asks again; also the rate at which mails ask while no route at all is open."""
+
+MAX_PAUSE_SECONDS = 30
+"""While another route is open, the pause doubles up to this: a probe may cost a mail its time."""
+
+
+class Standing(Enum):
+    """Whether mails may use a route."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One route's circuit, for whoever watches."""
+
+    standing: Standing
+    faults: int
+    """In a row."""
+    since_seconds: float
+    """How long it has stood so."""
+
+
+class Circuit:
+    """One route in one process. All its decisions are taken under its lock."""
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+        self._lock = threading.Lock()
+        self._standing = Standing.CLOSED
+        self._since = time.monotonic()
+        self._faults = 0
+        self._pause_seconds = PAUSE_SECONDS
+        self._asked_at = 0.0
+        self._probing = False
+
+    @property
+    def state(self) -> State:
+        """Tell how it stands."""
+        with self._lock:
+            return State(self._standing, self._faults, time.monotonic() - self._since)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every mail may use it."""
+        return self._standing is Standing.CLOSED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no mail may use it just now; not so while one probes."""
+        return self._standing is Standing.OPEN
+
+    def enter(self, *, alone: bool) -> "Leave | None":
+        """Give leave to use the route: to all while it is closed, else to one probe when due."""
+        with self._lock:
+            if self._wait_seconds(alone=alone) > 0:
+                return None
+            if self._standing is Standing.CLOSED:
+                return Leave(self, probe=False)
+            self._probing = True
+            self._stand(Standing.HALF_OPEN)
+            return Leave(self, probe=True)
+
+    def wait_seconds(self, *, alone: bool) -> float:
+        """Tell how long until it may give leave: 0 if now."""
+        with self._lock:
+            return self._wait_seconds(alone=alone)
+
+    def _wait_seconds(self, *, alone: bool) -> float:
+        if self._standing is Standing.CLOSED:
+            return 0.0
+        if self._probing:
+            return PAUSE_SECONDS
+        pause = PAUSE_SECONDS if alone else self._pause_seconds
+        return max(0.0, self._asked_at + pause - time.monotonic())
+
+    def _stand(self, standing: Standing) -> None:
+        self._standing, self._since = standing, time.monotonic()
+
+    def judge(self, outcome: Outcome, *, probe: bool) -> None:
+        """Take what came of a mail. Of one that set out before the circuit opened: nothing."""
+        with self._lock:
+            if self._standing is not Standing.CLOSED and not probe:
+                return
+            tell = self._fault(outcome) if _is_fault(outcome) else self._sound(outcome)
+        if tell is not None:
+            tell()
+
+    def _fault(self, outcome: Outcome) -> Callable[[], object] | None:
+        self._faults += 1
+        permanent = outcome.kind is Kind.PERMANENT
+        if self.is_closed and not permanent and self._faults < settings.CIRCUIT_FAULTS:
+            return None
+        signal = signals.circuit_opened if self.is_closed else signals.circuit_stays_open
+        longer = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
+        self._pause_seconds = PAUSE_SECONDS if self.is_closed else longer
+        self._asked_at = time.monotonic()
+        self._stand(Standing.OPEN)
+        return lambda: signal.send_robust(sender=Circuit, route=self.route, outcome=outcome)
+
+    def _sound(self, outcome: Outcome) -> Callable[[], object] | None:
+        if not _is_answer(outcome):  # the mail never came as far as the route
+            return None
+        was_closed, self._faults = self.is_closed, 0
+        if was_closed:
+            return None
+        self._stand(Standing.CLOSED)
+        return lambda: signals.circuit_closed.send_robust(sender=Circuit, route=self.route)
+
+    def end_probe(self) -> None:
+        """Let another mail probe, if this one did not close the circuit."""
+        with self._lock:
+            self._probing = False
+            if self._standing is Standing.HALF_OPEN:
+                self._stand(Standing.OPEN)
+
+
+class Leave:
+    """One mail's leave to use a route; what comes of it counts once."""
+
+    def __init__(self, circuit: Circuit, *, probe: bool) -> None:
+        self._circuit = circuit
+        self._probe = probe
+        self._judged = False
+
+    def judge(self, outcome: Outcome | None) -> None:
+        """Say what came of it, or what is to count as that; None: it was not tried."""
+        if outcome is not None and not self._judged:
+            self._judged = True
+            self._circuit.judge(outcome, probe=self._probe)
+
+    def end(self, outcome: Outcome | None) -> None:
+        """Say that it is over. A probe that hangs is the only one until then."""
+        self.judge(outcome)
+        if self._probe:
+            self._circuit.end_probe()
+
+
+def states() -> dict[str, State]:
+    """Tell each route's state in this process, of those that were used."""
+    return {route: circuit.state for route, circuit in list(circuits.items())}
+
+
+def are_shut(routes: Iterable[str]) -> bool:
+    """Tell whether none of these is closed, so that only probes may leave."""
+    return not any(circuits[route].is_closed for route in routes)
+
+
+def wait_seconds(routes: Iterable[str]) -> float:
+    """Tell how long until a mail may leave by one of these routes: 0 if now."""
+    circuits_ = [circuits[route] for route in routes]
+    alone = not any(circuit.is_closed for circuit in circuits_)
+    return min((circuit.wait_seconds(alone=alone) for circuit in circuits_), default=0.0)
+
+
+def _is_fault(outcome: Outcome) -> bool:
+    return outcome.kind is not Kind.ACCEPTED and outcome.blame is Blame.ROUTE
+
+
+def _is_answer(outcome: Outcome) -> bool:
+    return outcome.kind is Kind.ACCEPTED or outcome.code is not None
+
+
+circuits = PerRoute(Circuit)

@@ -1,0 +1,72 @@
+"""When a route has been silent for too long, and whether the next may be asked beside it.
+
+In: how long each accepted mail took. Out: seconds, tokens.
+Knows nothing of: mails, circuits.
+
+A token bucket bounds what hedging can double: a burst, and then a share of the route's mails.
+"""
+
+import math
+import threading
+from collections import deque
+
+from otpmail.conf import settings
+from otpmail.routes.process import PerRoute
+
+LEAST_SECONDS = 1.0
+TIMES_USUAL = 3
+REMEMBERED = 100
+BURST = 20
+SHARE = 0.05
+
+
+class Bucket:
+    """Tokens for hedges of one route."""
+
+    def __init__(self, _: str) -> None:
+        self._lock = threading.Lock()
+        self._tokens = float(BURST)
+
+    def earn(self) -> None:
+        """Count a mail."""
+        with self._lock:
+            self._tokens = min(BURST, self._tokens + SHARE)
+
+    def take(self) -> bool:
+        """Take a token, if there is one."""
+        with self._lock:
+            has_one = self._tokens >= 1
+            self._tokens -= has_one
+            return has_one
+
+    def give_back(self) -> None:
+        """Return a token that was not needed."""
+        with self._lock:
+            self._tokens += 1
+
+
+def after_seconds(route: str) -> float:
+    """Tell how long a route may be silent before the next is asked; infinite: it is never."""
+    rule = settings.HEDGE_AFTER
+    if rule == "auto":
+        return max(LEAST_SECONDS, TIMES_USUAL * usual_seconds(route))
+    return math.inf if rule is None else rule
+
+
+def usual_seconds(route: str) -> float:
+    """Give the 95th percentile of what its last accepted mails took; 0 if there were none."""
+    times = sorted(_times[route])
+    return times[len(times) * 95 // 100] if times else 0.0
+
+
+def took(route: str, seconds: float) -> None:
+    """Remember how long an accepted mail took, one that was outrun too."""
+    _times[route].append(seconds)
+
+
+def _new_times(_: str) -> deque[float]:
+    return deque(maxlen=REMEMBERED)
+
+
+_times = PerRoute(_new_times)
+buckets = PerRoute(Bucket)

@@ -1,0 +1,85 @@
+"""One try: a mail is handed to one route, and whatever comes of it is an outcome.
+
+In: a route, a mail, the seconds it may take, and a last question whether it is still wanted.
+Out: an `Outcome`, or None if it was not wanted any more and nothing was written.
+Knows nothing of: other routes.
+
+A backend with ``send_outcomes`` (otpmail's own) keeps its connections itself, and its time. Any
+other is looked at before use, and closed after a fault so that the next mail opens it anew.
+"""
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from copy import copy
+
+from django.core.mail import EmailMessage
+from django.core.mail.backends.base import BaseEmailBackend
+
+from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
+from otpmail.routes.held import held, shut
+
+
+def hand_over(
+    route: str, mail: EmailMessage, *, seconds: float, still_wanted: Callable[[], bool]
+) -> Outcome | None:
+    """Hand a mail to a route. Never raises for the mail's fate."""
+    with contextlib.ExitStack() as stack:
+        try:
+            backend = stack.enter_context(held[route].lend())
+        except Exception as error:  # noqa: BLE001 - a wrong option is the route's fault, and is recorded
+            return of_error(error, sending=False)
+        if hasattr(backend, "send_outcomes"):
+            outcomes: list[Outcome | None] = backend.send_outcomes(
+                [mail], timeout=seconds, still_wanted=still_wanted
+            )
+            return outcomes[0]
+        return _send_through(backend, mail, still_wanted)
+
+
+def keeps_time(route: str) -> bool:
+    """Tell whether its backend ends in the time it is given. What cannot be made ends at once."""
+    try:
+        with held[route].lend() as backend:
+            return hasattr(backend, "send_outcomes")
+    except Exception:  # noqa: BLE001 - the try itself tells it
+        return True
+
+
+def _send_through(
+    backend: BaseEmailBackend, mail: EmailMessage, still_wanted: Callable[[], bool]
+) -> Outcome | None:
+    try:
+        if _is_stale(backend):
+            shut(backend)
+        backend.open()
+    except Exception as error:  # noqa: BLE001 - a foreign backend may raise anything, all are outcomes
+        shut(backend)
+        return of_error(error, sending=False)
+    if not still_wanted():
+        return None
+    mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
+    try:
+        sent = backend.send_messages([mail])
+    except Exception as error:  # noqa: BLE001
+        shut(backend)
+        return of_error(error, sending=True)
+    if not sent:
+        shut(backend)
+        return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
+    return of_sent(getattr(mail, "anymail_status", None))
+
+
+def _is_stale(backend: BaseEmailBackend) -> bool:
+    # An SMTP server speaks only when spoken to: a kept connection that has something to read was
+    # closed or is about to be (RFC 5321, 3.8 and 4.2.5: 421).
+    sock = getattr(getattr(backend, "connection", None), "sock", None)
+    if not isinstance(sock, socket.socket):
+        return False
+    poll = select.poll()  # and not select(), which knows the first 1024 files only
+    try:
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):
+        return True

@@ -1,0 +1,111 @@
+"""However much other mail there is, a code finds room, a courier and a session."""
+
+import asyncio
+import time
+from uuid import uuid4
+
+import pytest
+from django.core.mail import EmailMessage
+
+from otpmail import challenges, engines, routes
+from otpmail.backends.outbox import EmailBackend
+from otpmail.engines.queue import Queue
+from otpmail.models import Delivery, DeliveryState, Lane
+from tests import mailserver
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BACKLOG = 2000
+
+
+class SlowOnNewsletters(mailserver.MailServer):
+    """Takes a code at once, and a newsletter when it is told to."""
+
+    takes_newsletters = False
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        while b"newsletter" in envelope.content and not self.takes_newsletters:
+            await asyncio.sleep(0.05)
+        return await super().handle_DATA(server, session, envelope)
+
+
+@pytest.fixture
+def server():
+    with mailserver.running(SlowOnNewsletters()) as server:
+        yield server
+        routes.close()
+
+
+@pytest.fixture
+def engine(settings, server):
+    """Threads that share four sessions to the mail server with one another."""
+    settings.OTPMAIL_SWEEP_SECONDS = 0.1
+    settings.OTPMAIL_COURIERS = 4
+    mailserver.route_through(
+        settings, mailserver.OUR_BACKEND, host=server.host, port=server.port, pool_size=4
+    )
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    engine = engines.current()
+    yield engine
+    server.takes_newsletters = True
+    engine.stop(seconds=1)
+
+
+def issue():
+    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+
+
+def put_other_mail(count, subject="newsletter"):
+    backend = EmailBackend(routes=["default"])
+    backend.send_messages(
+        [
+            EmailMessage(subject, "", "coop@example.org", [f"{number}@example.org"])
+            for number in range(count)
+        ]
+    )
+
+
+def seconds_to_acceptance():
+    started = time.monotonic()
+    challenge_id = issue().challenge_id
+    mine = Delivery.objects.filter(challenge=challenge_id, lane=Lane.CODE)
+    wait_until(lambda: mine.get().state == DeliveryState.ACCEPTED)
+    return time.monotonic() - started
+
+
+def test_code_does_not_wait_behind_thousands_of_mails_that_a_server_takes_slowly(engine, server):
+    alone = seconds_to_acceptance()
+    put_other_mail(BACKLOG)
+    wait_until(lambda: "known=1000 in_hand=2" in repr(engine))
+    assert seconds_to_acceptance() < alone + 2
+    assert len(server.mails) == 2  # codes both
+
+
+def test_full_lane_leaves_room_in_the_other(engine, server):
+    put_other_mail(BACKLOG)
+    wait_until(lambda: engine.owner(Lane.MAIL) is None)
+    assert engine.owner(Lane.CODE)
+
+
+def test_other_mail_leaves_too(engine, server):
+    put_other_mail(20, subject="receipt")
+    server.wait_for(20)
+
+
+def test_code_that_is_due_goes_before_other_mail():
+    queue = Queue({Lane.CODE: 1, Lane.MAIL: 1})
+    newsletter, code = uuid4(), uuid4()
+    queue.put(newsletter, Lane.MAIL)
+    queue.put(code, Lane.CODE)
+    turn = queue.turn()
+    assert queue.take(turn) == (code, Lane.CODE)
+    assert queue.take(turn) == (newsletter, Lane.MAIL)
+
+
+def test_code_that_waits_for_its_retry_holds_up_no_other_mail():
+    queue = Queue({Lane.CODE: 1, Lane.MAIL: 1})
+    newsletter = uuid4()
+    queue.put(uuid4(), Lane.CODE, 60)
+    queue.put(newsletter, Lane.MAIL)
+    assert queue.take(queue.turn()) == (newsletter, Lane.MAIL)

@@ -1,0 +1,326 @@
+"""A code gets out while any way out is alive: real mail servers, one round at a time."""
+
+import logging
+import os
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+
+from otpmail import challenges, courier, database, engines, outbox, routes
+from otpmail.models import Attempt, Delivery, Lane
+from tests import mailserver
+from tests.integration.routes.conftest import ME, again, carry, promise, tried
+from tests.scripted import scripted
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def two():
+    with mailserver.running() as first, mailserver.running() as second:
+        yield first, second
+        routes.close()
+
+
+@pytest.fixture
+def servers(settings, two):
+    mailserver.routes_to(settings, a=two[0].port, b=two[1].port)
+    return two
+
+
+@pytest.fixture
+def live(settings, two):
+    """The first route is dead, the second alive."""
+    mailserver.routes_to(settings, a=mailserver.free_port(), b=two[1].port)
+    return two[1]
+
+
+def test_next_route_takes_what_a_dead_one_does_not_in_the_same_round(live, caplog):
+    caplog.set_level(logging.INFO)
+    promise()
+    assert carry() == [None]
+    assert tried() == [("a", "transient"), ("b", "accepted")]
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.attempted) == ("accepted", 1)
+    assert [r.levelname for r in caplog.records if r.name == "otpmail"] == ["WARNING", "INFO"]
+
+
+def test_dead_route_is_not_asked_by_every_mail(live):
+    for _ in range(5):
+        promise()
+    carry()
+    assert tried() == [("a", "transient"), ("b", "accepted")] * 3 + [("b", "accepted")] * 2
+    assert routes.states()["a"].standing is routes.Standing.OPEN
+
+
+@pytest.mark.parametrize("reply", ["451 4.3.0 down", "451 4.7.1 greylisted", "421 4.3.2 closing"])
+def test_refusal_for_now_goes_on_to_the_next_route(servers, reply):
+    servers[0].data = [reply]
+    promise()
+    assert carry() == [None]
+    assert tried() == [("a", "transient"), ("b", "accepted")]
+
+
+def test_recipient_refused_for_good_is_asked_of_no_other_route(servers):
+    servers[0].rcpt = ["550 5.1.1 no such user"]
+    for _ in range(4):
+        promise()
+    carry()
+    assert tried() == [("a", "permanent")] * 4
+    assert set(Delivery.objects.values_list("state", "reason")) == {("failed", "refused")}
+    assert servers[1].mails == []
+    assert routes.states()["a"].standing is routes.Standing.CLOSED
+
+
+def test_wrong_password_opens_the_circuit_at_once(settings, two):
+    def script(talk):
+        talk.greet(b"250-scripted\r\n250 AUTH PLAIN\r\n")
+        talk.hear()
+        talk.say(b"535 5.7.8 wrong password\r\n")
+        talk.hear()
+
+    with scripted(script) as refusing:
+        mailserver.routes_to(settings, a=refusing.port, b=two[1].port)
+        settings.MAILERS["a"]["OPTIONS"] |= {"username": "me", "password": "wrong"}
+        promise()
+        promise()
+        carry()
+        assert tried() == [("a", "permanent"), ("b", "accepted"), ("b", "accepted")]
+
+
+def test_mail_that_may_have_been_taken_goes_another_way_only_later(settings, two):
+    """At once it would be a double; after the backoff the person may have answered already."""
+
+    def script(talk):
+        talk.greet()
+        while not talk.hear().startswith(b"BDAT"):
+            pass
+        talk.sock.close()
+
+    with scripted(script) as breaking:
+        mailserver.routes_to(settings, a=breaking.port, b=two[1].port)
+        promise()
+        (wait,) = carry()
+        assert 1.8 <= wait <= 2.2
+        assert tried() == [("a", "unknown")]
+        assert again() is None
+        assert tried() == [("a", "unknown"), ("b", "accepted")]
+
+
+def test_backoff_begins_only_when_all_routes_were_tried(servers):
+    for server in servers:
+        server.data = ["451 4.7.1 greylisted"]
+    promise()
+    (wait,) = carry()
+    assert 1.8 <= wait <= 2.2
+    assert 3.6 <= again() <= 4.4
+    assert tried() == [("a", "transient"), ("b", "transient")] * 2
+    assert Delivery.objects.get().attempted == 2
+
+
+def test_challenge_answered_between_two_routes_is_not_mailed_by_the_second(servers, settings):
+    """And what the first did is recorded all the same."""
+    settings.MAILERS["a"] = {"BACKEND": "tests.backends.RefusesTheCancelled"}
+    promise()
+    assert carry() == [None]
+    assert tried() == [("a", "transient")]
+    assert Delivery.objects.get().reason == "cancelled"
+    assert servers[1].mails == []
+
+
+# When no route is open
+
+
+@pytest.fixture
+def dead_port(settings):
+    port = mailserver.free_port()
+    mailserver.routes_to(settings, a=port)
+    for _ in range(3):
+        promise()
+    carry()
+    Delivery.objects.all().delete()
+    assert routes.states()["a"].standing is routes.Standing.OPEN
+    return port
+
+
+def rows():
+    return list(Delivery.objects.values()), Attempt.objects.count()
+
+
+def test_round_without_an_open_route_is_no_attempt_and_writes_nothing(dead_port):
+    promise()
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    before = rows()
+    assert 0 < again() <= 0.5
+    assert rows() == before
+
+
+def test_mail_that_waits_for_a_route_costs_no_query(dead_port, django_assert_num_queries):
+    promise()
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    delivery_id = Delivery.objects.get().pk
+    assert courier.run(delivery_id, ME)
+    with django_assert_num_queries(0):
+        assert courier.run(delivery_id, ME)
+
+
+def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port):
+    promise()
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    with mailserver.running(port=dead_port) as server:
+        wait_until(lambda: not Delivery.objects.filter(state="queued") or again() is None, 2)
+        assert len(server.mails) == 1
+    assert Delivery.objects.get().attempted == 1
+
+
+def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port):
+    promise()
+    Delivery.objects.update(attempted=7)
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    wait_until(lambda: 0 < again() <= 0.5 and Delivery.objects.get().attempted == 8)
+    assert Delivery.objects.get().state == "queued"
+
+
+def test_deadline_ends_what_waits_for_a_route(dead_port, settings, pass_time):
+    settings.OTPMAIL_LEASE_SECONDS = 0.2  # so it is read again soon
+    issued = promise()
+    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    assert again()
+    pass_time(issued.challenge_id, 481)
+    Delivery.objects.update(leased_until=database.now() + timedelta(minutes=1))
+    wait_until(lambda: not Delivery.objects.filter(state="queued") or again() is None)
+    assert Delivery.objects.values_list("state", "reason").get() == ("dropped", "expired")
+
+
+def test_all_that_waited_through_an_outage_is_out_soon_after_its_end(settings):
+    port = mailserver.free_port()
+    mailserver.routes_to(settings, a=port, b=mailserver.free_port())
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    for _ in range(40):
+        promise()
+    wait_until(lambda: routes.wait_seconds(["a", "b"]) > 0)
+    time.sleep(1)
+    with mailserver.running(port=port) as server:
+        server.wait_for(40, seconds=5)
+        wait_until(lambda: not Delivery.objects.exclude(state="accepted"))
+        assert len(server.mails) == 40
+    engines.current().stop(5)
+
+
+# Another way on purpose
+
+
+def ask_again(issued, pass_time):
+    pass_time(issued.challenge_id, 121)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+
+
+def test_mail_that_was_asked_for_again_goes_another_way(servers, pass_time):
+    issued = promise()
+    carry()
+    for _ in range(2):
+        ask_again(issued, pass_time)
+        carry()
+    assert [route for route, _ in tried()] == ["a", "b", "a"]
+
+
+def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
+    promise()
+    carry()
+    bounced = Delivery.objects.get()
+    now = database.now()
+    assert challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert not challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    second = Delivery.objects.exclude(pk=bounced.pk).get()
+    assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
+    assert second.message_id != bounced.message_id
+    carry()
+    assert tried() == [("a", "accepted"), ("b", "accepted")]
+    assert mailserver.text_of(servers[0].mails[0]) == mailserver.text_of(servers[1].mails[0])
+
+
+# Rules
+
+
+def test_purpose_has_routes_of_its_own(servers, settings):
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"ROUTES": ["b"]}}
+    promise()
+    promise(purpose="other")
+    carry()
+    assert sorted(tried()) == [("a", "accepted"), ("b", "accepted")]
+
+
+def test_domain_has_a_first_route(servers, settings):
+    settings.OTPMAIL_DOMAIN_ROUTES = {"yahoo.*": ["b"]}
+    promise(recipient="alice@yahoo.co.uk")
+    carry()
+    assert tried() == [("b", "accepted")]
+
+
+def test_route_bears_no_more_than_its_rate(servers, settings):
+    settings.OTPMAIL_HEDGE_AFTER = None
+    settings.OTPMAIL_ROUTE_RATES = {"a": {"PER_SECOND": 2}}
+    for _ in range(4):
+        promise()
+    started = time.monotonic()
+    carry()
+    assert 1 <= time.monotonic() - started < 4
+    assert {route for route, _ in tried()} == {"a"}
+
+
+def test_mail_does_not_wait_long_for_its_turn_while_another_route_is_free(servers, settings):
+    settings.OTPMAIL_HEDGE_AFTER = 0.1
+    settings.OTPMAIL_ROUTE_RATES = {"a": {"PER_SECOND": 1}}
+    for _ in range(3):
+        promise()
+    started = time.monotonic()
+    carry()
+    assert time.monotonic() - started < 1
+    assert [route for route, _ in tried()] == ["a", "b", "b"]
+
+
+# Faults that are none of a route's
+
+
+def test_fault_of_the_database_is_none_of_the_routes(servers, settings, monkeypatch):
+    def broken(_):
+        raise OperationalError("the database went away")
+
+    promise()
+    monkeypatch.setattr(courier, "_is_wanted", broken)
+    for settings.OTPMAIL_HEDGE_AFTER in ("auto", None):  # asked by another thread, and by this one
+        with pytest.raises(OperationalError):
+            carry()
+        Delivery.objects.update(leased_by="", leased_until=None)
+    assert all(state.faults == 0 for state in routes.states().values())
+    assert servers[0].mails == []
+
+
+def test_forked_child_says_nothing_on_its_parents_connections(settings, two):
+    mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
+    promise()
+    carry()
+    (held,) = routes.held["default"]._idle
+    if (pid := os.fork()) == 0:
+        os._exit(0 if not routes.held else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    promise()
+    carry()
+    assert two[0].sessions == 1
+    assert routes.held["default"]._idle == [held]
+
+
+def test_new_settings_close_what_was_held(settings, two):
+    mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
+    promise()
+    carry()
+    (held,) = routes.held["default"]._idle
+    assert held.connection is not None
+    mailserver.route_to(settings, two[1].port, backend=mailserver.DJANGOS_BACKEND)
+    assert held.connection is None
+    promise()
+    carry()
+    assert len(two[1].mails) == 1

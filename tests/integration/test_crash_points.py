@@ -1,0 +1,195 @@
+"""No promise is lost wherever a process dies: one crash after another, at every step that it takes.
+
+The law: what was committed is accepted by the mail server, or its row says why not; what was not
+committed is never mailed; a mail is doubled only if the process died after it had begun to write
+it and before the outcome was committed.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from django.test import override_settings
+
+from otpmail import challenges, database, engines, owners, signals
+from otpmail.models import Challenge, Delivery
+from tests import mailserver
+from tests.crashpoints import every_crash, in_child
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LATER, NO = "451 4.3.0 later", "550 5.1.1 no such mailbox"
+SETTLED = (signals.delivery_accepted, signals.delivery_failed, signals.delivery_dropped)
+THREADS = "otpmail.engines.threads.ThreadsEngine"
+
+
+@dataclass
+class Walk:
+    """What became of the mail, over all crashes of one walk."""
+
+    steps: set[str] = field(default_factory=set)
+    unpromised: int = 0
+    once: int = 0
+    doubled: int = 0
+    given_up: int = 0
+
+
+@pytest.fixture
+def walk(settings, tmp_path):
+    """Crash at each step of a process; each time a fresh one looks after what it left."""
+    settings.OTPMAIL_SWEEP_SECONDS = 60  # one sweep, at the start
+    settings.OTPMAIL_RETRY_SECONDS = (0.02, 0.02)
+    settings.OTPMAIL_COURIERS = 1
+
+    def walk(
+        act: Callable[[], object],
+        *,
+        given: Callable[[], object] = lambda: None,
+        replies: tuple[str, ...] = (mailserver.OK,),
+    ) -> Walk:
+        walked = Walk()
+
+        def again() -> None:
+            Challenge.objects.all().delete()
+            server.mails.clear()
+            server.data[:] = replies
+            given()
+
+        with mailserver.running() as server:
+            place = {"host": server.host, "port": server.port}
+            mailserver.route_through(settings, mailserver.OUR_BACKEND, **place, min_warm=0)
+            again()
+            act()  # no crash yet: what is imported and compiled now need not be in each process
+            again()
+            for points in every_crash(act, tmp_path / "points"):
+                judge(walked, points, server)
+                again()
+        return walked
+
+    return walk
+
+
+def judge(walked: Walk, points: list[str], server: mailserver.MailServer) -> None:
+    """Let a fresh process look after what was left, and hold the end against the law."""
+    where, state_at_crash = points[-1], Delivery.objects.values_list("state", flat=True).first()
+    in_child(look_after)
+    delivery = Delivery.objects.first()
+    mailed = [mail["Message-ID"] for mail in server.mails]
+    walked.steps |= {point.split()[2] for point in points}
+    if delivery is None:
+        assert "MainThread after COMMIT" not in points, f"a promise was lost {where}"
+        assert not mailed, f"mailed, and never promised {where}"
+        walked.unpromised += 1
+        return
+    assert set(mailed) <= {delivery.message_id}
+    assert mailed if delivery.state == "accepted" else delivery.reason, f"lost {where}"
+    in_doubt = state_at_crash == "queued" and any("send" in point for point in points)
+    assert len(mailed) <= (2 if in_doubt else 1), f"doubled without a doubt {where}"
+    walked.once += len(mailed) == 1
+    walked.doubled += len(mailed) == 2
+    walked.given_up += not mailed
+
+
+def promise() -> None:
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+
+
+def leave() -> None:
+    """Leave a promise behind, leased to a process that is gone."""
+    with override_settings(OTPMAIL_ENGINE="tests.engines.Deaf"):
+        promise()
+    host, pid, started, fence = owners.new().split("/")
+    dead = f"{host}/{pid}/{int(started) - 1}/{fence}"
+    Delivery.objects.update(leased_by=dead, leased_until=database.now() + timedelta(minutes=1))
+
+
+def leave_cancelled() -> None:
+    """Leave one that the person does not want any more."""
+    leave()
+    challenges.cancel("sign-in", Challenge.objects.get().pk, subject="alice")
+
+
+def serve() -> None:
+    """Be a web process: promise a mail, send it, end."""
+    with settling():
+        promise()
+
+
+def take_up() -> None:
+    """Be a process that finds a promise when it starts, sends it, and ends."""
+    with settling():
+        pass
+
+
+@contextlib.contextmanager
+def settling() -> Iterator[None]:
+    """Run an engine until a mail is settled. No polling: each query would be one more step."""
+    settled = threading.Event()
+
+    def settle(**_: object) -> None:
+        settled.set()
+
+    for signal in SETTLED:
+        signal.connect(settle)
+    with override_settings(OTPMAIL_ENGINE=THREADS):
+        engines.current().start()
+        yield
+        assert settled.wait(10)
+        engines.current().stop(5)
+
+
+def look_after() -> None:
+    """Be the process that is started after a crash: run until nothing waits."""
+    with override_settings(OTPMAIL_ENGINE=THREADS, OTPMAIL_SWEEP_SECONDS=0.02):
+        engines.current().start()
+        wait_until(lambda: not Delivery.objects.filter(state="queued").exists())
+        engines.current().stop(5)
+
+
+def test_request_that_sends_its_own_mail(walk):
+    """The promise, a whole round and the release, one step after the other in one thread."""
+    walked = walk(promise)
+    assert walked.steps >= {"INSERT", "COMMIT", "UPDATE", "send", "recv"}
+    assert walked.unpromised >= 6  # before its commit is a promise
+    assert walked.once > 20
+    assert walked.doubled  # taken by the server and not yet written down: the one doubt there is
+
+
+def test_web_process(walk):
+    walked = walk(serve)
+    assert walked.unpromised
+    assert walked.once
+    assert not walked.given_up
+
+
+def test_process_that_takes_up_what_another_left_and_is_refused_once(walk):
+    walked = walk(take_up, given=leave, replies=(LATER, mailserver.OK))
+    assert walked.once > 20
+    assert not walked.unpromised
+    assert not walked.given_up
+
+
+@pytest.mark.parametrize(
+    ("given", "replies"),
+    [(leave, (NO,)), (leave_cancelled, (mailserver.OK,))],
+    ids=["refused for good", "cancelled"],
+)
+def test_mail_that_is_not_sent_has_its_reason(walk, given, replies):
+    walked = walk(take_up, given=given, replies=replies)
+    assert walked.given_up > 20
+    assert not walked.once
+
+
+def test_walk_finds_a_mail_that_is_lost(walk, settings):
+    """The proof can fail: here mails are said to be accepted, and no server has them."""
+
+    def promise_into_the_void() -> None:
+        mailserver.route_through(settings, "django.core.mail.backends.dummy.EmailBackend")
+        promise()
+
+    with pytest.raises(AssertionError, match="lost"):
+        walk(promise_into_the_void)

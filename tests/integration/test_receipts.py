@@ -1,0 +1,87 @@
+"""A receipt shows that this code was typed for these facts at this time, and nothing else."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from otpmail import challenges, keys, receipts
+from otpmail.models import Challenge
+from otpmail.testing import live_code
+from tests import orders
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orders")]
+
+
+@pytest.fixture
+def ring(settings):
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+
+
+def confirm(**named):
+    issued = challenges.issue(
+        "order", subject="alice", recipient="alice@example.org", facts=orders.place()
+    )
+    code = live_code(issued.challenge_id)
+    result = challenges.verify("order", issued.challenge_id, code, subject="alice", **named)
+    return issued.challenge_id, result
+
+
+def proves(confirmed_id, result, **changes):
+    said = {
+        "challenge_id": confirmed_id,
+        "facts": dict(orders.ORDER),
+        "confirmed_at": result.confirmed_at,
+    }
+    return receipts.check(result.receipt, **said | changes)
+
+
+def test_receipt_proves_what_was_confirmed(ring):
+    challenge_id, result = confirm()
+    assert proves(challenge_id, result)
+    assert result.receipt.startswith("1.old.")
+
+
+@pytest.mark.parametrize("other", ["challenge_id", "facts", "confirmed_at"])
+def test_receipt_proves_nothing_else(ring, other):
+    challenge_id, result = confirm()
+    changes = {
+        "challenge_id": uuid4(),
+        "facts": orders.ORDER | {"amount_minor": 12_51},
+        "confirmed_at": result.confirmed_at + timedelta(microseconds=1),
+    }
+    assert not proves(challenge_id, result, **{other: changes[other]})
+
+
+def test_the_row_that_was_confirmed_gives_the_same_receipt(ring):
+    """The time it holds is the time as the database keeps it."""
+    given = []
+    challenge_id, result = confirm(confirmed=lambda challenge: given.append(receipts.of(challenge)))
+    stored = Challenge.objects.get(pk=challenge_id)
+    assert [result.receipt] == given == [receipts.of(stored)]
+
+
+def test_receipt_outlives_the_rotation_of_its_key_and_not_its_revocation(ring, settings):
+    challenge_id, result = confirm()
+    settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
+    assert proves(challenge_id, result)
+    settings.OTPMAIL_KEYS = {"new": settings.OTPMAIL_KEYS["new"]}
+    assert not proves(challenge_id, result)
+
+
+def test_receipt_under_another_key_of_the_same_name_is_none(ring, settings):
+    challenge_id, result = confirm()
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+    assert not proves(challenge_id, result)
+
+
+def test_there_is_no_receipt_before_the_code_is_typed(ring):
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    with pytest.raises(ValueError, match="no receipt"):
+        receipts.of(Challenge.objects.get())
+
+
+def test_the_longest_key_id_fits(settings):
+    settings.OTPMAIL_KEYS = {"k" * 50: keys.new()}
+    _, result = confirm()
+    assert len(result.receipt) <= receipts.MAX_LENGTH
