@@ -26,6 +26,7 @@ OF_A_CHALLENGE = [
     "recipient",
     "language",
     "context",
+    "is_decoy",
     "digits",
     "is_decoy",
     "generation",

@@ -10,7 +10,16 @@ from django.test.utils import CaptureQueriesContext
 from otpmail import challenges, database, retention
 from otpmail.backends.outbox import EmailBackend
 from otpmail.compat import uuid7
-from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, SealedMail, State
+from otpmail.models import (
+    Attempt,
+    AuditEntry,
+    Challenge,
+    Counter,
+    Delivery,
+    DeliveryState,
+    SealedMail,
+    State,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -142,3 +151,13 @@ def test_ids_sort_by_time_on_this_database():
     Challenge.objects.bulk_create(copy(challenge, id=pk) for pk in made)
     others = Challenge.objects.exclude(pk=challenge.pk).order_by("pk")
     assert list(others.values_list("pk", flat=True)) == made
+
+
+def test_counters_that_are_long_at_nought_go_and_the_audit_stays():
+    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    Counter.objects.update(kept_until=0)
+    call_command("otpmail_prune", dry_run=True, stdout=StringIO())
+    assert Counter.objects.exists()
+    call_command("otpmail_prune", stdout=StringIO())
+    assert not Counter.objects.exists()
+    assert AuditEntry.objects.count() == 1

@@ -1,10 +1,13 @@
-"""``manage.py otpmail_prune``: deletes what was over for ``OTPMAIL_KEEP_DAYS``. Run it daily."""
+"""``manage.py otpmail_prune``: deletes what was over for ``OTPMAIL_KEEP_DAYS``. Run it daily.
+
+Counters that are long at nought go too; the audit stays.
+"""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from otpmail import database, retention
+from otpmail import database, limits, retention
 from otpmail.conf import settings
 
 
@@ -19,7 +22,10 @@ class Command(BaseCommand):
 
     def handle(self, *, dry_run: bool, **_: Any) -> None:
         """Delete or count, and say what."""
-        pruned = retention.prune(now=database.now(), dry_run=dry_run)
+        now = database.now()
+        while not dry_run and limits.prune(now=now, limit=retention.STEP):
+            pass
+        pruned = retention.prune(now=now, dry_run=dry_run)
         self.stdout.write(
             f"{'would delete' if dry_run else 'deleted'} {pruned.deliveries} deliveries and "
             f"{pruned.challenges} challenges that were over for {settings.KEEP_DAYS} days"
