@@ -3,18 +3,24 @@
 ``NAME_FILE`` names a file that holds the value of ``NAME``, for secrets that are mounted.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, cast
 
 import dj_database_url
+import django
 from environs import FileAwareEnv, validate
+
+from mobile_api.middleware import MAX_BODY_BYTES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv(strip_whitespace=True)
 
 DEBUG = env.bool("DEBUG", False)
-SECRET_KEY = env.str("SECRET_KEY", "")
-if not SECRET_KEY and DEBUG:
-    SECRET_KEY = "for development only; without DEBUG the kiosk refuses to start without its own"  # noqa: S105
+if DEBUG:
+    SECRET_KEY = env.str("SECRET_KEY", "for development only")
+else:  # the kiosk does not start without a secret of its own
+    SECRET_KEY = env.str("SECRET_KEY", validate=validate.Length(min=1))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 
 INSTALLED_APPS = [
@@ -28,8 +34,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "mobile_api.middleware.problems_only",
     "django.middleware.security.SecurityMiddleware",
+    *(
+        ["django.middleware.csp.ContentSecurityPolicyMiddleware"]
+        if django.VERSION >= (6, 0)
+        else []
+    ),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "coop_kiosk.urls"
@@ -41,12 +53,33 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight out of the packages: no collectstatic to forget
 
 # Set behind a proxy that ends TLS and always sets this header itself.
-if env.bool("BEHIND_TLS_PROXY", False):
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", False)
+if BEHIND_TLS_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = ["^healthz$"]  # asked from inside, without TLS
     SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", True)
+    SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", True)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CSP = {  # Django 6.0 and later; no inline script, and nothing of another origin
+    "default-src": ["'none'"],
+    "script-src": ["'self'"],
+    "style-src": ["'self'"],
+    "img-src": ["'self'", "data:"],
+    "connect-src": ["'self'"],
+    "form-action": ["'self'"],
+    "base-uri": ["'none'"],
+    "frame-ancestors": ["'none'"],
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # Networks of the proxies that tell the client's address in X-Forwarded-For.
-TRUSTED_PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+PROXIES: list[str] = env.list("TRUSTED_PROXIES", [])
+TRUSTED_PROXIES = [ip_network(proxy) for proxy in PROXIES]
 # Kiosks by the SHA-256 of the key that each sends: digest=name,digest=name.
 KIOSKS: dict[str, str] = env.dict("KIOSKS", {})
 # Sign-ins of one number that may fail an hour and a day: at one client, and at all others together.
@@ -95,15 +128,22 @@ MAILERS = {
             "username": env.str("EMAIL_HOST_USER", ""),
             "password": env.str("EMAIL_HOST_PASSWORD", ""),
             "use_tls": env.bool("EMAIL_USE_TLS", False),
+            "use_ssl": env.bool("EMAIL_USE_SSL", False),
             "timeout": env.int("EMAIL_TIMEOUT", 10),
             "min_warm": 2,
         },
     }
 }
+# A provider's HTTP API as one more route: a backend's path, and Anymail's settings in JSON.
+ANYMAIL = {"REQUESTS_TIMEOUT": 10} | cast("dict[str, Any]", env.json("ANYMAIL", {}))
+if provider_backend := env.str("EMAIL_PROVIDER_BACKEND", ""):
+    INSTALLED_APPS.append("anymail")
+    MAILERS["provider"] = {"BACKEND": provider_backend}
 EMAIL_USE_LOCALTIME = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Cooperative Kiosk <kiosk@localhost>")
 
 OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngine")
+OTPMAIL_ROUTES = env.list("OTPMAIL_ROUTES", ["default"])
 OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}

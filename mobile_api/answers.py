@@ -49,9 +49,9 @@ def problem_of(result: Refusal) -> Problem:
         case Wrong(guesses_left=left):
             detail = f"That is not the code. Guesses left: {left}."
             return Problem(problems.INCORRECT, detail, guesses_left=left)
-        case Superseded(guesses_left=left):
+        case Superseded(guesses_left=left, can_resend=can):
             detail = "That is the code of an older mail: a newer one took its place."
-            return Problem(problems.SUPERSEDED, detail, guesses_left=left, can_resend=False)
+            return Problem(problems.SUPERSEDED, detail, guesses_left=left, can_resend=can)
         case AlreadyUsed(confirmed_at=confirmed_at):
             detail = "This code was used before, and is good only once."
             return Problem(problems.ALREADY_USED, detail, confirmed_at=confirmed_at)

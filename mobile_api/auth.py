@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, check_password
 from django.http import HttpRequest
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 from ninja.security import HttpBearer
 
 from mobile_api.models import Member, Token
@@ -48,6 +49,7 @@ class Bearer(HttpBearer):
         return in_force.select_related("member").filter(digest=_digest(token)).first()
 
 
+@sensitive_variables("pin", "token")
 def sign_in(number: str, pin: str, client: Client) -> tuple[str, datetime] | Throttled | None:
     """Give a token and its end, or None if the number and the PIN do not belong together."""
     throttle = Throttle(number, client)

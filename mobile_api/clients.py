@@ -39,4 +39,4 @@ def _is_proxy(address: str) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:  # a UNIX socket has none, and only the proxy can open it
         return address == "" and bool(settings.TRUSTED_PROXIES)
-    return any(found in ipaddress.ip_network(proxy) for proxy in settings.TRUSTED_PROXIES)
+    return any(found in proxy for proxy in settings.TRUSTED_PROXIES)

@@ -7,7 +7,7 @@ A key is taken in the same transaction as what its request did, so a refused req
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import IntegrityError
 from django.http import HttpResponse
@@ -24,7 +24,7 @@ class Ask:
 
     member: Member
     key: str
-    content: str
+    content: str = field(repr=False)
 
     @property
     def fingerprint(self) -> str:

@@ -11,7 +11,11 @@ from django.http.response import HttpResponseBase
 from mobile_api import problems
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_EVENTS_BYTES = 1024 * 1024
+"""A provider tells many events at once."""
+
 API = "/api/"
+EVENTS = "/anymail/"
 PAGES = "/codes/"
 """For people: these say in words what is wrong."""
 
@@ -36,7 +40,8 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
         return problems.of_status(400).response()
-    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:
+    most = MAX_EVENTS_BYTES if request.path.startswith(EVENTS) else MAX_BODY_BYTES
+    if len(length) > len(str(most)) or int(length) > most:
         return problems.of_status(413).response()
     if int(length) and request.path.startswith(API) and request.content_type != "application/json":
         return problems.of_status(415).response()

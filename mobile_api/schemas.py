@@ -59,7 +59,9 @@ class SignIn(Strict):
     """Who signs in."""
 
     member_number: Number = Field(examples=["1001"])
-    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(examples=["2468"])
+    pin: Annotated[Line, StringConstraints(min_length=1, max_length=64)] = Field(
+        examples=["2468"], repr=False
+    )
 
 
 class NewTransfer(Strict):
@@ -75,14 +77,14 @@ class NewTransfer(Strict):
 class Code(Strict):
     """What was typed; spaces and dashes do not matter."""
 
-    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"])
+    code: Annotated[str, AfterValidator(_text)] = Field(examples=["123456"], repr=False)
 
 
 class TokenOut(Schema):
     """Send it as ``Authorization: Bearer <token>``."""
 
     token: str
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's word
     expires_at: Moment
 
 

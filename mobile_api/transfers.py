@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.views.decorators.debug import sensitive_variables
 
 from mobile_api import ledger, problems
 from mobile_api.answers import problem_of
@@ -57,6 +58,7 @@ def find(member: Member, transfer_id: UUID) -> Transfer:
     return transfer
 
 
+@sensitive_variables("typed")
 def confirm(
     member: Member,
     transfer: Transfer,

@@ -22,3 +22,11 @@ class Deaf(Engine):
 
     def stop(self, seconds: float) -> None:
         """Finish nothing."""
+
+
+class Broken(Deaf):
+    """Cannot even say whose a row would be."""
+
+    def owner(self, lane: Lane) -> str:
+        """Find no broker."""
+        raise OSError("no broker")

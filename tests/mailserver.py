@@ -88,11 +88,31 @@ class MailServer:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
+class _Controller(Controller):
+    """Leaves no session open behind it, as aiosmtpd's own does."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._taken: list[smtp.SMTP] = []
+
+    def factory(self) -> smtp.SMTP:
+        self._taken.append(super().factory())
+        return self._taken[-1]
+
+    def stop(self, no_assert: bool = False) -> None:
+        for session in self._taken:
+            if session.transport is not None:
+                self.loop.call_soon_threadsafe(session.transport.abort)
+        super().stop(no_assert)
+
+
 @contextlib.contextmanager
-def running(server: MailServer | None = None, port: int = 0) -> Iterator[MailServer]:
-    """Run a server until the block ends; port 0 takes a free one."""
+def running(
+    server: MailServer | None = None, port: int = 0, **options: Any
+) -> Iterator[MailServer]:
+    """Run a server until the block ends; port 0 takes a free one. ``options`` are aiosmtpd's."""
     server = server or MailServer()
-    controller = Controller(server, hostname=server.host, port=port or free_port())
+    controller = _Controller(server, hostname=server.host, port=port or free_port(), **options)
     controller.start()
     server.port = controller.port
     try:

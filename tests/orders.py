@@ -16,3 +16,8 @@ def place() -> Facts:
 def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
     """Read the order as it stands; None when it is gone."""
     return dict(ORDER) or None
+
+
+def broken(challenge: Challenge, *, lock: bool) -> Facts | None:
+    """Fail."""
+    raise RuntimeError("the orders cannot be read")

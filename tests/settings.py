@@ -16,6 +16,7 @@ from tests.task_settings import DATABASES  # noqa: E402
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_scratch.name) / "test.sqlite3")}
+    DATABASES["default"]["OPTIONS"]["timeout"] = 60  # for 64 writers that queue up
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"
 # Tests ask for more than people do; those of the caps themselves take these away.

@@ -48,12 +48,13 @@ def hold(subject: str, now: datetime) -> datetime | None:
 
     Returns until when it waits, if it does.
     """
-    budget = of(subject)
-    while not budget.row().filter(blocked_until__lte=milliseconds(now)).update(kind=budget.kind):
+    budget, now_ms = of(subject), milliseconds(now)
+    while not budget.row().filter(blocked_until__lte=now_ms).update(kind=budget.kind):
         row = budget.row().first()
-        if row is not None:
+        if row is None:
+            budget.make(now)
+        elif row.blocked_until > now_ms:  # else it was made a moment ago
             return moment(row.blocked_until)
-        budget.make(now)
     return None
 
 

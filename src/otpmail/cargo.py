@@ -130,7 +130,9 @@ class _Mail(Cargo):
     def letter(self) -> Letter | Reason:
         sealed = self.sealed
         text = sealing.unseal(bytes(sealed.content), sealed.key_id, sealed.delivery_id)
-        return Reason.UNREADABLE if text is None else Letter(parcels.unpack(text))
+        if text is None:
+            return Reason.UNREADABLE
+        return Letter(messages.marked(parcels.unpack(text), sealed.delivery_id))
 
     def give_up(self, reason: Reason, now: datetime) -> None:
         """Nothing hangs on it."""

@@ -40,7 +40,6 @@ from otpmail import (
     suppressions,
 )
 from otpmail.clients import NOBODY, Client
-from otpmail.conf import settings
 from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
 from otpmail.masking import mask
 from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
@@ -217,7 +216,10 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
     rows = Delivery.objects.using(database.alias()).select_related("challenge")
     newest_first = rows.filter(
-        challenge_id=challenge_id, generation=F("challenge__generation")
+        challenge_id=challenge_id,
+        challenge__purpose=purpose,
+        challenge__subject=subject,
+        generation=F("challenge__generation"),
     ).order_by("-created_at", "-pk")
     deliveries = list(newest_first)
     challenge, now = deliveries[0].challenge if deliveries else None, database.now()
@@ -242,7 +244,8 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
     caller's transaction, which has locked the challenge.
     """
     live = challenge.state == State.PENDING and challenge.generation == delivery.generation
-    if not live or now >= delivery.deadline or not set(settings.ROUTES) - {avoid}:
+    others = set(Purpose(challenge.purpose).routes) - {avoid}
+    if not live or now >= delivery.deadline or not others:
         return False
     rows = Delivery.objects.using(database.alias()).filter(challenge=challenge)
     if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
@@ -314,12 +317,14 @@ def _resend(
 
 
 def _find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    challenge = Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects.using(database.alias())
+    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
     return challenge if challenge and _is_mine(challenge, purpose, subject) else None
 
 
 def _is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
     return (challenge.purpose, challenge.subject) == (purpose, subject)
 
 
@@ -393,12 +398,14 @@ def _wrong(
 ) -> Wrong | Superseded | Ended:
     budgets.enforce(challenge.subject, now)
     audit.write(Deed.WRONG, challenge, now=now, client=client)
-    guesses = Purpose(challenge.purpose).guesses
-    if guess >= guesses:  # by its own number: a later one may be looked at, and be right
+    rules = Purpose(challenge.purpose)
+    if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
         return _end(challenge, State.EXHAUSTED, now, client)
-    left = max(0, guesses - challenge.failures)
+    left = max(0, rules.guesses - challenge.failures)
     older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
-    return Superseded(guesses_left=left) if any(older) else Wrong(guesses_left=left)
+    if any(older):
+        return Superseded(guesses_left=left, can_resend=_can_reissue(challenge, rules, now))
+    return Wrong(guesses_left=left)
 
 
 def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:

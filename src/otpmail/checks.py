@@ -4,6 +4,7 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 """
 
 import difflib
+import ipaddress
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -50,7 +51,7 @@ BOUNDS = {
 }
 """The least and the greatest of a number; of all others the least is nought."""
 
-POOLED = "otpmail.backends.smtp.EmailBackend"
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
 
 WORDS = {str: "a text", bool: "True or False", NoneType: "None"}
 
@@ -69,7 +70,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        *(_routes, _rates, _hedging, _timeouts, _sessions, _couriers, _sealing),
+        *(_routes, _rates, _hedging, _timeouts, _plain_routes, _sessions, _couriers, _sealing),
         *(_engine, _keys, _purposes, _links, _time_zones, _lives, _caps, _digits),
     )
     return [message for rule in rules for message in rule()]
@@ -356,7 +357,7 @@ def _sessions() -> Iterable[CheckMessage]:
     for alias in settings.ROUTES:
         config = compat.mailers().get(alias, {})
         size = config.get("OPTIONS", {}).get("pool_size", math.inf)
-        if config.get("BACKEND") == POOLED and size <= settings.MAIL_COURIERS:
+        if config.get("BACKEND") == OUR_SMTP and size <= settings.MAIL_COURIERS:
             yield Warning(
                 f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
                 "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
@@ -387,6 +388,29 @@ def _digits() -> Iterable[CheckMessage]:
                 hint="The defaults are 8 and 6.",
                 id="otpmail.E042",
             )
+
+
+def _plain_routes() -> Iterable[CheckMessage]:
+    """W031: codes go over the network in the clear."""
+    for alias in settings.ROUTES:
+        config = compat.mailers().get(alias, {})
+        options = config.get("OPTIONS", {})
+        is_smtp = config.get("BACKEND", compat.SMTP) in {compat.SMTP, OUR_SMTP}
+        is_secret = options.get("use_tls") or options.get("use_ssl")
+        if config and is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+            yield Warning(
+                f"MAILERS[{alias!r}] speaks to another host without TLS: "
+                "whoever listens in between reads the codes.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['use_tls'] = True, or 'use_ssl'.",
+                id="otpmail.W031",
+            )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _fits(value: object, kind: Any, least: float, most: float) -> bool:

@@ -47,9 +47,10 @@ class Allowance:
             return None
         while not self._take_if_there(now):
             row = self.row().first()
-            if row is not None:
-                return self._room_at(row)
-            self.make(now)  # the first one; or it was pruned a moment ago
+            if row is None:
+                self.make(now)
+            elif self._room_at(row) > milliseconds(now):  # else it was made a moment ago
+                return moment(self._room_at(row))
         return None
 
     def take_if_there(self, now: datetime) -> bool:
@@ -70,7 +71,8 @@ class Allowance:
     def make(self, now: datetime, *, kept: timedelta = KEPT) -> None:
         """Make the counter if there is none, and keep it for so long."""
         # An upsert and no INSERT IGNORE: MariaDB would then lock a row that is there for sharing,
-        # and two who go on to write it are a deadlock.
+        # and two who go on to write it are a deadlock. (One is left to it: when the very first is
+        # rolled back under several who wait for it, all but one are told to try again.)
         Counter.objects.using(database.alias()).bulk_create(
             [Counter(id=self.key(), kind=self.kind, kept_until=milliseconds(now + kept))],
             update_conflicts=True,
@@ -91,7 +93,7 @@ class Allowance:
         """Name the row so that nobody can tell for whom it is."""
         secret = keys.current().subkey(_LABEL)
         digest = hmac.digest(secret, f"{self.kind}\0{self.owner}".encode(), "sha256")
-        return UUID(bytes=digest[:16])
+        return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
 
     def _take_if_there(self, now: datetime) -> bool:
         hour, day = self._last_room(now)
@@ -114,10 +116,9 @@ class Allowance:
         hour, day = self._steps()
         return milliseconds(now) + HOUR_MS - hour, milliseconds(now) + DAY_MS - day
 
-    def _room_at(self, row: Counter) -> datetime:
+    def _room_at(self, row: Counter) -> int:
         hour, day = self._steps()
-        at = max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
-        return moment(at)
+        return max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
 
     @staticmethod
     def _names_conflicts() -> bool:

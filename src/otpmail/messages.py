@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings as django_settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template.loader import select_template
 from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
@@ -26,7 +27,7 @@ from otpmail.outcomes import Outcome
 from otpmail.purposes import Purpose
 
 METADATA = "otpmail"
-"""Under this name a provider is told which delivery a mail is."""
+"""Under this name a provider is told which delivery a mail is; each event gives it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,14 @@ def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")
-    # A provider gives it back with each event (webhooks); other backends do not look at it.
-    mail.metadata = {METADATA: str(delivery.pk)}  # type: ignore[attr-defined]
-    return Letter(mail, code)
+    return Letter(marked(mail, delivery.pk), code)
+
+
+def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
+    """Write on a mail which delivery it is: Anymail's ``metadata``, that other backends ignore."""
+    metadata = getattr(mail, "metadata", {}) | {METADATA: str(delivery_id)}
+    mail.metadata = metadata  # type: ignore[attr-defined]
+    return mail
 
 
 @sensitive_variables("code", "context")
@@ -135,7 +141,7 @@ def _part(challenge: Challenge, name: str, code: str) -> str:
 
 
 def _plain(value: object) -> object:
-    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308
+    return mark_safe(value) if isinstance(value, str) else value  # noqa: S308 - no HTML
 
 
 def _headers(delivery: Delivery) -> dict[str, str]:

@@ -48,7 +48,7 @@ REPORT_WEIGHTS = {
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
-PUT_AT_ONCE = 100
+PUT_AT_ONCE = 20
 """Mails a statement; a database bounds how long one may be."""
 
 
@@ -232,11 +232,12 @@ def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> b
 
 
 def is_behind(*, now: datetime, seconds: float) -> bool:
-    """Tell whether a mail that was due so long ago still waits for a courier."""
+    """Tell whether a code's mail that was due so long ago still waits for a courier."""
     since = now - timedelta(seconds=seconds)
-    nobodys = _rows().filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    codes = _rows().filter(lane=Lane.CODE)
+    nobodys = codes.filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
     # A lease is counted from the moment when its mail was due, or was last worked on.
-    waiting = _rows().filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
+    waiting = codes.filter(leased_until__isnull=False, leased_until__lte=_lease_end(since))
     return nobodys.exists() or waiting.exists()
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from otpmail import database, outbox
+from otpmail import database, outbox, routes
 from otpmail.models import Challenge, Delivery, DeliveryState, Reason, Reported, State
+from otpmail.purposes import Purpose
 from otpmail.results import Progress, Step, Word
 
 SLOW_SECONDS = 30
@@ -60,7 +61,7 @@ def of(challenge: Challenge, delivery: Delivery, *, now: datetime) -> Progress:
         attempted=delivery.attempted,
         took_ms=_took_ms(delivery),
         poll_after_ms=_poll_after_ms(now - delivery.created_at) if waits else None,
-        slow=waits and word in UNDER_WAY and is_slow(),
+        slow=waits and word in UNDER_WAY and is_slow(challenge.purpose),
     )
 
 
@@ -75,9 +76,13 @@ def newest(deliveries: Sequence[Delivery]) -> Delivery:
     return next(arrived, first) if first.avoid else first
 
 
-def is_slow() -> bool:
-    """Tell whether a mail that is promised now will be late. Asks the database once a second."""
-    return _was_slow(int(time.monotonic()))
+def is_slow(purpose: str) -> bool:
+    """Tell whether a mail that is promised now will be late.
+
+    Either no route of its purpose is in order, as far as this process knows, or what is due waits:
+    that is asked of the database once a second.
+    """
+    return routes.are_shut(Purpose(purpose).routes) or _was_slow(int(time.monotonic()))
 
 
 @lru_cache(maxsize=1)

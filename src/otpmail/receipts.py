@@ -4,8 +4,9 @@ In: a confirmed challenge. Out: a text that only a holder of the key could have 
 and what it is said to be for in, true or false out.
 Knows nothing of: who asks, and what is done on the strength of it.
 
-``1.<key id>.<MAC>``: HMAC-SHA256 over the challenge's id, the digest of what it was bound to, and
-the time of confirmation. It stays good as long as its key is in the ring, rotated or not.
+``<binding version>.<key id>.<MAC>``: HMAC-SHA256 over the challenge's id, the digest of what it was
+bound to, and the time of confirmation. It stays good as long as its key is in the ring, rotated or
+not.
 """
 
 import hmac
@@ -19,7 +20,7 @@ from otpmail.models import Challenge, State
 MAX_LENGTH = 100
 """Characters of a receipt at most."""
 
-_VERSION = "1"
+_VERSIONS = {str(version): version for version in range(1, binding.VERSION + 1)}
 _PURPOSE = "otpmail receipt"
 _LABEL = b"otpmail receipt v1\0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,22 +31,25 @@ def of(challenge: Challenge) -> str:
     key = keys.find(challenge.key_id)
     if challenge.state != State.CONFIRMED or challenge.ended_at is None or key is None:
         raise ValueError(f"no receipt for {challenge}")
-    return _signed(key, challenge.pk, bytes(challenge.binding), challenge.ended_at)
+    mac = _mac(key, challenge.pk, bytes(challenge.binding), challenge.ended_at)
+    return f"{challenge.binding_version}.{key.id}.{mac}"
 
 
 def check(
     receipt: str, *, challenge_id: UUID, facts: binding.Facts, confirmed_at: datetime
 ) -> bool:
     """Tell whether this receipt is for this challenge, these facts and this time."""
-    key = keys.find(receipt.removeprefix(f"{_VERSION}.").rpartition(".")[0])
-    if key is None:
+    version, _, rest = receipt.partition(".")
+    key_id, _, mac = rest.rpartition(".")
+    key = keys.find(key_id)
+    if key is None or version not in _VERSIONS:
         return False
-    expected = _signed(key, challenge_id, binding.digest(facts), confirmed_at)
-    return hmac.compare_digest(expected.encode(), receipt.encode(errors="replace"))
+    digest = binding.digest(facts, version=_VERSIONS[version])
+    expected = _mac(key, challenge_id, digest, confirmed_at)
+    return hmac.compare_digest(expected.encode(), mac.encode(errors="replace"))
 
 
-def _signed(key: keys.SigningKey, challenge_id: UUID, digest: bytes, moment: datetime) -> str:
+def _mac(key: keys.SigningKey, challenge_id: UUID, digest: bytes, moment: datetime) -> str:
     microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
     message = _LABEL + challenge_id.bytes + digest + microseconds.to_bytes(8)
-    mac = urlsafe_b64encode(key.sign(_PURPOSE, message)).decode().rstrip("=")
-    return f"{_VERSION}.{key.id}.{mac}"
+    return urlsafe_b64encode(key.sign(_PURPOSE, message)).decode().rstrip("=")

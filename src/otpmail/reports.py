@@ -17,6 +17,7 @@ from django.db import transaction
 from otpmail import challenges, database, outbox, suppressions
 from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, Reported
+from otpmail.purposes import Purpose
 from otpmail.signals import delivery_reported
 
 HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
@@ -45,7 +46,7 @@ def take(delivery_id: UUID, report: Report) -> bool:
         challenges_ = Challenge.objects.using(database.alias()).select_for_update()
         challenge = challenges_.filter(deliveries=delivery).first()
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
-            route = _last_route(delivery)
+            route = _last_route(delivery, challenge)
             if challenge is not None:  # a code, and not a project's own mail
                 _follow(delivery, challenge, report, route)
             _tell(delivery, report, route)
@@ -71,8 +72,8 @@ def _tell(delivery: Delivery, report: Report, route: str) -> None:
     transaction.on_commit(kept, using=database.alias(), robust=True)
 
 
-def _last_route(delivery: Delivery) -> str:
+def _last_route(delivery: Delivery, challenge: Challenge | None) -> str:
     # A provider can be faster than our own note of the attempt: then it is the first route.
     attempts = Attempt.objects.using(database.alias()).filter(delivery=delivery)
     last = attempts.order_by("-started_at").values_list("route", flat=True).first()
-    return last or settings.ROUTES[0]
+    return last or (Purpose(challenge.purpose).routes if challenge else settings.ROUTES)[0]

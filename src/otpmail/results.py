@@ -151,9 +151,13 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Superseded:
-    """The code of an older generation: a guess was spent, and the newest mail has the live code."""
+    """The code of an older generation: a guess was spent, and the newest mail has the live code.
+
+    ``can_resend``: a resend can make a newer one still.
+    """
 
     guesses_left: int
+    can_resend: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

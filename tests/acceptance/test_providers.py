@@ -1,16 +1,18 @@
 """One contract for every provider, over its HTTP API on this machine. Nothing leaves it."""
 
 import socket
-import threading
 
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
 from otpmail import challenges, routes
+from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.models import Attempt, Delivery
 from otpmail.outcomes import Blame, Kind
+from otpmail.routes.tries import hand_over
 from otpmail.testing import live_code
 from tests import providers
+from tests.integration.mobile_api.phone import at_once
 from tests.mailserver import route_through
 from tests.providers import Answer, Drop, Slow, standing_in
 from tests.waiting import wait_until
@@ -54,7 +56,7 @@ def a_mail(to="alice@example.org"):
 
 
 def send(mail=None):
-    return routes.send("default", mail or a_mail(), seconds=10, still_wanted=lambda: True)
+    return hand_over("default", mail or a_mail(), seconds=10, still_wanted=lambda: True)
 
 
 def test_provider_takes_the_mail_whole(provider):
@@ -176,15 +178,48 @@ def test_mail_waits_as_long_as_the_provider_asks(provider):
     assert (delivery.due_at - delivery.created_at).total_seconds() >= 30
 
 
-def test_each_courier_thread_holds_a_connection_of_its_own(provider):
-    def work():
-        send()
-        send()
-        routes.close()
+def test_mails_at_once_take_a_connection_each_and_later_ones_take_those(provider):
+    provider.fault = Slow(0.2)
+    at_once(send, send)
+    provider.fault = None
+    send()
+    assert (len(provider.taken), provider.connections) == (3, 2)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (len(provider.taken), provider.connections) == (4, 2)
+
+def test_a_projects_own_mail_tells_which_delivery_it_is_too(settings):
+    (mailgun,) = [api for api in providers.APIS if api.name == "mailgun"]
+    with standing_in(mailgun) as stand_in:
+        route_through(settings, OUTBOX, routes=["api"])
+        api = {"BACKEND": mailgun.backend, "OPTIONS": mailgun.options(stand_in.url)}
+        settings.MAILERS = settings.MAILERS | {"api": api}
+        settings.OTPMAIL_ROUTES = ["api"]
+        mail = a_mail()
+        mail.metadata = {"order": "7"}
+        mail.send()
+        routes.close()
+    (taken,) = stand_in.taken
+    assert taken.metadata == {"order": "7", "otpmail": str(Delivery.objects.get().pk)}
+
+
+def test_provider_that_asks_to_be_left_alone_is_gone_round(settings):
+    """At once for the mail that met it, and without asking for the next one."""
+    settings.OTPMAIL_FROM = "kiosk@example.org"
+    settings.OTPMAIL_ROUTES = ["first", "second"]
+    apis = {api.name: api for api in providers.APIS}
+    with standing_in(apis["postmark"]) as first, standing_in(apis["resend"]) as second:
+        route_through(settings, "unused")
+        settings.MAILERS = {
+            name: {"BACKEND": each.api.backend, "OPTIONS": each.api.options(each.url)}
+            for name, each in (("first", first), ("second", second))
+        }
+        first.fault = Answer(429, {"Message": "slow down"}, {"Retry-After": "60"})
+        for subject in ("alice", "bob"):
+            challenges.issue("sign-in", subject=subject, recipient=f"{subject}@example.org")
+        routes.close()
+    assert [taken.to for taken in second.taken] == ["alice@example.org", "bob@example.org"]
+    attempts = Attempt.objects.order_by("pk").values_list("route", "outcome")
+    assert list(attempts) == [
+        ("first", "transient"),
+        ("second", "accepted"),
+        ("second", "accepted"),
+    ]

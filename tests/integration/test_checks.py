@@ -92,6 +92,16 @@ def test_the_kiosk_has_no_complaint(found):
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
         ("DEAD_MAIL_SECONDS", 600, "E009"),
+        ("RECIPIENT_QUOTA", (10,), "E041"),
+        ("FAILURE_BUDGET", (20, 10), "E041"),
+        ("CLIENT_QUOTA", (0, 10), "E002"),
+        ("BLOCK_SECONDS", (), "E041"),
+        ("OPEN_CHALLENGES", 0, "E002"),
+        ("ROTATE", "yes", "E002"),
+        ("PURPOSES", {"x": {"BEFORE_SIGN_IN": 1}}, "E002"),
+        ("LONG_DIGITS", 5, "E042"),
+        ("PURPOSES", {"x": {"DIGITS": 9}}, "E042"),
+        ("PURPOSES", {"x": {"RECIPIENT_QUOTA": (1, 2)}}, "E006"),
     ],
 )
 def test_wrong_setting_is_an_error(settings, found, name, value, check):
@@ -201,6 +211,25 @@ def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
 def test_django_backend_without_timeout_is_a_warning(settings, found):
     settings.MAILERS = {"default": {"OPTIONS": {"host": "localhost"}}}
     assert "otpmail.W002" in found()
+
+
+@pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"host": "mail.example.org"}, True),
+        ({"host": "192.0.2.1"}, True),
+        ({"host": "mail.example.org", "use_tls": True}, False),
+        ({"host": "mail.example.org", "use_ssl": True}, False),
+        ({"host": "localhost"}, False),
+        ({"host": "127.0.0.2"}, False),
+        ({"host": "::1"}, False),
+    ],
+    ids=str,
+)
+def test_plain_way_to_another_host_is_a_warning(settings, found, backend, options, warned):
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options | {"timeout": 10}}}
+    assert ("otpmail.W031" in found()) == warned
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")

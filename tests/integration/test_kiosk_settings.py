@@ -17,12 +17,15 @@ def told(tmp_path):
     """Run Python in the kiosk under an environment; give what it prints."""
 
     def run(*command, **environment):
-        kept = {name: os.environ[name] for name in ("PATH", "DATABASE_URL") if name in os.environ}
         return subprocess.run(
             [sys.executable, *command],
             cwd=ROOT,
-            env=kept
-            | {"DJANGO_SETTINGS_MODULE": "coop_kiosk.settings", "LOG_DIR": str(tmp_path)}
+            env={
+                "PATH": os.environ["PATH"],
+                "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
+                "DATABASE_URL": f"sqlite:///{tmp_path / 'kiosk.sqlite3'}",
+                "LOG_DIR": str(tmp_path),
+            }
             | environment,
             capture_output=True,
             text=True,
@@ -47,3 +50,47 @@ def test_secrets_are_read_from_files(told, tmp_path):
     )
     expected = {"new": new, "old": old}
     assert read.stdout.strip() == f"a secret of a file of the mail server {expected}", read.stderr
+
+
+@pytest.fixture
+def production(tmp_path):
+    """What an operator sets."""
+    (tmp_path / "keys").write_text(f"new={keys.new()}\n")
+    return {
+        "SECRET_KEY": keys.new() * 2,
+        "OTPMAIL_KEYS_FILE": str(tmp_path / "keys"),
+        "ALLOWED_HOSTS": "kiosk.example.org",
+        "OTPMAIL_BASE_URL": "https://kiosk.example.org",
+        "BEHIND_TLS_PROXY": "true",
+        "EMAIL_HOST": "mail.example.org",
+        "EMAIL_USE_TLS": "true",
+    }
+
+
+DEPLOY = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+
+
+def test_production_has_nothing_to_complain_of(told, production):
+    checked = told(*DEPLOY, **production)
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("BEHIND_TLS_PROXY", "security.W004"),
+        ("EMAIL_USE_TLS", "otpmail.W031"),
+        ("OTPMAIL_KEYS_FILE", "otpmail.W001"),
+    ],
+)
+def test_what_production_lacks_is_complained_of(told, production, name, complaint):
+    del production[name]
+    checked = told(*DEPLOY, **production)
+    assert checked.returncode == 1
+    assert complaint in checked.stderr
+
+
+def test_without_a_secret_key_the_kiosk_does_not_start(told, production):
+    del production["SECRET_KEY"]
+    assert "SECRET_KEY" in told("manage.py", "check", **production).stderr

@@ -9,9 +9,9 @@ recipients is accepted when a server took it for one of them: to send it again f
 double it, so those whom the server refused are told in the attempt's reply.
 """
 
-import email
-import email.policy
 from collections.abc import Iterable, Sequence
+from email import policy
+from email.parser import BytesHeaderParser
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -79,20 +79,11 @@ class EmailBackend(BaseEmailBackend):
 
     @sensitive_variables()
     def _seal(self, message: EmailMessage) -> SealedMail:
-        # Made as any server would be given it, so that what is wrong with it is found here; and its
-        # Message-ID and Date stay for all attempts.
-        made = email.message_from_bytes(as_mail(message).content, policy=email.policy.default)
-        fixed = {name: made[name] for name in ("Message-ID", "Date")}
-        own = {
-            name: value if isinstance(value, str) else made[name]
-            for name, value in message.extra_headers.items()
-            if name.title() not in {"Message-Id", "Date"}
-        }
-        headers = {name: str(value).strip() for name, value in (own | fixed).items()}
+        headers = _headers(message)
         if len(headers["Message-ID"]) > MESSAGE_ID_LENGTH:
             raise UnstorableMailError(f"a Message-ID has at most {MESSAGE_ID_LENGTH} characters")
         delivery = Delivery(id=uuid7(), message_id=headers["Message-ID"])
-        key_id, content = sealing.seal(parcels.pack(message, headers=headers), delivery.id)
+        key_id, content = sealing.seal(parcels.pack(message, headers=headers), delivery.pk)
         recipients = message.recipients()
         return SealedMail(
             delivery=delivery,
@@ -102,6 +93,20 @@ class EmailBackend(BaseEmailBackend):
             to=mask(addr_spec(recipients[0])),
             recipients=len(recipients),
         )
+
+
+@sensitive_variables()
+def _headers(message: EmailMessage) -> dict[str, str]:
+    # Made as a server would be given it, so that what is wrong with it is found here; and its
+    # Message-ID and Date stay for all attempts.
+    made = BytesHeaderParser(policy=policy.default).parsebytes(as_mail(message).content)
+    own = {
+        name: value if isinstance(value, str) else made[name]
+        for name, value in message.extra_headers.items()
+        if name.lower() not in {"message-id", "date"}
+    }
+    frozen = {name: made[name] for name in ("Message-ID", "Date")}
+    return {name: str(value).strip() for name, value in (own | frozen).items()}
 
 
 BACKEND = f"{EmailBackend.__module__}.{EmailBackend.__qualname__}"

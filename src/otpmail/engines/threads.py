@@ -109,7 +109,8 @@ class ThreadsEngine(Engine):
             log.warning("Email engine stopped with %d mails in flight", len(self._queue.in_hand()))
 
     def _room(self, lane: Lane) -> int:
-        return 0 if self._queue.is_closed else settings.QUEUE_SIZE - self._queue.count(lane)
+        room = settings.QUEUE_SIZE - self._queue.count(lane)
+        return 0 if self._queue.is_closed else max(0, room)
 
     def _claim(self, lane: Lane, *, limit: int, only: Collection[UUID] | None = None) -> list[UUID]:
         due_by = now = database.now()

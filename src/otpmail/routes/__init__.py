@@ -9,7 +9,7 @@ the mail to one of them. What a process knows of a route lies in ``circuits`` (m
 ``hedging`` (how long it takes), ``rates`` (how much it bears) and ``held`` (its open backends).
 """
 
-from otpmail.routes.circuits import Standing, State, states, wait_seconds
+from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
 from otpmail.routes.held import close, held
 from otpmail.routes.order import known
 from otpmail.routes.race import Round, Try, send
@@ -19,6 +19,7 @@ __all__ = [
     "Standing",
     "State",
     "Try",
+    "are_shut",
     "close",
     "known",
     "send",

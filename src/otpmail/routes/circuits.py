@@ -2,7 +2,7 @@
 
 ::
 
-    closed --- faults in a row, or one that is permanent ---> open
+    closed --- faults in a row, one that is permanent, or a wish to be left alone ---> open
     open --- a pause is over, and a mail takes the way ---> half-open
     half-open --- the route answers ---> closed; another fault ---> open, for longer
 
@@ -28,6 +28,9 @@ PAUSE_SECONDS = 0.5
 
 MAX_PAUSE_SECONDS = 30
 """While another route is open, the pause doubles up to this: a probe may cost a mail its time."""
+
+MAX_LEFT_ALONE_SECONDS = 300
+"""A provider that asks to be left alone for longer (HTTP 429) is asked again after this."""
 
 
 class Standing(Enum):
@@ -60,6 +63,7 @@ class Circuit:
         self._faults = 0
         self._pause_seconds = PAUSE_SECONDS
         self._asked_at = 0.0
+        self._left_alone_until = 0.0
         self._probing = False
 
     @property
@@ -100,7 +104,7 @@ class Circuit:
         if self._probing:
             return PAUSE_SECONDS
         pause = PAUSE_SECONDS if alone else self._pause_seconds
-        return max(0.0, self._asked_at + pause - time.monotonic())
+        return max(0.0, max(self._asked_at + pause, self._left_alone_until) - time.monotonic())
 
     def _stand(self, standing: Standing) -> None:
         self._standing, self._since = standing, time.monotonic()
@@ -116,13 +120,15 @@ class Circuit:
 
     def _fault(self, outcome: Outcome) -> Callable[[], object] | None:
         self._faults += 1
-        permanent = outcome.kind is Kind.PERMANENT
-        if self.is_closed and not permanent and self._faults < settings.CIRCUIT_FAULTS:
+        wish_seconds = outcome.retry_after_seconds or 0
+        at_once = outcome.kind is Kind.PERMANENT or wish_seconds > 0
+        if self.is_closed and not at_once and self._faults < settings.CIRCUIT_FAULTS:
             return None
         signal = signals.circuit_opened if self.is_closed else signals.circuit_stays_open
         longer = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
         self._pause_seconds = PAUSE_SECONDS if self.is_closed else longer
         self._asked_at = time.monotonic()
+        self._left_alone_until = self._asked_at + min(wish_seconds, MAX_LEFT_ALONE_SECONDS)
         self._stand(Standing.OPEN)
         return lambda: signal.send_robust(sender=Circuit, route=self.route, outcome=outcome)
 

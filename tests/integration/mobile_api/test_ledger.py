@@ -40,6 +40,7 @@ def receipt_of(transfer, now):
     confirmed = Challenge(
         id=transfer.challenge_id,
         binding=binding.digest(ledger.facts(transfer)),
+        binding_version=binding.VERSION,
         key_id=keys.current().id,
         state=State.CONFIRMED,
         ended_at=now,
@@ -163,11 +164,13 @@ def test_nothing_is_posted_on_the_receipt_of_something_else(draft, alice, change
     assert alice.balance() == 10_000
 
 
-@pytest.mark.parametrize("bent", ["", "1.nokey.mac", "x", "1.", "é"])
+@pytest.mark.parametrize(
+    "bent", ["", "1.nokey.mac", "x", "1.", "é", "2.{}.mac", "1.{}.mac", "1.{}.é", "1.{}."]
+)
 def test_nothing_is_posted_on_what_is_no_receipt(draft, bent):
     transfer, now = draft(challenge_id=uuid7()), timezone.now()
     with pytest.raises(ledger.ReceiptError):
-        ledger.post(transfer, now=now, receipt=bent)
+        ledger.post(transfer, now=now, receipt=bent.format(keys.current().id))
 
 
 def test_nothing_is_posted_at_another_time_than_the_receipts(draft):

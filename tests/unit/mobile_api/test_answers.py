@@ -7,12 +7,28 @@ from django.utils import timezone
 
 from mobile_api.answers import problem_of
 from otpmail.models import State
-from otpmail.results import AlreadyUsed, Ended, Malformed, NotFound, OverCap, TooSoon, Wrong
+from otpmail.results import (
+    AlreadyUsed,
+    Cap,
+    Ended,
+    Malformed,
+    NotFound,
+    OverCap,
+    Superseded,
+    TooSoon,
+    Wrong,
+)
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLE = [
     (Malformed(digits=6), 400, "otp/malformed", {"digits": 6}),
     (Wrong(guesses_left=3), 422, "otp/incorrect", {"guesses_left": 3}),
+    (
+        Superseded(guesses_left=3, can_resend=True),
+        410,
+        "otp/superseded",
+        {"guesses_left": 3, "can_resend": True},
+    ),
     (AlreadyUsed(confirmed_at=THEN), 409, "otp/already-used", {"confirmed_at": THEN}),
     (Ended(state=State.CHANGED), 409, "otp/transaction-changed", {"can_resend": False}),
     (Ended(state=State.EXPIRED, can_resend=True), 410, "otp/expired", {"can_resend": True}),
@@ -21,7 +37,7 @@ TABLE = [
     (NotFound(), 404, "otp/not-found", {}),
     (TooSoon(retry_at=THEN), 429, "otp/resend-too-soon", {}),
     (OverCap(retry_at=THEN), 429, "otp/rate-limited", {}),
-    (OverCap(retry_at=None), 429, "otp/rate-limited", {}),
+    *[(OverCap(retry_at=None, cap=cap), 429, "otp/rate-limited", {}) for cap in Cap],
 ]
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,9 @@ NO_SUCH_USER = of_reply(550, "5.1.1 no such user")
 MAILBOX_BUSY = of_reply(450, "4.2.1 mailbox busy")
 DOWN = of_reply(451, "4.3.2 down")
 TAKEN = of_reply(250, "2.0.0 ok")
+LEAVE_ME = Outcome(
+    kind=Kind.TRANSIENT, reply="", code=429, blame=Blame.ROUTE, retry_after_seconds=60
+)
 NO_ADDRESS = of_error(ValueError("Invalid address"), sending=False)
 
 
@@ -55,6 +59,17 @@ def test_number_of_faults_is_a_setting(circuit, settings):
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
     tell(circuit, DEAD)
     assert standing(circuit) is Standing.OPEN
+
+
+def test_route_that_asks_to_be_left_alone_is(circuit):
+    tell(circuit, LEAVE_ME)
+    assert standing(circuit) is Standing.OPEN
+    assert 59 < circuit.wait_seconds(alone=True) <= 60
+
+
+def test_but_not_for_hours(circuit):
+    tell(circuit, replace(LEAVE_ME, retry_after_seconds=3600))
+    assert circuit.wait_seconds(alone=True) <= circuits.MAX_LEFT_ALONE_SECONDS
 
 
 def test_fault_that_is_permanent_opens_it_at_once(circuit):

@@ -1,0 +1,23 @@
+"""``manage.py otpmail_erase``: a person's rows are gone, and what was pending is cancelled."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from otpmail import privacy
+
+
+class Command(BaseCommand):
+    """Erases for good."""
+
+    help = "Ends what is pending for a person and deletes their rows. It cannot be undone."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take whose."""
+        parser.add_argument("address", help="the e-mail address; case does not matter")
+        parser.add_argument("--subject", help="and whatever was issued for this subject")
+
+    def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
+        """Erase, and tell how much."""
+        erased = privacy.erase(recipient=address, subject=subject)
+        self.stdout.write(f"Erased {erased} challenges with their mails.")

@@ -1,0 +1,25 @@
+"""``manage.py otpmail_export``: what is kept of a person, as JSON, for whom asks what is kept."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+
+from otpmail import privacy
+
+
+class Command(BaseCommand):
+    """Prints, and changes nothing."""
+
+    help = "Prints all rows of a person as JSON: of their address, and of their subject."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take whose."""
+        parser.add_argument("address", help="the e-mail address; case does not matter")
+        parser.add_argument("--subject", help="and whatever was issued for this subject")
+
+    def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
+        """Print a list of challenges."""
+        rows = privacy.export(recipient=address, subject=subject)
+        self.stdout.write(json.dumps(rows, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))

@@ -1,0 +1,97 @@
+"""What is kept of a person: told to them, or erased.
+
+In: an address, or a subject, or both. Out: their rows as plain values; or how many were erased.
+Knows nothing of: who may ask.
+
+A challenge is a person's if it was mailed to their address or is their subject's; its deliveries
+and attempts go with it. Log lines hold masked addresses only, and are not searched.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+
+from otpmail import database, endings
+from otpmail.models import Challenge, State
+
+SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
+"""Columns of a challenge that say nothing of a person, and of which a code is made."""
+
+OF_A_CHALLENGE = [
+    "id",
+    "purpose",
+    "subject",
+    "recipient",
+    "language",
+    "context",
+    "digits",
+    "is_decoy",
+    "generation",
+    "state",
+    "failures",
+    "sends",
+    "created_at",
+    "expires_at",
+    "closes_at",
+    "resend_at",
+    "ended_at",
+]
+OF_A_DELIVERY = ["id", "generation", "message_id", "state", "reason", "created_at", "settled_at"]
+OF_AN_ATTEMPT = ["route", "started_at", "outcome", "code", "reply"]
+
+
+def export(*, recipient: str | None = None, subject: str | None = None) -> list[dict[str, Any]]:
+    """Give a person's challenges, the oldest first, each with its mails and their attempts."""
+    rows = _of(recipient, subject).order_by("created_at")
+    return [_told(challenge) for challenge in rows.prefetch_related("deliveries__attempts")]
+
+
+def erase(*, recipient: str | None = None, subject: str | None = None) -> int:
+    """End what is pending, and delete a person's rows. Returns how many challenges there were.
+
+    What a pending challenge was bound to ends with it. A receiver of ``challenge_ended`` that
+    refuses leaves all as it was.
+    """
+    with transaction.atomic(using=database.alias()):
+        rows = _of(recipient, subject)
+        for challenge in rows.filter(state=State.PENDING).order_by("pk"):
+            endings.end(challenge, State.CANCELLED, now=database.now())
+        over = list(rows.exclude(state=State.PENDING).values_list("pk", flat=True))
+        rows.filter(pk__in=over).delete()  # one that was issued meanwhile was not ended, and stays
+    return len(over)
+
+
+def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:
+    theirs = Q()
+    if recipient is not None:
+        theirs |= Q(recipient__iexact=recipient)
+    if subject is not None:
+        theirs |= Q(subject=subject)
+    if not theirs:
+        raise ValueError("whose rows? Name a recipient, a subject, or both")
+    rows = Challenge.objects.using(database.alias())
+    # Compared again: a database's collation may hold 'jose' and 'josé' to be one.
+    exact = [
+        challenge.pk
+        for challenge in rows.filter(theirs)
+        if challenge.subject == subject
+        or (recipient is not None and challenge.recipient.casefold() == recipient.casefold())
+    ]
+    return rows.filter(pk__in=exact)
+
+
+def _told(challenge: Challenge) -> dict[str, Any]:
+    mails = sorted(challenge.deliveries.all(), key=lambda mail: mail.created_at)
+    return _values(challenge, OF_A_CHALLENGE) | {
+        "deliveries": [
+            _values(mail, OF_A_DELIVERY)
+            | {"attempts": [_values(attempt, OF_AN_ATTEMPT) for attempt in mail.attempts.all()]}
+            for mail in mails
+        ]
+    }
+
+
+def _values(row: object, columns: Iterable[str]) -> dict[str, Any]:
+    return {column: getattr(row, column) for column in columns}

@@ -1,0 +1,105 @@
+"""Many at once: threads of this process, and processes with threads of their own.
+
+As a program it is one such process: it imports, says that it is ready, waits for a word, does its
+deed in so many threads at once, and tells each result in a line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.workers import ROOT, database_url
+
+
+def at_once[T](count: int, act: Callable[[], T]) -> list[T]:
+    """Act in so many threads that start together, each with its own connection."""
+    from django.db import connections
+
+    barrier = threading.Barrier(count)
+
+    def run(_: int) -> T:
+        try:
+            barrier.wait()
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def in_processes(processes: int, threads: int, deed: str, **named: Any) -> list[str]:
+    """Do a deed of `DEEDS` in so many processes of so many threads; give the results' names."""
+    from django.conf import settings
+
+    command = [sys.executable, "-m", "tests.crowd", deed, str(threads), json.dumps(named)]
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
+        "DATABASE_URL": database_url(),
+        "SECRET_KEY": settings.SECRET_KEY,
+        "OTPMAIL_ENGINE": "tests.engines.Deaf",
+    }
+    pipe = subprocess.PIPE
+    crowd = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, text=True)
+        for _ in range(processes)
+    ]
+    try:
+        for process in crowd:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in crowd:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        told = [process.communicate(timeout=60)[0] for process in crowd]
+    finally:
+        for process in crowd:
+            process.kill()
+    return [line for lines in told for line in lines.splitlines()]
+
+
+def _issue(subject: str, recipient: str) -> object:
+    from otpmail import challenges
+
+    return challenges.issue("sign-in", subject=subject, recipient=recipient)
+
+
+def _verify(challenge_id: str, typed: str) -> object:
+    from uuid import UUID
+
+    from otpmail import challenges
+
+    return challenges.verify("sign-in", UUID(challenge_id), typed, subject="alice")
+
+
+def _take(owner: str) -> object:
+    from otpmail import database
+    from otpmail.counters import Allowance
+
+    return Allowance("test", owner, (10, 20)).take(database.now())
+
+
+DEEDS: dict[str, Callable[..., object]] = {"issue": _issue, "verify": _verify, "take": _take}
+
+
+def main() -> None:
+    """Be one of the crowd."""
+    import django
+
+    django.setup()
+    deed, threads, named = sys.argv[1:]
+    arguments = json.loads(named)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for result in at_once(int(threads), lambda: DEEDS[deed](**arguments)):
+        print(type(result).__name__)
+
+
+if __name__ == "__main__":
+    main()

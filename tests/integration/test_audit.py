@@ -1,0 +1,173 @@
+"""What was done stays told, whatever anybody does afterwards."""
+
+import importlib
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from otpmail import challenges, database, endings
+from otpmail.clients import Client
+from otpmail.models import AuditEntry, Challenge
+from otpmail.testing import live_code
+from tests import orders
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+locks = importlib.import_module("otpmail.migrations.0002_append_only_audit")
+
+KIOSK = Client(address="192.0.2.1", credential="kiosk-7")
+
+
+def issue(**changes):
+    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"}
+    return challenges.issue(**named | {"client": KIOSK} | changes)
+
+
+def verify(issued, typed, **changes):
+    named = {"purpose": "sign-in", "subject": "alice", "client": KIOSK} | changes
+    return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
+
+
+def wrong_code(issued):
+    return f"{(int(live_code(issued.challenge_id)) + 1) % 10**6:06d}"
+
+
+def deeds():
+    return list(AuditEntry.objects.order_by("pk").values_list("deed", flat=True))
+
+
+def test_the_way_of_a_code_is_told(pass_time):
+    issued = issue()
+    verify(issued, wrong_code(issued))
+    pass_time(issued.challenge_id, 61)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice", client=KIOSK)
+    pass_time(issued.challenge_id, 420)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice", client=KIOSK)
+    verify(issued, live_code(issued.challenge_id))
+    assert deeds() == [
+        "issued",
+        "mailed",
+        "wrong",
+        "resent",
+        "mailed",
+        "reissued",
+        "mailed",
+        "confirmed",
+    ]
+
+
+def test_each_end_is_told(pass_time, orders):
+    spent, cancelled, expired = issue(), issue(), issue()
+    for _ in range(5):
+        verify(spent, wrong_code(spent))
+    challenges.cancel("sign-in", cancelled.challenge_id, subject="alice")
+    changed = issue(purpose="order", facts=place_order())
+    change_order()
+    verify(changed, "123456", purpose="order")
+    pass_time(expired.challenge_id, 1801)
+    endings.expire(now=database.now(), limit=10)
+    told = AuditEntry.objects.exclude(deed__in=["issued", "mailed"]).order_by("pk")
+    assert [(row.challenge_id, row.deed) for row in told] == [
+        *[(spent.challenge_id, "wrong")] * 5,
+        (spent.challenge_id, "exhausted"),
+        (cancelled.challenge_id, "cancelled"),
+        (changed.challenge_id, "changed"),
+        (expired.challenge_id, "expired"),
+    ]
+
+
+def place_order():
+    return orders.place()
+
+
+def change_order():
+    orders.ORDER["payee"] = "acc-666"
+
+
+def test_an_entry_tells_who_and_where_and_no_code():
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    verify(issued, code)
+    row = AuditEntry.objects.get(deed="confirmed")
+    assert (row.recipient, row.address, row.credential) == (
+        "a***@example.org",
+        "192.0.2.1",
+        "kiosk-7",
+    )
+    assert row.key_id == Challenge.objects.get().key_id
+    dump = str(list(AuditEntry.objects.values()))
+    assert "alice" not in dump
+    assert f"'{code}'" not in dump
+
+
+def test_what_is_rolled_back_is_not_told():
+    issued = issue()
+
+    def fail(challenge):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        verify(issued, live_code(issued.challenge_id), confirmed=fail)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        issue()
+        raise RuntimeError
+    assert deeds() == ["issued", "mailed"]
+
+
+def test_entry_outlives_its_challenge():
+    issue()
+    Challenge.objects.all().delete()
+    assert deeds() == ["issued", "mailed"]
+
+
+def test_our_own_code_adds_and_does_nothing_else():
+    issue()
+    entry = AuditEntry.objects.first()
+    with pytest.raises(TypeError, match="only added to"):
+        AuditEntry.objects.update(deed="confirmed")
+    with pytest.raises(TypeError, match="only added to"):
+        AuditEntry.objects.all().delete()
+    with pytest.raises(TypeError, match="only added to"):
+        entry.delete()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        entry.save()
+
+
+@pytest.fixture
+def locked():
+    """Lay the triggers, which the migration leaves out of a test run."""
+    with connection.schema_editor() as editor:
+        locks.run(editor, locks.BY_VENDOR[connection.vendor][0])
+    yield
+    with connection.schema_editor() as editor:
+        locks.unlock(None, editor)
+
+
+STATEMENTS = {
+    "update": "UPDATE otpmail_auditentry SET deed = 'confirmed'",
+    "delete": "DELETE FROM otpmail_auditentry",
+    "truncate": "TRUNCATE otpmail_auditentry",
+}
+
+
+@pytest.mark.parametrize("deed", STATEMENTS)
+def test_the_database_refuses_too(locked, deed):
+    if deed == "truncate" and connection.vendor != "postgresql":
+        pytest.skip("SQLite has no TRUNCATE, and MariaDB no trigger on it")
+    issue()
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(STATEMENTS[deed])
+    assert deeds() == ["issued", "mailed"]
+
+
+def test_the_lock_can_be_taken_away_again(locked):
+    issue()
+    with connection.schema_editor() as editor:
+        locks.unlock(None, editor)
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENTS["delete"])
+    assert deeds() == []

@@ -1,0 +1,113 @@
+"""Whoever is not signed in learns nothing of who is known here."""
+
+import dataclasses
+import re
+
+import pytest
+from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from otpmail import challenges, courier
+from otpmail.models import Challenge, Delivery
+from otpmail.results import Cap, Ended, Resent, Wrong
+from otpmail.testing import live_code
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OWNER = "elsewhere/1/1/me"
+
+
+@pytest.fixture(autouse=True)
+def before_sign_in(settings):
+    settings.OTPMAIL_PURPOSES = {"welcome": {"BEFORE_SIGN_IN": True}}
+
+
+def issue(decoy, recipient="alice@example.org", **changes):
+    named = {"subject": "a session", "recipient": recipient, "decoy": decoy}
+    return challenges.issue("welcome", **named | changes)
+
+
+def verify(issued, typed):
+    return challenges.verify("welcome", issued.challenge_id, typed, subject="a session")
+
+
+def shape(issued):
+    """All that a client sees, but for what differs between any two."""
+    own = {"challenge_id", "reference", "expires_at", "resend_at"}
+    return {name: value for name, value in dataclasses.asdict(issued).items() if name not in own}
+
+
+def test_decoy_looks_like_any_other_and_mails_nothing():
+    assert shape(issue(decoy=True)) == shape(issue(decoy=False))
+    assert len(mail.outbox) == 1
+    assert sorted(Delivery.objects.values_list("state", "reason")) == [
+        ("accepted", ""),
+        ("dropped", "decoy"),
+    ]
+
+
+def test_decoy_costs_the_same_statements(settings):
+    """So the same time: the request cannot tell either, and only a courier finds out."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    issue(decoy=False)
+    told = []
+    for decoy in (False, True):
+        with CaptureQueriesContext(connection) as captured:
+            issued = issue(decoy)
+            wrong = f"{(int(live_code(issued.challenge_id)) + 1) % 10**8:08d}"
+            verify(issued, wrong)
+        told.append([re.sub(r"'[^']*'|\d+", "?", row["sql"]) for row in captured.captured_queries])
+    assert [len(queries) for queries in told] == [len(told[0])] * 2
+    assert [query.split("?")[0] for query in told[0]] == [query.split("?")[0] for query in told[1]]
+
+
+def test_decoy_takes_guesses_and_none_is_right():
+    issued = issue(decoy=True)
+    code = live_code(issued.challenge_id)
+    assert [verify(issued, code) for _ in range(4)] == [
+        Wrong(guesses_left=left) for left in (4, 3, 2, 1)
+    ]
+    assert verify(issued, code) == Ended(state="exhausted")
+
+
+def test_decoy_is_resent_like_any_other(pass_time):
+    issued = issue(decoy=True)
+    pass_time(issued.challenge_id, 61)
+    result = challenges.resend("welcome", issued.challenge_id, subject="a session")
+    assert isinstance(result, Resent)
+    assert mail.outbox == []
+
+
+def test_decoy_counts_as_a_mail_to_the_address(settings):
+    del settings.OTPMAIL_RECIPIENT_QUOTA
+    for known in (True, False):
+        recipient = f"{known}@example.org"
+        results = [issue(not known, recipient) for _ in range(11)]
+        assert results[10].cap is Cap.RECIPIENT
+
+
+def test_decoy_is_never_mailed_by_a_courier(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    issue(decoy=True)
+    Delivery.objects.update(leased_by=OWNER, leased_until=Challenge.objects.get().expires_at)
+    assert courier.run(Delivery.objects.get().pk, OWNER) is None
+    assert mail.outbox == []
+
+
+def test_codes_before_sign_in_are_long():
+    assert issue(decoy=False).digits == 8
+    assert len(live_code(Challenge.objects.get().pk)) == 8
+
+
+def test_decoy_for_somebody_who_is_signed_in_is_refused():
+    with pytest.raises(ImproperlyConfigured, match="BEFORE_SIGN_IN"):
+        challenges.issue("transfer", subject="1", recipient="alice@example.org", decoy=True)
+
+
+def test_long_code_is_asked_for_by_issue(settings):
+    assert challenges.issue("x", subject="1", recipient="a@example.org").digits == 6
+    assert challenges.issue("x", subject="1", recipient="a@example.org", long=True).digits == 8
+    settings.OTPMAIL_PURPOSES = {"x": {"LONG_DIGITS": 10}}
+    assert challenges.issue("x", subject="1", recipient="a@example.org", long=True).digits == 10

@@ -1,0 +1,338 @@
+"""What a provider tells afterwards, in any order and more than once."""
+
+import itertools
+import logging
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from otpmail import challenges, courier, database, outbox, reports, suppressions
+from otpmail.models import Delivery, Lane, Reported, Suppression
+from otpmail.reports import Report
+from tests.integration.mobile_api.phone import at_once
+from tests.mailserver import route_through
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME = "elsewhere/1/1/me"
+ADDRESS = "alice@example.org"
+
+
+@pytest.fixture
+def two_routes(settings):
+    settings.OTPMAIL_ROUTES = ["default", "second"]
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    locmem = {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}
+    route_through(settings, locmem["BACKEND"])
+    settings.MAILERS = {"default": locmem, "second": locmem}
+
+
+def promise(**changes):
+    named = {"purpose": "sign-in", "subject": "alice", "recipient": ADDRESS} | changes
+    return challenges.issue(**named)
+
+
+def carry():
+    for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
+        courier.run(pk, ME)
+
+
+def tell(word, *, after=1.0, delivery=None, dead=False, reason="Mailgun: 550 5.1.1 no such user"):
+    """Report a word so many seconds after the promise."""
+    delivery = delivery or Delivery.objects.order_by("created_at").first()
+    at = delivery.created_at + timedelta(seconds=after)
+    report = Report(word=word, at=at, reason=reason, address_is_dead=dead)
+    return reports.take(delivery.pk, report)
+
+
+def look(issued):
+    return challenges.status("sign-in", issued.challenge_id, subject="alice").delivery
+
+
+ALL = [
+    (Reported.DEFERRED, 1),
+    (Reported.DELIVERED, 2),
+    (Reported.BOUNCED, 3),
+    (Reported.DEFERRED, 4),
+]
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(ALL)], ids=str)
+def test_reports_in_any_order_leave_one_truth(order):
+    promise()
+    for word, after in order:
+        tell(word, after=after)
+    assert Delivery.objects.get().reported == "bounced"
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations([*ALL[1:3], (Reported.COMPLAINED, 1)])])
+def test_a_complaint_outweighs_all(order):
+    """Who complains has the mail, whatever a clock says."""
+    promise()
+    for word, after in order:
+        tell(word, after=after)
+    assert Delivery.objects.get().reported == "complained"
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations([Reported.DELIVERED, Reported.BOUNCED])])
+def test_of_two_reports_of_one_moment_the_bounce_holds(order):
+    promise()
+    for word in order:
+        tell(word)
+    assert Delivery.objects.get().reported == "bounced"
+
+
+def test_mail_that_came_after_a_bounce_is_delivered():
+    promise()
+    tell(Reported.BOUNCED, after=1)
+    tell(Reported.DELIVERED, after=2)
+    assert Delivery.objects.get().reported == "delivered"
+
+
+def test_the_same_report_twice_is_one(caplog):
+    promise()
+    with caplog.at_level(logging.INFO, "otpmail"):
+        tell(Reported.DELIVERED)
+        tell(Reported.DELIVERED)
+    assert caplog.text.count("Email delivered") == 1
+
+
+def test_the_same_report_many_times_at_once_is_one(caplog, two_routes):
+    promise()
+    carry()
+    with caplog.at_level(logging.INFO, "otpmail"):
+        at_once(*[lambda: tell(Reported.BOUNCED, dead=True)] * 4)
+    assert caplog.text.count("Email bounced") == 1
+    assert (Delivery.objects.count(), Suppression.objects.count()) == (2, 1)
+
+
+def test_report_before_our_own_note_holds(settings):
+    """A provider can be faster than the transaction that settles."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    issued = promise()
+    tell(Reported.DELIVERED)
+    assert look(issued).word == "delivered"
+    carry()
+    assert (Delivery.objects.get().state, look(issued).word) == ("accepted", "delivered")
+
+
+def test_report_of_an_unknown_mail_changes_nothing():
+    promise()
+    now = database.now()
+    assert not reports.take(uuid4(), Report(word=Reported.BOUNCED, at=now, address_is_dead=True))
+    assert not Suppression.objects.exists()
+
+
+def test_reports_are_logged_with_masked_words_only(caplog):
+    promise()
+    with caplog.at_level(logging.INFO, "otpmail"):
+        tell(Reported.BOUNCED, dead=True)
+    (line,) = [r for r in caplog.records if "bounced" in r.getMessage()]
+    assert line.levelname == "WARNING"
+    assert ADDRESS not in caplog.text
+
+
+@pytest.mark.parametrize("word", [Reported.DEFERRED, Reported.BOUNCED, Reported.REJECTED])
+def test_mail_that_did_not_get_through_leaves_once_more_by_another_route(two_routes, word):
+    issued = promise()
+    carry()
+    tell(word)
+    assert look(issued).word == "queued"
+    carry()
+    first, second = Delivery.objects.order_by("created_at")
+    assert second.avoid == "default"
+    assert [second.attempts.get().route, second.generation] == ["second", first.generation]
+    assert look(issued).word == "accepted"
+
+
+def test_once_and_not_twice(two_routes):
+    promise()
+    carry()
+    tell(Reported.DEFERRED, after=1)
+    tell(Reported.DEFERRED, after=2)
+    tell(Reported.BOUNCED, after=3)
+    carry()
+    tell(Reported.BOUNCED, delivery=Delivery.objects.order_by("created_at").last())
+    assert Delivery.objects.count() == 2
+
+
+def test_mail_that_bounced_on_both_routes_bounced(two_routes):
+    issued = promise()
+    carry()
+    tell(Reported.BOUNCED)
+    carry()
+    tell(Reported.BOUNCED, delivery=Delivery.objects.order_by("created_at").last())
+    now = look(issued)
+    assert (now.word, now.next_step, now.poll_after_ms) == ("bounced", "check-address", None)
+
+
+def test_first_mail_that_came_after_all_is_what_is_told(two_routes):
+    issued = promise()
+    carry()
+    tell(Reported.DEFERRED, after=1)
+    tell(Reported.DELIVERED, after=2)
+    assert look(issued).word == "delivered"
+
+
+def test_route_that_the_purpose_does_not_take_is_no_other(two_routes, settings):
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"ROUTES": ["second"]}}
+    promise()
+    carry()
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_bounce_before_our_own_note_avoids_the_first_route(two_routes):
+    promise()
+    tell(Reported.BOUNCED)
+    assert [mail.avoid for mail in Delivery.objects.order_by("created_at")] == ["", "default"]
+
+
+def test_with_one_route_there_is_no_other():
+    promise()
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_dead_code_is_not_sent_again(two_routes, pass_time):
+    issued = promise()
+    carry()
+    pass_time(issued.challenge_id, 500)
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_answered_code_is_not_sent_again(two_routes):
+    issued = promise()
+    carry()
+    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    tell(Reported.BOUNCED)
+    assert Delivery.objects.count() == 1
+
+
+def test_delivered_mail_is_not_sent_again(two_routes):
+    promise()
+    carry()
+    tell(Reported.DELIVERED)
+    assert Delivery.objects.count() == 1
+
+
+def test_dead_address_is_sent_no_next_code():
+    promise()
+    tell(Reported.BOUNCED, dead=True)
+    issued = promise(recipient="Alice@Example.ORG")
+    assert (issued.delivery.word, issued.delivery.reason) == ("failed", "suppressed")
+    assert (look(issued).next_step, look(issued).poll_after_ms) == ("check-address", None)
+    assert Delivery.objects.get(state="failed").attempts.count() == 0
+
+
+def test_suppressed_resend_fails_too(pass_time):
+    issued = promise()
+    tell(Reported.BOUNCED, dead=True)
+    pass_time(issued.challenge_id, 61)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    assert look(issued).reason == "suppressed"
+
+
+def test_issue_answers_alike_for_an_address_that_is_suppressed_and_one_that_is_not():
+    """All but the delivery, which a view before sign-in shows to nobody."""
+    first = promise()
+    tell(Reported.BOUNCED, dead=True)
+    second = promise()
+    assert type(first) is type(second)
+    for name in ("recipient", "digits", "guesses_left", "sends_left"):
+        assert getattr(first, name) == getattr(second, name)
+
+
+@pytest.mark.parametrize(
+    ("word", "dead", "suppressed"),
+    [
+        (Reported.BOUNCED, True, True),
+        (Reported.BOUNCED, False, False),  # a full mailbox
+        (Reported.REJECTED, True, True),
+        (Reported.COMPLAINED, False, True),
+        (Reported.DEFERRED, False, False),
+        (Reported.DELIVERED, False, False),
+    ],
+)
+def test_only_dead_addresses_and_complaints_are_suppressed(word, dead, suppressed):
+    promise()
+    tell(word, dead=dead)
+    assert Suppression.objects.exists() is suppressed
+
+
+def test_another_address_is_not_suppressed():
+    promise()
+    tell(Reported.BOUNCED, dead=True)
+    assert promise(recipient="alice@example.net").delivery.word == "queued"
+
+
+def test_look_alike_does_not_suppress_the_real_one():
+    promise(recipient="\u212aim@example.org")  # the sign of the kelvin
+    tell(Reported.BOUNCED, dead=True)
+    assert promise(recipient="kim@example.org").delivery.word == "queued"
+
+
+def test_suppression_ends_by_itself(settings):
+    settings.OTPMAIL_SUPPRESS_SECONDS = 60
+    now = database.now()
+    suppressions.suppress(ADDRESS, Reported.BOUNCED, since=now)
+    assert suppressions.is_suppressed(ADDRESS, now=now + timedelta(seconds=59))
+    assert not suppressions.is_suppressed(ADDRESS, now=now + timedelta(seconds=60))
+
+
+def test_nobody_is_suppressed_where_the_setting_is_nought(settings):
+    settings.OTPMAIL_SUPPRESS_SECONDS = 0
+    promise()
+    tell(Reported.BOUNCED, dead=True)
+    assert not Suppression.objects.exists()
+
+
+def test_suppression_is_lifted_by_hand(capsys):
+    promise()
+    tell(Reported.BOUNCED, dead=True, after=0)
+    call_command("otpmail_lift", ADDRESS)
+    assert promise().delivery.word == "queued"
+    with pytest.raises(CommandError, match="not suppressed"):
+        call_command("otpmail_lift", ADDRESS)
+
+
+def test_suppression_is_lifted_by_a_mail_that_arrived():
+    promise()
+    tell(Reported.BOUNCED, dead=True, after=1)
+    tell(Reported.DELIVERED, after=2)
+    assert promise().delivery.word == "queued"
+
+
+def test_rotated_key_lifts_nothing_and_revoked_key_does(settings):
+    old, new = ({name: letter * 43 + "="} for name, letter in (("old", "A"), ("new", "B")))
+    settings.OTPMAIL_KEYS = {**old}
+    now = database.now()
+    suppressions.suppress(ADDRESS, Reported.BOUNCED, since=now)
+    settings.OTPMAIL_KEYS = {**new, **old}
+    assert suppressions.is_suppressed(ADDRESS, now=now)
+    settings.OTPMAIL_KEYS = {**new}
+    assert not suppressions.is_suppressed(ADDRESS, now=now)
+
+
+def test_no_address_is_at_rest_in_a_suppression():
+    suppressions.suppress(ADDRESS, Reported.BOUNCED, since=database.now())
+    row = Suppression.objects.get()
+    assert "alice" not in f"{row} {row.__dict__}"
+
+
+def test_report_of_a_projects_own_mail_is_recorded_and_nothing_more(two_routes):
+    """Its address is sealed with it, and whether to write again is the project's affair."""
+    now = database.now()
+    mail = Delivery.objects.create(
+        lane=Lane.MAIL,
+        message_id="<1@example.org>",
+        created_at=now,
+        due_at=now,
+        deadline=now + timedelta(hours=1),
+    )
+    assert tell(Reported.BOUNCED, delivery=mail, dead=True)
+    assert Delivery.objects.get().reported == "bounced"
+    assert not Suppression.objects.exists()
