@@ -324,3 +324,12 @@ def test_new_settings_close_what_was_held(settings, two):
     promise()
     carry()
     assert len(two[1].mails) == 1
+
+
+def test_backend_that_is_lent_when_settings_change_is_closed_when_it_comes_back(settings, two):
+    mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
+    with routes.held["default"].lend() as backend:
+        backend.open()
+        mailserver.route_to(settings, two[1].port, backend=mailserver.DJANGOS_BACKEND)
+        assert backend.connection is not None
+    assert backend.connection is None
