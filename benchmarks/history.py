@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections, models
 
 from otpmail import challenges, courier, database, endings, outbox, owners
-from otpmail.models import Attempt, Challenge, Delivery, State
+from otpmail.models import Attempt, Challenge, Delivery, Lane, State
 
 SPAN = timedelta(days=30)
 MEMBERS = 100_000
@@ -107,7 +107,7 @@ def promise() -> None:
 
 def claim() -> list[Any]:
     """Take up what is due."""
-    return outbox.claim(OWNER, now=database.now(), limit=A_ROUND)
+    return outbox.claim(OWNER, lane=Lane.CODE, now=database.now(), limit=A_ROUND)
 
 
 def sweep() -> list[Any]:
