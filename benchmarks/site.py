@@ -28,11 +28,32 @@ class Setup:
     broker_port: int = 0
 
 
+CELERY_WORKER = (
+    *("-m", "celery", "-A", "coop_kiosk", "worker", "-Q", "otpmail,otpmail.mail"),
+    *("-P", "threads", "-c", "8", "-l", "warning", "-n", "{name}"),
+)
+TASKS_WORKER = (
+    *("manage.py", "db_worker", "--backend", "otpmail", "--queue-name", "*"),
+    *("--interval", "0.1", "--no-startup-delay", "--no-reload"),
+)
 SETUPS = {
     "threads": Setup(engine="otpmail.engines.threads.ThreadsEngine"),
     "worker": Setup(
         engine="otpmail.engines.worker.WorkerEngine", worker=("manage.py", "otpmail_worker")
     ),
+    "celery-redis": Setup(
+        engine="otpmail.engines.celery.CeleryEngine",
+        worker=CELERY_WORKER,
+        broker="redis://127.0.0.1:{port}/15",
+        broker_port=6379,
+    ),
+    "celery-rabbitmq": Setup(
+        engine="otpmail.engines.celery.CeleryEngine",
+        worker=CELERY_WORKER,
+        broker="amqp://guest:guest@127.0.0.1:{port}//",
+        broker_port=5672,
+    ),
+    "tasks": Setup(engine="otpmail.engines.tasks.TasksEngine", worker=TASKS_WORKER),
 }
 
 
@@ -110,7 +131,7 @@ def running(
     journal.touch()
     mail = ["-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox), str(journal)]
     cable = ["-m", "benchmarks.cable", str(cable_port), str(setup.broker_port)]
-    numbers = range(1, workers + 1) if setup.worker else ()
+    names = [f"worker{number}" for number in range(workers)] if setup.worker else []
     with contextlib.ExitStack() as stack:
 
         def keep(name: str, command: list[str], port: int | None = None) -> Kept:
@@ -123,6 +144,8 @@ def running(
             journal=journal,
             mail=keep("mail server", mail, ports.smtp),
             broker=keep("broker", cable, cable_port) if setup.broker else None,
-            workers=[keep(f"worker {number}", list(setup.worker)) for number in numbers],
+            workers=[
+                keep(name, [part.format(name=name) for part in setup.worker]) for name in names
+            ],
             kiosk=keep("kiosk", KIOSK, ports.kiosk),
         )

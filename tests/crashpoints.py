@@ -1,9 +1,9 @@
 """A process that dies by SIGKILL at its Nth step, for each N there is.
 
 A step is a statement or a commit of the database, or a write or a read on a socket of Python's
-(the mail server's). Each is met twice: right before and right after it. Steps are found by
-walking: a process that comes to the end of its work without a crash has shown that there are no
-more.
+(the mail server's). A process dies right before or right after one; after one and before the next
+are the same place. Steps are found by walking: a process that comes to the end of its work without
+a crash has shown that there are no more.
 """
 
 import functools
@@ -65,6 +65,7 @@ class _Points:
         self._trace = trace
         self._count = itertools.count(1)
         self._lock = threading.Lock()
+        self._is_between = False
 
     def watch(self) -> None:
         """Make a point of each end of each step from here on."""
@@ -82,16 +83,18 @@ class _Points:
     def _around[**P, R](self, name: str, step: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(step)
         def watched(*args: P.args, **named: P.kwargs) -> R:
-            self._pass(f"before {name}")
+            self._pass("before", name)
             result = step(*args, **named)
-            self._pass(f"after {name}")
+            self._pass("after", name)
             return result
 
         return watched
 
-    def _pass(self, point: str) -> None:
+    def _pass(self, side: str, name: str) -> None:
         with self._lock, self._trace.open("a") as trace:
-            trace.write(f"{threading.current_thread().name} {point}\n")
+            trace.write(f"{threading.current_thread().name} {side} {name}\n")
             trace.flush()
-            if next(self._count) == self._deadly:
+            is_new = side == "after" or not self._is_between
+            self._is_between = side == "after"
+            if is_new and next(self._count) == self._deadly:
                 os.kill(os.getpid(), signal.SIGKILL)

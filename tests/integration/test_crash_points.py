@@ -20,7 +20,7 @@ from tests import mailserver
 from tests.crashpoints import every_crash, in_child
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 LATER, NO = "451 4.3.0 later", "550 5.1.1 no such mailbox"
 SETTLED = (signals.delivery_accepted, signals.delivery_failed, signals.delivery_dropped)
@@ -154,8 +154,8 @@ def test_request_that_sends_its_own_mail(walk):
     """The promise, a whole round and the release, one step after the other in one thread."""
     walked = walk(promise)
     assert walked.steps >= {"INSERT", "COMMIT", "UPDATE", "send", "recv"}
-    assert walked.unpromised >= 6  # before its commit is a promise
-    assert walked.once > 20
+    assert walked.unpromised >= 4  # up to its commit it is no promise
+    assert walked.once > 10
     assert walked.doubled  # taken by the server and not yet written down: the one doubt there is
 
 
@@ -180,7 +180,7 @@ def test_process_that_takes_up_what_another_left_and_is_refused_once(walk):
 )
 def test_mail_that_is_not_sent_has_its_reason(walk, given, replies):
     walked = walk(take_up, given=given, replies=replies)
-    assert walked.given_up > 20
+    assert walked.given_up > 10
     assert not walked.once
 
 
