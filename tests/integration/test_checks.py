@@ -282,7 +282,7 @@ def test_tasks_without_workers_are_an_error(settings, found, kind):
 
 
 def test_tasks_without_the_alias_are_an_error(settings, found, monkeypatch):
-    monkeypatch.delitem(sys.modules, "otpmail.engines.tasks")
+    monkeypatch.delitem(sys.modules, "otpmail.engines.tasks", raising=False)
     settings.TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
     settings.OTPMAIL_ENGINE = "otpmail.engines.tasks.TasksEngine"
     assert "TASKS needs an alias 'otpmail'" in found()["otpmail.E004"].msg
