@@ -35,6 +35,7 @@ class SigningKey(ABC):
         if not ID.fullmatch(key_id):
             raise ValueError("a key's id is 1 to 50 letters, figures, dots, dashes or underscores")
         self.id, self.value = key_id, value
+        self._subkeys: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
         """Name it by its id, and tell nothing of its value."""
@@ -48,8 +49,10 @@ class SigningKey(ABC):
         """
 
     def subkey(self, purpose: str) -> bytes:
-        """Give a key for one purpose of this process: 32 bytes."""
-        return self.sign(purpose, b"otpmail subkey")
+        """Give a key for one purpose of this process: 32 bytes. A key service is asked once."""
+        if purpose not in self._subkeys:
+            self._subkeys[purpose] = self.sign(purpose, b"otpmail subkey")
+        return self._subkeys[purpose]
 
 
 class Key(SigningKey):

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.db.models import F, QuerySet
 
-from otpmail import budgets, counters, database
+from otpmail import budgets, database
 from otpmail.codes import NONCE_BYTES
 from otpmail.models import Challenge
 from otpmail.purposes import Purpose
@@ -50,11 +50,6 @@ def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bo
         expires_at=min(now + purpose.life, challenge.closes_at),
         resend_at=now + purpose.cool_down(1),
     )
-
-
-def prune(*, now: datetime, limit: int) -> int:
-    """Delete up to so many counters that are at nought for long. Returns how many."""
-    return counters.prune(now=now, limit=limit)
 
 
 def _take(challenge: Challenge, now: datetime, **columns: object) -> bool:

@@ -28,7 +28,6 @@ OF_A_CHALLENGE = [
     "context",
     "is_decoy",
     "digits",
-    "is_decoy",
     "generation",
     "state",
     "failures",

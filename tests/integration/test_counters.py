@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from otpmail import budgets, counters, database, limits
+from otpmail import budgets, counters, database
 from otpmail.counters import Allowance
 from otpmail.models import Counter
 from tests.crowd import at_once, in_processes
@@ -88,10 +88,10 @@ def test_row_does_not_tell_for_whom_it_is(now, settings):
 
 def test_counter_that_is_at_nought_for_long_is_pruned_and_no_other(now):
     ALICE.take(now)
-    assert limits.prune(now=now + timedelta(days=6), limit=10) == 0
+    assert counters.prune(now=now + timedelta(days=6), limit=10) == 0
     ALICE.take(now + timedelta(days=6))
-    assert limits.prune(now=now + timedelta(days=8), limit=10) == 0
-    assert limits.prune(now=now + timedelta(days=14), limit=10) == 1
+    assert counters.prune(now=now + timedelta(days=8), limit=10) == 0
+    assert counters.prune(now=now + timedelta(days=14), limit=10) == 1
     assert Counter.objects.count() == 0
 
 
@@ -106,7 +106,7 @@ def test_no_refusal_leaves_a_row_that_is_pruned_early(now):
     """Else a refused one would wipe out what was taken."""
     taken(ALICE, now)
     taken(ALICE, now)
-    assert limits.prune(now=now + timedelta(days=6), limit=10) == 0
+    assert counters.prune(now=now + timedelta(days=6), limit=10) == 0
 
 
 @pytest.mark.parametrize("count", [ALICE.take, lambda now: budgets.hold("alice", now)])

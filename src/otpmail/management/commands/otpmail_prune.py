@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from otpmail import database, limits, retention
+from otpmail import counters, database, retention
 from otpmail.conf import settings
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *, dry_run: bool, **_: Any) -> None:
         """Delete or count, and say what."""
         now = database.now()
-        while not dry_run and limits.prune(now=now, limit=retention.STEP):
+        while not dry_run and counters.prune(now=now, limit=retention.STEP):
             pass
         pruned = retention.prune(now=now, dry_run=dry_run)
         self.stdout.write(
