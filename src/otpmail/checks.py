@@ -6,11 +6,10 @@ In: the settings. Out: Django's check messages; each hint names the setting to c
 import difflib
 import ipaddress
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from inspect import get_annotations
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
@@ -20,7 +19,7 @@ from django.db import connections
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from otpmail import compat, keys, routes
+from otpmail import compat, keys, kinds, routes
 from otpmail.backends import outbox
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
@@ -52,10 +51,6 @@ BOUNDS = {
 """The least and the greatest of a number; of all others the least is nought."""
 
 OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
-
-WORDS = {str: "a text", bool: "True or False", NoneType: "None"}
-
-UNIONS = frozenset({UnionType, Union})  # two until Python 3.14
 
 NOT_EMPTY = frozenset({"ROUTES", "COOL_DOWN_SECONDS"})
 
@@ -129,23 +124,23 @@ def _names() -> Iterable[CheckMessage]:
 
 def _types() -> Iterable[CheckMessage]:
     """E002: a value of the wrong type, or beyond what can work; a purpose's own values too."""
-    kinds = get_annotations(Settings, eval_str=True)
-    yield from _wrong(PREFIX, {name: getattr(settings, name) for name in kinds}, kinds)
+    of = get_annotations(Settings, eval_str=True)
+    yield from _wrong(PREFIX, {name: getattr(settings, name) for name in of}, of)
     purposes = settings.PURPOSES if isinstance(settings.PURPOSES, Mapping) else {}
     for purpose, rules in purposes.items():
         if isinstance(rules, Mapping):
             own = {name: value for name, value in rules.items() if name in OVERRIDES}
-            yield from _wrong(f"OTPMAIL_PURPOSES[{purpose!r}] ", own, kinds)
+            yield from _wrong(f"OTPMAIL_PURPOSES[{purpose!r}] ", own, of)
 
 
-def _wrong(where: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> Iterable[Error]:
+def _wrong(where: str, values: Mapping[str, Any], of: Mapping[str, Any]) -> Iterable[Error]:
     for name, value in values.items():
         least, most = BOUNDS.get(name, (0, math.inf))
         empty = name in NOT_EMPTY and not value
-        if empty or not _fits(value, kinds[name], least, most):
-            wanted = _told(kinds[name], least, most) + (" and is not empty" if empty else "")
+        if empty or not kinds.fits(value, of[name], least, most):
+            wanted = kinds.told(of[name], least, most) + (" and is not empty" if empty else "")
             yield Error(
-                f"{where}{name} is {_shown(value)}, which is not {wanted}.",
+                f"{where}{name} is {kinds.shown(value)}, which is not {wanted}.",
                 hint=f"Set it to {wanted}, or remove it for its default.",
                 id="otpmail.E002",
             )
@@ -326,15 +321,17 @@ def _lives() -> Iterable[CheckMessage]:
         )
 
 
+def _ways() -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Give backend and options of each route that codes may take; of ``EMAIL_*``, nothing."""
+    for alias in routes.known():
+        if (config := compat.mailers().get(alias)) is not None:
+            yield alias, config.get("BACKEND", compat.SMTP), config.get("OPTIONS", {})
+
+
 def _timeouts() -> Iterable[CheckMessage]:
     """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
-    for alias in routes.known():
-        config = compat.mailers().get(alias)
-        if config is None:  # the EMAIL_* settings of before MAILERS
-            continue
-        if config.get("BACKEND", compat.SMTP) == compat.SMTP and not config.get("OPTIONS", {}).get(
-            "timeout"
-        ):
+    for alias, backend, options in _ways():
+        if backend == compat.SMTP and not options.get("timeout"):
             yield Warning(
                 f"MAILERS[{alias!r}] has no timeout: a silent mail server stops its couriers.",
                 hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] = 10.",
@@ -354,10 +351,9 @@ def _couriers() -> Iterable[CheckMessage]:
 
 def _sessions() -> Iterable[CheckMessage]:
     """W022: codes wait behind other mail for a session to the mail server."""
-    for alias in settings.ROUTES:
-        config = compat.mailers().get(alias, {})
-        size = config.get("OPTIONS", {}).get("pool_size", math.inf)
-        if config.get("BACKEND") == OUR_SMTP and size <= settings.MAIL_COURIERS:
+    for alias, backend, options in _ways():
+        size = options.get("pool_size", math.inf)
+        if backend == OUR_SMTP and size <= settings.MAIL_COURIERS:
             yield Warning(
                 f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
                 "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
@@ -392,12 +388,10 @@ def _digits() -> Iterable[CheckMessage]:
 
 def _plain_routes() -> Iterable[CheckMessage]:
     """W031: codes go over the network in the clear."""
-    for alias in settings.ROUTES:
-        config = compat.mailers().get(alias, {})
-        options = config.get("OPTIONS", {})
-        is_smtp = config.get("BACKEND", compat.SMTP) in {compat.SMTP, OUR_SMTP}
+    for alias, backend, options in _ways():
+        is_smtp = backend in {compat.SMTP, OUR_SMTP}
         is_secret = options.get("use_tls") or options.get("use_ssl")
-        if config and is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+        if is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
             yield Warning(
                 f"MAILERS[{alias!r}] speaks to another host without TLS: "
                 "whoever listens in between reads the codes.",
@@ -411,48 +405,3 @@ def _is_here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _fits(value: object, kind: Any, least: float, most: float) -> bool:
-    origin, parts = get_origin(kind) or kind, get_args(kind)
-    if origin in UNIONS:
-        return any(_fits(value, part, least, most) for part in parts)
-    if origin is Literal:
-        return isinstance(value, str) and value in parts
-    if origin in (int, float):
-        number = isinstance(value, int | origin) and not isinstance(value, bool)
-        return number and least <= cast("float", value) <= most
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(
-            _fits(item, part, least, most)
-            for pair in value.items()
-            for item, part in zip(pair, parts, strict=True)
-        )
-    if origin is Sequence:
-        items = value if isinstance(value, list | tuple) else None
-        return items is not None and all(_fits(item, parts[0], least, most) for item in items)
-    return kind is Any or isinstance(value, origin)
-
-
-def _shown(value: object) -> str:
-    # Never a text as it stands: it may be a key.
-    return str(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
-
-
-def _told(kind: Any, least: float, most: float) -> str:
-    span = f"from {least} up" if most == math.inf else f"from {least} to {most}"
-    match get_origin(kind) or kind:
-        case t if t in WORDS:
-            return WORDS[t]
-        case t if t is int:
-            return f"a whole number {span}"
-        case t if t is float:
-            return f"a number {span}"
-        case t if t in UNIONS:
-            return " or ".join(_told(part, least, most) for part in get_args(kind))
-        case t if t is Literal:
-            return " or ".join(map(repr, get_args(kind)))
-        case t if t is Mapping:
-            return "a mapping with values of its kind"
-        case _:
-            return f"a list of which each is {_told(get_args(kind)[0], least, most)}"
