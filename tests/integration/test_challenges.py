@@ -31,6 +31,7 @@ from otpmail.results import (
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
 from tests import orders
+from tests.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -354,20 +355,6 @@ def test_mallory_cannot_resend(pass_time):
 
 
 # Races: real threads, each with its own connection
-
-
-def at_once(count, act):
-    barrier = threading.Barrier(count)
-
-    def run(_):
-        try:
-            barrier.wait()
-            return act()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def test_of_two_right_codes_at_once_one_wins():

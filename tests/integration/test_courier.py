@@ -10,10 +10,9 @@ from otpmail import challenges, courier, database, outbox, routes
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
+from tests.rounds import ME, carry, promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-ME = "elsewhere/1/1/me"
 
 
 @pytest.fixture(params=[mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])
@@ -28,18 +27,6 @@ def server(settings, backend):
         mailserver.route_to(settings, server.port, backend=backend)
         yield server
         routes.close()
-
-
-def promise(**changes):
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
-    return challenges.issue(**named)
-
-
-def carry():
-    """Claim what is free and do one round with each."""
-    return [
-        courier.run(pk, ME) for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
-    ]
 
 
 def test_accepted_mail_is_settled(server):

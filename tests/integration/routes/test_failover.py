@@ -11,7 +11,7 @@ from django.db import OperationalError
 from otpmail import challenges, courier, database, engines, outbox, routes
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
-from tests.integration.routes.conftest import ME, again, carry, promise, tried
+from tests.rounds import ME, again, carry, promise, tried
 from tests.scripted import scripted
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ from otpmail.backends import smtp
 from otpmail.models import Delivery
 from otpmail.routes import hedging
 from tests import mailserver
-from tests.integration.routes.conftest import carry, promise, tried
+from tests.rounds import carry, promise, tried
 from tests.scripted import OFFER_PIPELINING, scripted
 from tests.waiting import wait_until
 
