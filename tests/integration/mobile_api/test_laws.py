@@ -125,7 +125,10 @@ class Laws(RuleBasedStateMachine):
         if isinstance(result, Resent):
             assert before.state == "pending"
             assert result.generation <= 3
-            one.codes.setdefault(result.generation, live_code(one.challenge_id))
+            code = live_code(one.challenge_id)
+            assert code or one.changed  # a change is found when the mail is rendered
+            if code:
+                one.codes.setdefault(result.generation, code)
 
     @precondition(lambda self: self.seen)
     @rule(pick=st.integers(0, 2), now=NOW)
@@ -278,9 +281,6 @@ class Laws(RuleBasedStateMachine):
         ledger.post(transfer, now=challenge.ended_at, receipt=receipts.of(challenge))
 
 
-@pytest.mark.skipif(
-    "LAWS" not in os.environ, reason="failed once in a whole run and never alone: set LAWS=1"
-)
 @pytest.mark.django_db(transaction=True)
 def test_the_laws_hold_in_any_order():
     print(f"LAWS_SEED={SEED}")  # pytest shows it if they do not
