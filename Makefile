@@ -10,9 +10,7 @@ V = .venv/bin/
 comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
-ON_EACH = tests/unit tests/integration --ignore=tests/integration/test_crash_points.py
-# Brokers, other processes and their deaths are the same on every Django.
-ON_OLDEST = $(ON_EACH) --ignore=tests/integration/engines
+ON_EACH = tests/unit tests/integration
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
@@ -46,7 +44,7 @@ test-mariadb: .venv/dev.done
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
-	set -x && .venv-oldest/bin/pytest -p no:cacheprovider $(ON_OLDEST); \
+	set -x && .venv-oldest/bin/pytest -p no:cacheprovider $(ON_EACH); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
 check: lint types imports migrations test  ## All that CI runs: lint, types, imports, migrations, tests, the demo
