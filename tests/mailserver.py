@@ -88,7 +88,7 @@ class MailServer:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
-class _Controller(Controller):
+class ClosingController(Controller):
     """Leaves no session open behind it, as aiosmtpd's own does."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -100,10 +100,14 @@ class _Controller(Controller):
         return self._taken[-1]
 
     def stop(self, no_assert: bool = False) -> None:
+        asyncio.run_coroutine_threadsafe(self._close_all(), self.loop).result()
+        super().stop(no_assert)
+
+    async def _close_all(self) -> None:
         for session in self._taken:
             if session.transport is not None:
-                self.loop.call_soon_threadsafe(session.transport.abort)
-        super().stop(no_assert)
+                session.transport.abort()
+        await asyncio.sleep(0)  # a socket is closed in the loop's next turn, which may be its last
 
 
 @contextlib.contextmanager
@@ -112,7 +116,9 @@ def running(
 ) -> Iterator[MailServer]:
     """Run a server until the block ends; port 0 takes a free one. ``options`` are aiosmtpd's."""
     server = server or MailServer()
-    controller = _Controller(server, hostname=server.host, port=port or free_port(), **options)
+    controller = ClosingController(
+        server, hostname=server.host, port=port or free_port(), **options
+    )
     controller.start()
     server.port = controller.port
     try:

@@ -1,7 +1,6 @@
 """The wire against aiosmtpd: a server that offers neither pipelining nor chunking."""
 
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from otpmail.wire.auth import Credentials
@@ -13,6 +12,7 @@ from otpmail.wire.opening import Security, open_session
 from otpmail.wire.sending import send
 from tests.acceptance.wire.postfix import Place, free_ports
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
+from tests.mailserver import ClosingController
 
 
 class Inbox:
@@ -34,7 +34,7 @@ def authenticate(server, session, envelope, mechanism, data) -> AuthResult:
 def serve(**options):
     inbox = Inbox()
     (port,) = free_ports(1)
-    controller = Controller(inbox, hostname="127.0.0.1", port=port, **options)
+    controller = ClosingController(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     return controller, inbox, Place("localhost", port)
 
