@@ -3,7 +3,7 @@
 Three routes, 20 codes a second, from two processes with their courier threads, as the kiosk's
 server has. The mail servers are another process. Times are from the call of ``issue`` to the moment
 at which a server had the mail; ``settled`` leaves out the first seconds, in which the circuits
-open. On SQLite, or on the database that ``DATABASE_URL`` names, whose rows are removed.
+open. On SQLite, or on a PostgreSQL database of its own.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
+from benchmarks import scratch
 from tests.mailserver import free_port
 
 PROCESSES = 2
@@ -46,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="a case")
     parser.add_argument("--case", choices=[*CASES, OUTAGE], action="append")
+    parser.add_argument("--postgres", nargs="?", const=scratch.SERVER, metavar="URL")
     parser.add_argument("--send", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.send:
@@ -54,18 +56,30 @@ def main() -> None:
     cases = options.case or [*CASES, OUTAGE]
     print(f"{'ms':25}{'p50':>8}{'p95':>8}{'p99':>8}{'settled p99':>13}{'doubled':>9}{'lost':>6}")
     for case in cases:
-        if case == OUTAGE:
-            outage()
-        else:
-            measure(case, options.seconds)
+        with database(options.postgres) as url:
+            if case == OUTAGE:
+                outage(url)
+            else:
+                measure(case, url, options.seconds)
 
 
-def measure(case: str, seconds: int) -> None:
+@contextlib.contextmanager
+def database(server: str | None) -> Iterator[str]:
+    """Make one that nobody used yet, on a PostgreSQL server or in a file."""
+    if server:
+        with scratch.database(server) as url:
+            yield url
+    else:
+        with tempfile.TemporaryDirectory() as home:
+            yield f"sqlite:///{home}/bench.sqlite3"
+
+
+def measure(case: str, url: str, seconds: int) -> None:
     """Send under one behaviour of the mail servers."""
     ports = [free_port() for _ in range(3)]
     with (
         servers(dict(zip(ports, CASES[case], strict=True))) as taken,
-        senders(ports, seconds) as told,
+        senders(ports, url, seconds) as told,
     ):
         mails = told()
     settled = [mail for mail in mails if mail["at"] > mails[0]["at"] + SETTLING_SECONDS]
@@ -78,10 +92,10 @@ def measure(case: str, seconds: int) -> None:
     print(f"{case:25}{percentiles}{last:13.1f}{share:8.1f}%{lost:6}", flush=True)
 
 
-def outage() -> None:
+def outage(url: str) -> None:
     """Send while no mail server is there, and see how fast all is out when one is back."""
     ports = [free_port() for _ in range(3)]
-    with senders(ports, OUTAGE_SECONDS + 3) as told:
+    with senders(ports, url, OUTAGE_SECONDS + 3) as told:
         time.sleep(OUTAGE_SECONDS)
         with servers({ports[1]: "well"}) as taken:
             back = time.time()
@@ -129,17 +143,17 @@ def read(lines: IO[str], taken: Taken) -> None:
 
 
 @contextlib.contextmanager
-def senders(ports: list[int], seconds: int) -> Iterator[Any]:
+def senders(ports: list[int], url: str, seconds: int) -> Iterator[Any]:
     """Run processes that issue codes; tells at their end what became of each, the first first."""
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-            "DATABASE_URL": os.environ.get("DATABASE_URL", f"sqlite:///{scratch}/bench.sqlite3"),
-            "LOG_DIR": scratch,
+            "DATABASE_URL": url,
+            "LOG_DIR": home,
             "PORTS": " ".join(map(str, ports)),
         }
-        for deed in (["migrate", "--verbosity=0", "--skip-checks"], ["flush", "--no-input"]):
-            subprocess.run([sys.executable, "manage.py", *deed], env=environment, check=True)
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0", "--skip-checks"]
+        subprocess.run(migrate, env=environment, check=True)
         command = [sys.executable, "-m", "benchmarks.failover", "--send", str(seconds)]
         processes = [
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

@@ -4,7 +4,6 @@ In: an ``EmailMessage``; a mail's end. Out: a `Mail`; an `Outcome`, or an ``smtp
 Knows nothing of: sessions and pools.
 """
 
-import email.policy
 import re
 import smtplib
 from email.headerregistry import AddressHeader
@@ -12,6 +11,7 @@ from email.headerregistry import AddressHeader
 import django
 from django.core.mail import EmailMessage
 
+from otpmail.backends import policies
 from otpmail.outcomes import Blame, Kind, Outcome, named, of_reply, words
 from otpmail.wire.addresses import needs_utf8
 from otpmail.wire.errors import (
@@ -60,7 +60,7 @@ def as_mail(message: EmailMessage) -> Mail:
         raise ValueError("The message has no recipients")
     utf8 = any(map(needs_utf8, (sender, *recipients)))
     if django.VERSION >= (6, 0):
-        policy = email.policy.SMTPUTF8 if utf8 else email.policy.SMTP
+        policy = policies.SMTPUTF8 if utf8 else policies.SMTP
         content = message.message(policy=policy).as_bytes()
     else:
         content = message.message().as_bytes()
