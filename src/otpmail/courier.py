@@ -25,6 +25,7 @@ from django.dispatch import Signal
 
 from otpmail import cargo, database, messages, outbox, parking, retries, routes, signals
 from otpmail.conf import settings
+from otpmail.database import Clock
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
 from otpmail.routes import Round, Try
@@ -56,18 +57,18 @@ def run(delivery_id: UUID, owner: str) -> float | None:
     delivery = _insist(lambda: outbox.held(delivery_id, owner), seconds=READ_SECONDS)
     if delivery is None:  # settled meanwhile, or another's
         return None
-    now = database.now()
-    if not outbox.keep(delivery, owner, now=now):
+    clock = database.clock()
+    if not outbox.keep(delivery, owner, now=clock()):
         return None
     try:
-        _look(delivery, now)
+        _look(delivery, clock())
         if routes.wait_seconds(_routes(delivery)) > 0:
-            return _park(delivery, now)
-        tries = _attempt(delivery, now)
+            return _park(delivery, clock())
+        tries = _attempt(delivery, clock)
     except _PointlessError as pointless:
-        _drop(delivery, owner, pointless.reason)
+        _drop(delivery, owner, pointless.reason, now=clock())
         return None
-    return _record(delivery, owner, tries) if tries else _park(delivery, now)
+    return _record(delivery, owner, tries, now=clock()) if tries else _park(delivery, clock())
 
 
 def _routes(delivery: Delivery) -> Sequence[str]:
@@ -80,16 +81,16 @@ def _park(delivery: Delivery, now: datetime) -> float:
     return parking.park(delivery.pk, _routes(delivery), seconds=seconds)
 
 
-def _attempt(delivery: Delivery, now: datetime) -> Sequence[Try]:
+def _attempt(delivery: Delivery, clock: Clock) -> Sequence[Try]:
     """Hand the mail to the routes. Returns what each did; nothing if none was open."""
-    letter = _letter(delivery, now)
+    letter = _letter(delivery, clock())
     if isinstance(letter, Outcome):
         route = _routes(delivery)[0]
         return [Try(route=route, began=time.monotonic(), took_seconds=0.0, outcome=letter)]
-    sent = _hand_over(delivery, letter, now)
+    sent = _hand_over(delivery, letter, clock)
     if not sent.wanted:
         _note(delivery, sent.tries)
-        _look(delivery, database.now())
+        _look(delivery, clock())
         raise _PointlessError(Reason.EXPIRED)
     return sent.tries
 
@@ -128,7 +129,7 @@ def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
     return letter
 
 
-def _hand_over(delivery: Delivery, letter: messages.Letter, now: datetime) -> Round:
+def _hand_over(delivery: Delivery, letter: messages.Letter, clock: Clock) -> Round:
     def redacted(try_: Try) -> Try:
         return replace(try_, outcome=letter.redacted(try_.outcome))
 
@@ -136,8 +137,8 @@ def _hand_over(delivery: Delivery, letter: messages.Letter, now: datetime) -> Ro
         letter.mail,
         routes=_routes(delivery),
         avoid=_avoided(delivery),
-        seconds=(delivery.deadline - now).total_seconds(),
-        still_wanted=lambda: _is_wanted(delivery),
+        seconds=(delivery.deadline - clock()).total_seconds(),
+        still_wanted=lambda: _is_wanted(delivery, clock),
         late=lambda try_: _hear_late(delivery, redacted(try_)),
     )
     return replace(sent, tries=tuple(map(redacted, sent.tries)))
@@ -151,17 +152,16 @@ def _avoided(delivery: Delivery) -> Sequence[str]:
     return outbox.routes_used(delivery)
 
 
-def _is_wanted(delivery: Delivery) -> bool:
+def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
     cargo.of(delivery).read_again()
     try:
-        _look(delivery, database.now())
+        _look(delivery, clock())
     except _PointlessError:
         return False
     return True
 
 
-def _drop(delivery: Delivery, owner: str, reason: Reason) -> None:
-    now = database.now()
+def _drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> None:
     if not _insist(lambda: outbox.drop(delivery, owner, reason, now=now)):
         return
     signals.delivery_dropped.send_robust(
@@ -169,8 +169,7 @@ def _drop(delivery: Delivery, owner: str, reason: Reason) -> None:
     )
 
 
-def _record(delivery: Delivery, owner: str, tries: Sequence[Try]) -> float | None:
-    now = database.now()
+def _record(delivery: Delivery, owner: str, tries: Sequence[Try], *, now: datetime) -> float | None:
     last = _telling(tries)
     verdict = _judge(delivery, last.outcome, now)
     attempts = {try_: _as_attempt(try_, now) for try_ in tries}
@@ -201,9 +200,13 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
     if outcome.kind is Kind.PERMANENT and outcome.blame is Blame.MAIL:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
-    if (wait_seconds := routes.wait_seconds(_routes(delivery))) > 0:
-        # No route is open. To wait for one costs nothing, and the deadline ends it.
-        return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=min(wait_seconds, life_left))
+    if routes.are_shut(_routes(delivery)):
+        # Those that go to see whether one is back use up no more than their first attempt.
+        return outbox.Verdict(
+            DeliveryState.QUEUED,
+            wait_seconds=min(routes.wait_seconds(_routes(delivery)), life_left),
+            counts=delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN,
+        )
     backoff = retries.wait_seconds(
         cargo.of(delivery).retry_seconds,
         failed=delivery.attempted + 1,

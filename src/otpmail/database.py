@@ -4,11 +4,15 @@ All hosts share the database's clock, so that a life, a lease and a deadline mea
 everywhere, however wrong a host's own clock is.
 """
 
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from django.db import connections, router
 
 from otpmail.models import Challenge
+
+type Clock = Callable[[], datetime]
 
 _CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
 
@@ -28,3 +32,9 @@ def now() -> datetime:
         cursor.execute(query)
         moment: datetime = cursor.fetchone()[0]
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def clock() -> Clock:
+    """Read the database's clock once. Gives one that goes on from there, for as long as a round."""
+    read_at, began = now(), time.monotonic()
+    return lambda: read_at + timedelta(seconds=time.monotonic() - began)

@@ -59,6 +59,8 @@ class Verdict:
     state: DeliveryState
     reason: Reason | None = None
     wait_seconds: float | None = None
+    counts: bool = True
+    """Whether it is one of the attempts that a mail has."""
 
     @property
     def is_held(self) -> bool:
@@ -130,8 +132,8 @@ def claim(
 
 
 def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and what it carries, if this owner still holds it."""
-    return _held(owner).select_related("challenge", "sealed").filter(pk=delivery_id).first()
+    """Read a delivery and its challenge, if this owner still holds it."""
+    return next(iter(_held(owner).select_related("challenge").filter(pk=delivery_id)), None)
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -167,11 +169,12 @@ def settle(
         # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
         # then want it for writing are a deadlock.
         changes = _changes(verdict, now)
-        kept = _held(owner).filter(pk=delivery.pk).update(attempted=F("attempted") + 1, **changes)
+        attempted = F("attempted") + int(verdict.counts)
+        kept = _held(owner).filter(pk=delivery.pk).update(attempted=attempted, **changes)
         _insert(delivery, attempts)
         _follow(delivery, verdict, now, erase=kept == 1)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
-    delivery.attempted += 1
+    delivery.attempted += verdict.counts
     return kept == 1
 
 

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from otpmail import routes
 
-LEAST_SECONDS = 0.02
+SPREAD_SECONDS = 0.25
+"""Until the last of those that wait looks: when a route is back, they come one after the other."""
 
 _parked: dict[UUID, tuple[Sequence[str], float]] = {}
 
@@ -35,5 +36,4 @@ def wait_seconds(delivery_id: UUID) -> float | None:
     if wait <= 0:
         return None
     _parked[delivery_id] = parked
-    # Spread: when a route is back, they come one after the other and not all at the same moment.
-    return max(LEAST_SECONDS, wait * random.random())  # noqa: S311 - keeps no secret
+    return wait + SPREAD_SECONDS * random.random()  # noqa: S311 - keeps no secret
