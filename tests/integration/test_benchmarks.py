@@ -36,6 +36,6 @@ def test_growth_prints_how_much_slower_each_step_became():
 
 def test_brokers_counts_every_mail_whatever_the_broker_does_and_who_sent_it():
     with brokers.redis_url() as url:
-        told = printed_by("brokers", "--requests", "20", "--at-once", "2", "--broker", url)
+        told = printed_by("brokers", "--requests", "20", "--rate", "60", "--broker", url)
     table = re.findall(r"^(\w+) .* (\d+) +(\d+)$", told, re.MULTILINE)
     assert table == [("up", "80", "80"), ("hangs", "80", "0"), ("refuses", "80", "0")]
