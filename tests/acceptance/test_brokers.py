@@ -277,9 +277,11 @@ def test_rabbitmq_that_falls_silent_or_is_cut_off_holds_nobody(settings, server,
         with celery_worker(url, theirs.port, tmp_path / "worker", sweep_seconds=25):
             promise()
             theirs.wait_for(1)
+            wait_until(engine._line._last.done.is_set)  # RabbitMQ may confirm after that
             between.cut()
+            between.drops = 1
             promise()
-            theirs.wait_for(2)  # over a new connection
+            theirs.wait_for(2)  # over a new connection, the second that was begun
 
             between.hang()
             assert slowest_of(10) < PUBLISH_SECONDS / 2

@@ -7,20 +7,35 @@ import sys
 import pytest
 from django.db import connection
 
+from tests import brokers
 from tests.workers import ROOT
 
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="they fill PostgreSQL databases"
+)
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="it fills PostgreSQL databases")
-def test_growth_prints_how_much_slower_each_step_became():
+
+def printed_by(benchmark: str, *size: str) -> str:
     server = "postgres://{USER}@{HOST}:{PORT}/postgres".format_map(connection.settings_dict)
-    size = ["--sizes", "0", "300", "--rounds", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.growth", *size, "--server", server],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", *size, "--server", server],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=100,
     )
-    assert done.returncode == 0, done.stderr
-    table = re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +[\d.]+$", done.stdout, re.MULTILINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_growth_prints_how_much_slower_each_step_became():
+    told = printed_by("growth", "--sizes", "0", "300", "--rounds", "2")
+    table = re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +[\d.]+$", told, re.MULTILINE)
     assert table == ["request", "claim", "round", "sweep"]
+
+
+def test_brokers_counts_every_mail_whatever_the_broker_does_and_who_sent_it():
+    with brokers.redis_url() as url:
+        told = printed_by("brokers", "--requests", "20", "--rate", "60", "--broker", url)
+    table = re.findall(r"^(\w+) .* (\d+) +(\d+)$", told, re.MULTILINE)
+    assert table == [("up", "80", "80"), ("hangs", "80", "0"), ("refuses", "80", "0")]
