@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, endings, messages, parcels, sealing
+from otpmail import endings, messages, parcels, sealing
 from otpmail.conf import settings
 from otpmail.messages import Letter
 from otpmail.models import Challenge, Delivery, Reason, SealedMail, State
@@ -39,10 +39,6 @@ class Cargo(ABC):
     @abstractmethod
     def why_pointless(self) -> Reason | None:
         """Tell why sending it has become pointless, if it has."""
-
-    @abstractmethod
-    def read_again(self) -> None:
-        """Read anew what `why_pointless` looks at."""
 
     @abstractmethod
     def letter(self) -> Letter | Reason:
@@ -86,10 +82,6 @@ class _Code(Cargo):
             return Reason.SUPERSEDED
         return None
 
-    def read_again(self) -> None:
-        challenges = Challenge.objects.using(database.alias())
-        self.delivery.challenge = challenges.get(pk=self.challenge.pk)
-
     @sensitive_variables("code")
     def letter(self) -> Letter | Reason:
         if messages.is_changed(self.challenge, lock=False):
@@ -122,9 +114,6 @@ class _Mail(Cargo):
 
     def why_pointless(self) -> Reason | None:
         return None
-
-    def read_again(self) -> None:
-        """Nothing ends a mail but its deadline."""
 
     @sensitive_variables("text")
     def letter(self) -> Letter | Reason:

@@ -153,7 +153,10 @@ def _avoided(delivery: Delivery) -> Sequence[str]:
 
 
 def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
-    cargo.of(delivery).read_again()
+    fresh = outbox.held(delivery.pk, delivery.leased_by)
+    if fresh is None:  # a report told that it was taken, or it is another's by now
+        return False
+    delivery.challenge = fresh.challenge
     try:
         _look(delivery, clock())
     except _PointlessError:
