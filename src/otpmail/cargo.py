@@ -36,6 +36,11 @@ class Cargo(ABC):
     def retry_seconds(self) -> Sequence[float]:
         """The waits between its attempts."""
 
+    @property
+    @abstractmethod
+    def may_double(self) -> bool:
+        """Whether it does no harm twice, so that a silent route may get company."""
+
     @abstractmethod
     def why_pointless(self) -> Reason | None:
         """Tell why sending it has become pointless, if it has."""
@@ -72,6 +77,10 @@ class _Code(Cargo):
     @property
     def retry_seconds(self) -> Sequence[float]:
         return settings.RETRY_SECONDS
+
+    @property
+    def may_double(self) -> bool:
+        return True
 
     def why_pointless(self) -> Reason | None:
         if self.challenge.state != State.PENDING:
@@ -111,6 +120,10 @@ class _Mail(Cargo):
     @property
     def retry_seconds(self) -> Sequence[float]:
         return settings.MAIL_RETRY_SECONDS
+
+    @property
+    def may_double(self) -> bool:
+        return False  # two newsletters are one too many; a code twice is the same code
 
     def why_pointless(self) -> Reason | None:
         return None

@@ -137,6 +137,7 @@ def _hand_over(delivery: Delivery, letter: messages.Letter, clock: Clock) -> Rou
         letter.mail,
         routes=_routes(delivery),
         avoid=_avoided(delivery),
+        may_double=cargo.of(delivery).may_double,
         seconds=(delivery.deadline - clock()).total_seconds(),
         still_wanted=lambda: _is_wanted(delivery, clock),
         late=lambda try_: _hear_late(delivery, redacted(try_)),
