@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.locmem import EmailBackend
 
-from otpmail import challenges
-from otpmail.models import Challenge
+from otpmail import challenges, reports
+from otpmail.models import Challenge, Delivery, Reported
+from otpmail.reports import Report
 
 
 class SlowToOpen(EmailBackend):
@@ -36,6 +37,38 @@ class SendsNothing(BaseEmailBackend):
 
     def send_messages(self, email_messages: Any) -> None:
         """Send nothing, and do not say so."""
+
+
+class BreaksOff(BaseEmailBackend):
+    """May have taken the mail."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Say nothing more."""
+        raise smtplib.SMTPServerDisconnected("gone")
+
+
+class SlowerThanItsReport(EmailBackend):
+    """While its connection is opened, a provider that had the mail before tells what came of it."""
+
+    word: ClassVar[Reported]
+
+    def open(self) -> Any:
+        """Hear it."""
+        for delivery in Delivery.objects.filter(state="queued"):
+            dead = self.word is Reported.BOUNCED
+            told = Report(word=self.word, at=delivery.created_at, address_is_dead=dead)
+            reports.take(delivery.pk, told)
+        return super().open()
+
+
+class FasterThanOurNote(EmailBackend):
+    """It tells that a mail was delivered before it tells that it took it."""
+
+    def send_messages(self, email_messages: Any) -> int:
+        """Take it, and say so last."""
+        for delivery in Delivery.objects.all():
+            reports.take(delivery.pk, Report(word=Reported.DELIVERED, at=delivery.created_at))
+        return super().send_messages(email_messages)
 
 
 class RefusesTheCancelled(SlowToOpen):

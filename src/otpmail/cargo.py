@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, endings, messages, parcels, sealing
+from otpmail import endings, messages, parcels, sealing
 from otpmail.conf import settings
 from otpmail.messages import Letter
 from otpmail.models import Challenge, Delivery, Reason, SealedMail, State
@@ -36,13 +36,14 @@ class Cargo(ABC):
     def retry_seconds(self) -> Sequence[float]:
         """The waits between its attempts."""
 
+    @property
+    @abstractmethod
+    def may_double(self) -> bool:
+        """Whether it does no harm twice, so that a silent route may get company."""
+
     @abstractmethod
     def why_pointless(self) -> Reason | None:
         """Tell why sending it has become pointless, if it has."""
-
-    @abstractmethod
-    def read_again(self) -> None:
-        """Read anew what `why_pointless` looks at."""
 
     @abstractmethod
     def letter(self) -> Letter | Reason:
@@ -77,6 +78,10 @@ class _Code(Cargo):
     def retry_seconds(self) -> Sequence[float]:
         return settings.RETRY_SECONDS
 
+    @property
+    def may_double(self) -> bool:
+        return True
+
     def why_pointless(self) -> Reason | None:
         if self.challenge.state != State.PENDING:
             return Reason(self.challenge.state)
@@ -85,10 +90,6 @@ class _Code(Cargo):
         if self.challenge.generation != self.delivery.generation:
             return Reason.SUPERSEDED
         return None
-
-    def read_again(self) -> None:
-        challenges = Challenge.objects.using(database.alias())
-        self.delivery.challenge = challenges.get(pk=self.challenge.pk)
 
     @sensitive_variables("code")
     def letter(self) -> Letter | Reason:
@@ -120,11 +121,12 @@ class _Mail(Cargo):
     def retry_seconds(self) -> Sequence[float]:
         return settings.MAIL_RETRY_SECONDS
 
+    @property
+    def may_double(self) -> bool:
+        return False  # two newsletters are one too many; a code twice is the same code
+
     def why_pointless(self) -> Reason | None:
         return None
-
-    def read_again(self) -> None:
-        """Nothing ends a mail but its deadline."""
 
     @sensitive_variables("text")
     def letter(self) -> Letter | Reason:

@@ -31,7 +31,7 @@ class Settings:
     """Faults of a route in a row after which mail goes round it, until it answers again."""
 
     HEDGE_AFTER: float | Literal["auto"] | None = "auto"
-    """Seconds until a silent route gets company. ``"auto"``: by its own times; None: never."""
+    """Seconds until a code's silent route gets company. ``"auto"``: by its times; None: never."""
 
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""

@@ -137,6 +137,7 @@ def _hand_over(delivery: Delivery, letter: messages.Letter, clock: Clock) -> Rou
         letter.mail,
         routes=_routes(delivery),
         avoid=_avoided(delivery),
+        may_double=cargo.of(delivery).may_double,
         seconds=(delivery.deadline - clock()).total_seconds(),
         still_wanted=lambda: _is_wanted(delivery, clock),
         late=lambda try_: _hear_late(delivery, redacted(try_)),
@@ -153,7 +154,10 @@ def _avoided(delivery: Delivery) -> Sequence[str]:
 
 
 def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
-    cargo.of(delivery).read_again()
+    fresh = outbox.held(delivery.pk, delivery.leased_by)
+    if fresh is None:  # a report told that it was taken, or it is another's by now
+        return False
+    delivery.challenge = fresh.challenge
     try:
         _look(delivery, clock())
     except _PointlessError:
@@ -171,7 +175,7 @@ def _drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> N
 
 def _record(delivery: Delivery, owner: str, tries: Sequence[Try], *, now: datetime) -> float | None:
     last = _telling(tries)
-    verdict = _judge(delivery, last.outcome, now)
+    verdict = _judge(delivery, tries, now)
     attempts = {try_: _as_attempt(try_, now) for try_ in tries}
     kept = _insist(lambda: outbox.settle(delivery, owner, [*attempts.values()], verdict, now=now))
     if not kept and verdict.state is not DeliveryState.ACCEPTED:
@@ -188,16 +192,17 @@ def _telling(tries: Sequence[Try]) -> Try:
     weights = {Kind.ACCEPTED: 2, Kind.PERMANENT: 1}
 
     def weight(try_: Try) -> int:
-        of_the_route = try_.outcome.blame is Blame.ROUTE
-        return 0 if of_the_route else weights.get(try_.outcome.kind, 0)
+        of_the_mail = try_.outcome.blame is Blame.MAIL
+        return weights.get(try_.outcome.kind, 0) if of_the_mail else 0
 
     return max(reversed(tries), key=weight)
 
 
-def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdict:
+def _judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> outbox.Verdict:
+    outcome = _telling(tries).outcome
     if outcome.kind is Kind.ACCEPTED:
         return outbox.Verdict(DeliveryState.ACCEPTED)
-    if outcome.kind is Kind.PERMANENT and outcome.blame is Blame.MAIL:
+    if _is_refused(delivery, tries):
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
     if routes.are_shut(_routes(delivery)):
@@ -216,6 +221,15 @@ def _judge(delivery: Delivery, outcome: Outcome, now: datetime) -> outbox.Verdic
     if backoff is None:
         return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
     return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
+
+
+def _is_refused(delivery: Delivery, tries: Sequence[Try]) -> bool:
+    """Tell whether the mail itself was refused for good, or fits none of its routes."""
+    refused = [try_ for try_ in tries if try_.outcome.kind is Kind.PERMANENT]
+    unfit = {try_.route for try_ in refused if try_.outcome.blame is Blame.FIT}
+    return unfit.issuperset(_routes(delivery)) or any(
+        try_.outcome.blame is Blame.MAIL for try_ in refused
+    )
 
 
 def _as_attempt(try_: Try, now: datetime) -> Attempt:

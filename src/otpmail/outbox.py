@@ -172,7 +172,8 @@ def settle(
         attempted = F("attempted") + int(verdict.counts)
         kept = _held(owner).filter(pk=delivery.pk).update(attempted=attempted, **changes)
         _insert(delivery, attempts)
-        _follow(delivery, verdict, now, erase=kept == 1)
+        if kept or not _is_accepted(delivery):  # a report can be faster, and has told it then
+            _follow(delivery, verdict, now, erase=kept == 1)
     delivery.state, delivery.reason = verdict.state, verdict.reason or ""
     delivery.attempted += verdict.counts
     return kept == 1
@@ -185,13 +186,22 @@ def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> b
     Returns whether one did.
     """
     accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
-    open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
     with transaction.atomic(using=database.alias()):
-        verdict = Verdict(DeliveryState.ACCEPTED)
-        settled = accepted and open_.update(**_changes(verdict, now)) == 1
+        settled = accepted and accept(delivery, now=now)
         _insert(delivery, attempts)
-        if settled:
-            _follow(delivery, verdict, now, erase=True)
+    return settled
+
+
+def accept(delivery: Delivery, *, now: datetime) -> bool:
+    """Settle a delivery that still waited or had failed: it became known that it was taken.
+
+    Whoever holds its lease, who then settles it no more. Joins the caller's transaction.
+    """
+    verdict = Verdict(DeliveryState.ACCEPTED)
+    open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
+    settled = open_.update(**_changes(verdict, now)) == 1
+    if settled:
+        _follow(delivery, verdict, now, erase=True)
     return settled
 
 
@@ -296,6 +306,10 @@ def _follow(delivery: Delivery, verdict: Verdict, now: datetime, *, erase: bool)
         audit.write(Deed.MAILED, delivery.challenge, now=now)
     if erase and delivery.lane == Lane.MAIL and verdict.state is not DeliveryState.QUEUED:
         _sealed().filter(delivery=delivery.pk).delete()
+
+
+def _is_accepted(delivery: Delivery) -> bool:
+    return _rows().filter(pk=delivery.pk, state=DeliveryState.ACCEPTED).exists()
 
 
 def _held(owner: str) -> QuerySet[Delivery]:

@@ -25,6 +25,12 @@ OF_THE_SYSTEM = re.compile(r"4\.3\.\d")
 CLOSING = 421
 """The same, by the code alone (RFC 5321, 3.8)."""
 
+TOO_LARGE = 552
+"""In answer to MAIL: the mail is larger than this server takes (RFC 1870, 6.1)."""
+
+OF_THE_FIT = re.compile(r"5\.(?:3\.4|6\.[379])\b")
+"""The same, and no conversion to what this server offers (RFC 3463), and no SMTPUTF8 (RFC 6531)."""
+
 READ_LENGTH = 1000
 """Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
 
@@ -77,8 +83,11 @@ UNANSWERED = frozenset(
 )
 """The call was made, and nothing is known of its end."""
 
-OF_THE_MAIL = frozenset({400, 413, 422})
+OF_THE_MAIL = frozenset({400, 422})
 """HTTP statuses that speak of this mail."""
+
+CONTENT_TOO_LARGE = 413
+"""The HTTP status for it (RFC 9110, 15.5.14)."""
 
 LATER = frozenset({408, 425, 429})
 """HTTP statuses that pass, as all of 5xx do."""
@@ -114,10 +123,11 @@ class Kind(Enum):
 
 
 class Blame(Enum):
-    """What a refusal speaks of: this mail, or every mail on this route."""
+    """What a refusal speaks of: this mail, every mail on this route, or this mail on this route."""
 
     MAIL = "mail"
     ROUTE = "route"
+    FIT = "fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +150,8 @@ def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outc
     reply = words(text)
     if code == CLOSING or (code // 100 == 4 and OF_THE_SYSTEM.match(reply)):  # noqa: PLR2004
         blame = Blame.ROUTE
+    elif OF_THE_FIT.match(reply) or (code == TOO_LARGE and blame is Blame.ROUTE):
+        blame = Blame.FIT
     return Outcome(kind=kinds.get(code // 100, Kind.TRANSIENT), reply=reply, code=code, blame=blame)
 
 
@@ -162,7 +174,8 @@ def of_error(error: Exception, *, sending: bool) -> Outcome:
         case smtplib.SMTPResponseException():  # connect, HELO, STARTTLS, AUTH, MAIL
             return _of_refusal(error.smtp_code, error.smtp_error, blame=Blame.ROUTE)
         case smtplib.SMTPNotSupportedError():
-            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.ROUTE)
+            blame = Blame.FIT if "SMTPUTF8" in str(error) else Blame.ROUTE
+            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=blame)
         case ValueError() if not isinstance(error, OSError):  # no such address, no such header
             return Outcome(kind=Kind.PERMANENT, reply=named(error))
         case OSError() if sending:  # SMTPServerDisconnected and time-outs among them
@@ -214,6 +227,8 @@ def _judged(answer: Answer | None, *, refused: bool) -> tuple[Kind, Blame]:
         return Kind.PERMANENT, Blame.ROUTE
     if refused or (answer and answer.status in OF_THE_MAIL):
         return Kind.PERMANENT, Blame.MAIL
+    if answer and answer.status == CONTENT_TOO_LARGE:
+        return Kind.PERMANENT, Blame.FIT
     if answer is None or answer.status < 300:  # noqa: PLR2004 - answered, in words not understood
         return Kind.UNKNOWN, Blame.ROUTE
     passes = answer.status in LATER or answer.status >= 500  # noqa: PLR2004

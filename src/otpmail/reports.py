@@ -4,8 +4,9 @@ In: a delivery's id and a `Report`. Out: rows, and a signal once they are commit
 Knows nothing of: providers, HTTP.
 
 1. Lock the challenge, then record the report. One that was heard before, or comes late, ends here.
-2. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
-3. What did not get through leaves once more by another route, while its code is of use.
+2. What arrived, or cannot, was accepted, whatever is known of its attempts: it is not tried again.
+3. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
+4. What did not get through leaves once more by another route, while its code is of use.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from otpmail.signals import delivery_reported
 HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
 """It did not get through, or will not in time: a queue waits for half an hour between two tries
 (RFC 5321, 4.5.4.1), and a code lives for ten minutes."""
+
+ARRIVED = frozenset({Reported.DELIVERED, Reported.COMPLAINED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,8 @@ def take(delivery_id: UUID, report: Report) -> bool:
         challenge = challenges_.filter(deliveries=delivery).first()
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
             route = _last_route(delivery, challenge)
+            if report.word in ARRIVED or report.address_is_dead:
+                outbox.accept(delivery, now=database.now())
             if challenge is not None:  # a code, and not a project's own mail
                 _follow(delivery, challenge, report, route)
             _tell(delivery, report, route)

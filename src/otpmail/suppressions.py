@@ -41,6 +41,14 @@ def lift(address: str, *, now: datetime) -> bool:
     return _of(address).filter(created_at__lte=now).delete()[0] > 0
 
 
+def prune(*, now: datetime, limit: int) -> int:
+    """Delete up to so many suppressions that ended. Returns how many."""
+    ended = _rows().filter(until__lte=now)
+    found = list(ended.values_list("pk", flat=True)[:limit])
+    # Looked at again: it may have been lengthened meanwhile.
+    return ended.filter(pk__in=found).delete()[0] if found else 0
+
+
 def _of(address: str) -> QuerySet[Suppression]:
     return _rows().filter(pk__in=[_digest(address, key) for key in keys.ring().values()])
 

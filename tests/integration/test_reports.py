@@ -6,13 +6,16 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.core import mail
 from django.core.management import CommandError, call_command
 
 from otpmail import challenges, courier, database, outbox, reports, suppressions
-from otpmail.models import Delivery, Lane, Reported, Suppression
+from otpmail.models import Attempt, AuditEntry, Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
+from tests.backends import SlowerThanItsReport
 from tests.integration.mobile_api.phone import at_once
 from tests.mailserver import route_through
+from tests.rounds import again
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,11 +114,77 @@ def test_the_same_report_many_times_at_once_is_one(caplog, two_routes):
 def test_report_before_our_own_note_holds(settings):
     """A provider can be faster than the transaction that settles."""
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    route_through(settings, "tests.backends.FasterThanOurNote")
     issued = promise()
-    tell(Reported.DELIVERED)
-    assert look(issued).word == "delivered"
     carry()
     assert (Delivery.objects.get().state, look(issued).word) == ("accepted", "delivered")
+    assert Attempt.objects.get().outcome == "accepted"
+    assert AuditEntry.objects.filter(deed="mailed").count() == 1
+
+
+ENDS = [
+    (Reported.DELIVERED, False),
+    (Reported.COMPLAINED, False),
+    (Reported.BOUNCED, True),
+    (Reported.REJECTED, True),
+]
+
+
+@pytest.fixture
+def in_doubt(settings):
+    """Promise a code whose first try may have arrived, and that waits for the next one."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    route_through(settings, "tests.backends.BreaksOff")
+    issued = promise()
+    carry()
+    assert (Attempt.objects.get().outcome, look(issued).word) == ("unknown", "delayed")
+    return issued
+
+
+@pytest.mark.parametrize(("word", "dead"), ENDS)
+def test_mail_that_arrived_after_all_or_cannot_is_not_tried_again(in_doubt, word, dead):
+    tell(word, dead=dead)
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("accepted", "", 1)
+    assert courier.run(delivery.pk, ME) is None
+    assert Attempt.objects.count() == 1
+
+
+@pytest.mark.parametrize("word", [Reported.BOUNCED, Reported.REJECTED, Reported.DEFERRED])
+def test_mail_that_may_yet_get_through_is_tried_again(in_doubt, word):
+    """A full mailbox, or a sender that is blocked for now."""
+    tell(word)
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by) == ("queued", ME)
+
+
+@pytest.mark.parametrize("word", [Reported.DELIVERED, Reported.BOUNCED])
+def test_report_that_comes_while_a_mail_is_tried_again_calls_it_off(
+    in_doubt, settings, monkeypatch, word
+):
+    monkeypatch.setattr(SlowerThanItsReport, "word", word, raising=False)
+    route_through(settings, "tests.backends.SlowerThanItsReport")
+    again()
+    assert (Delivery.objects.get().state, Attempt.objects.count(), mail.outbox) == (
+        "accepted",
+        1,
+        [],
+    )
+
+
+def test_mail_that_was_given_up_and_arrived_was_accepted(in_doubt, settings):
+    settings.OTPMAIL_RETRY_SECONDS = []
+    again()
+    assert Delivery.objects.get().state == "failed"
+    tell(Reported.DELIVERED)
+    assert (Delivery.objects.get().state, Delivery.objects.get().reason) == ("accepted", "")
+
+
+def test_dropped_mail_stays_dropped(in_doubt):
+    challenges.cancel("sign-in", in_doubt.challenge_id, subject="alice")
+    again()
+    tell(Reported.DELIVERED)
+    assert Delivery.objects.get().state == "dropped"
 
 
 def test_report_of_an_unknown_mail_changes_nothing():

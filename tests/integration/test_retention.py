@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, retention
+from otpmail import challenges, database, retention, suppressions
 from otpmail.backends.outbox import EmailBackend
 from otpmail.compat import uuid7
 from otpmail.models import (
@@ -17,8 +17,10 @@ from otpmail.models import (
     Counter,
     Delivery,
     DeliveryState,
+    Reported,
     SealedMail,
     State,
+    Suppression,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -161,3 +163,31 @@ def test_counters_that_are_long_at_nought_go_and_the_audit_stays():
     call_command("otpmail_prune", stdout=StringIO())
     assert not Counter.objects.exists()
     assert AuditEntry.objects.count() == 1
+
+
+def test_suppressions_that_ended_go_and_those_that_hold_stay(monkeypatch):
+    monkeypatch.setattr(retention, "STEP", 2)
+    now = database.now()
+    for who in ("alice", "bob", "carol"):
+        suppressions.suppress(f"{who}@example.org", Reported.BOUNCED, since=now - 8 * DAY)
+    suppressions.suppress("dave@example.org", Reported.BOUNCED, since=now)
+    prune("--dry-run")
+    assert Suppression.objects.count() == 4
+    prune()
+    assert Suppression.objects.count() == 1
+    assert suppressions.is_suppressed("dave@example.org", now=now)
+
+
+def test_suppression_that_is_lengthened_meanwhile_stays():
+    """A bounce comes in between the look and the deed."""
+    now = database.now()
+
+    def bounce(execute, sql, *arguments):
+        if sql.startswith("DELETE"):
+            suppressions.suppress("alice@example.org", Reported.BOUNCED, since=now)
+        return execute(sql, *arguments)
+
+    suppressions.suppress("alice@example.org", Reported.BOUNCED, since=now - 8 * DAY)
+    with connection.execute_wrapper(bounce):
+        assert suppressions.prune(now=now, limit=10) == 0
+    assert suppressions.is_suppressed("alice@example.org", now=now)

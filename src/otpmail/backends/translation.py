@@ -12,7 +12,7 @@ import django
 from django.core.mail import EmailMessage
 
 from otpmail.backends import policies
-from otpmail.outcomes import Blame, Kind, Outcome, named, of_reply, words
+from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_reply, words
 from otpmail.wire.addresses import needs_utf8
 from otpmail.wire.errors import (
     InvalidArgumentError,
@@ -25,9 +25,6 @@ from otpmail.wire.errors import (
 )
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.window import Result
-
-TOO_LARGE = 552
-"""The mail, not the route, is at fault, though MAIL is what it answers (RFC 1870, 6.1)."""
 
 OF_THE_MAIL = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY})
 """The phases whose refusal speaks of this mail; that of any earlier one speaks of the route."""
@@ -95,18 +92,15 @@ def as_outcome(end: Result) -> Outcome | None:
             outcome = of_reply(end.reply.code, end.reply.text)
             return _with_refused(outcome, end) if end.refused else outcome
         case RefusedError():
-            return of_reply(end.reply.code, end.reply.text, blame=_blame(end))
+            blame = Blame.MAIL if end.phase in OF_THE_MAIL else Blame.ROUTE
+            return of_reply(end.reply.code, end.reply.text, blame=blame)
         case UnsupportedError() | InvalidArgumentError():
-            blame = Blame.ROUTE if end.phase in OPENING else Blame.MAIL
+            of_the_mail = Blame.FIT if isinstance(end, UnsupportedError) else Blame.MAIL
+            blame = Blame.ROUTE if end.phase in OPENING else of_the_mail
             return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame)
         case _:
             kind = Kind.UNKNOWN if end.in_doubt else Kind.TRANSIENT
             return Outcome(kind=kind, reply=named(end), blame=Blame.ROUTE)
-
-
-def _blame(error: RefusedError) -> Blame:
-    of_the_mail = error.phase in OF_THE_MAIL or error.reply.code == TOO_LARGE
-    return Blame.MAIL if of_the_mail else Blame.ROUTE
 
 
 def _with_refused(outcome: Outcome, sent: Sent) -> Outcome:

@@ -4,9 +4,9 @@
 2. A refusal that is not the mail's own sends it to the next at once: fail-over. One that is ends
    the round, as does a mail of unknown fate: it may have been taken, and the person be answered
    meanwhile.
-3. A route that is silent for too long gets company: the next one is asked beside it. The first
-   acceptance wins, the other is stopped if its envelope is not written yet. What becomes of it all
-   the same is told to ``late``.
+3. A route that is silent for too long gets company, if the mail does no harm twice: the next one
+   is asked beside it. The first acceptance wins, the other is stopped if its envelope is not
+   written yet. What becomes of it all the same is told to ``late``.
 4. Where no route gives leave nothing is tried, and the round says how long to wait.
 
 In: a mail and its routes. Out: a `Round`. Knows nothing of: rows, codes.
@@ -76,15 +76,18 @@ def send(
     routes: Sequence[str],
     seconds: float,
     still_wanted: Callable[[], bool],
+    may_double: bool,
     avoid: Sequence[str] = (),
     late: Late | None = None,
 ) -> Round:
     """Hand a mail to the first of these routes that takes it. Never raises for the mail's fate.
 
-    ``seconds`` is the life that it has left; what ``avoid`` names is tried last, in its order.
-    ``late`` hears of a try that ends after the round, in a thread of its own.
+    ``seconds`` is the life that it has left; ``may_double``: it does no harm twice; what ``avoid``
+    names is tried last, in its order. ``late`` hears of a try that ends after the round, in a
+    thread of its own.
     """
-    return _Race(mail, order.of(routes, mail, avoid=avoid), seconds, still_wanted, late).run()
+    ordered = order.of(routes, mail, avoid=avoid)
+    return _Race(mail, ordered, seconds, still_wanted, late, may_double=may_double).run()
 
 
 class _Running:
@@ -118,11 +121,14 @@ class _Race:
         seconds: float,
         still_wanted: Callable[[], bool],
         late: Late | None,
+        *,
+        may_double: bool,
     ) -> None:
         self._mail = mail
         self._routes = routes
         self._still_wanted = still_wanted
         self._late = late
+        self._may_double = may_double
         self._life_ends = time.monotonic() + seconds
         self._patience_ends = self._hedge_at = math.inf
         self._alone = are_shut(routes)
@@ -169,7 +175,8 @@ class _Race:
         return self._life_ends
 
     def _start(self, running: _Running) -> None:
-        after_seconds = hedging.after_seconds(running.route) if self._left else math.inf
+        may_hedge = self._left and self._may_double
+        after_seconds = hedging.after_seconds(running.route) if may_hedge else math.inf
         seconds = min(self._life_ends - running.began, settings.LEASE_SECONDS / 2)
         hedging.buckets[running.route].earn()
         self._hedge_at = running.began + after_seconds

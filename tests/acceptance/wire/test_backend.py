@@ -138,7 +138,7 @@ def test_a_message_to_nobody_is_not_sent():
 REFUSALS = [
     ((b"550 5.1.0 no",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.ROUTE),
     ((b"451 4.3.0 later",), smtplib.SMTPSenderRefused, Kind.TRANSIENT, Blame.ROUTE),
-    ((b"552 5.3.4 too big",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.MAIL),
+    ((b"552 5.3.4 too big",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.FIT),
     ((b"250 ok", b"550 5.1.1 no"), smtplib.SMTPRecipientsRefused, Kind.PERMANENT, Blame.MAIL),
     ((b"250 ok", b"450 later"), smtplib.SMTPRecipientsRefused, Kind.TRANSIENT, Blame.MAIL),
     ((b"250 ok", b"250 ok", b"554 no"), smtplib.SMTPDataError, Kind.PERMANENT, Blame.MAIL),
@@ -198,14 +198,14 @@ def test_a_refused_greeting_or_starttls_is_told_as_by_django():
     assert caught.value.smtp_code == 454
 
 
-def test_a_mail_too_large_for_the_server_is_the_mails_fault():
+def test_a_mail_too_large_for_the_server_may_fit_another():
     script = answering(offer=b"250-scripted\r\n250 SIZE 10\r\n")
     with scripted(script) as server:
         with pytest.raises(smtplib.SMTPSenderRefused) as caught:
             backend(server).send_messages([message()])
         (outcome,) = backend(server).send_outcomes([message()])
     assert caught.value.smtp_code == 552
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.MAIL)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT)
 
 
 def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_not_at_all():
@@ -221,7 +221,7 @@ def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_not_at_all():
         assert backend(server).send_messages([mail]) == 1
     with scripted(answering()) as server:
         (outcome,) = backend(server).send_outcomes([mail])
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.MAIL)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT)
     assert "rgen" not in outcome.reply
 
 

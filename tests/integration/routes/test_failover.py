@@ -75,6 +75,46 @@ def test_recipient_refused_for_good_is_asked_of_no_other_route(servers):
     assert routes.states()["a"].standing is routes.Standing.CLOSED
 
 
+def test_mail_that_one_route_cannot_carry_leaves_by_the_next_and_shuts_none(servers):
+    servers[0].data = ["552 5.3.4 larger than we take"] * 4
+    for _ in range(4):
+        promise()
+    carry()
+    assert tried() == [("a", "permanent"), ("b", "accepted")] * 4
+    assert routes.states()["a"].standing is routes.Standing.CLOSED
+
+
+def test_mail_that_is_too_large_for_an_offer_leaves_by_the_next_route(settings, two):
+    def script(talk):
+        talk.greet(b"250-scripted\r\n250 SIZE 10\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as narrow:
+        mailserver.routes_to(settings, a=narrow.port, b=two[1].port)
+        promise()
+        carry()
+        assert tried() == [("a", "permanent"), ("b", "accepted")]
+
+
+def test_mail_that_no_route_can_carry_has_failed_at_once(servers):
+    for server in servers:
+        server.data = ["552 5.3.4 larger than we take"]
+    promise()
+    assert carry() == [None]
+    assert tried() == [("a", "permanent"), ("b", "permanent")]
+    assert Delivery.objects.values_list("state", "reason").get() == ("failed", "refused")
+
+
+@pytest.mark.parametrize("unfit", [0, 1])
+def test_mail_that_one_route_cannot_carry_waits_for_the_other(servers, unfit):
+    servers[unfit].data = ["552 5.3.4 larger than we take"]
+    servers[1 - unfit].data = ["451 4.7.1 greylisted"]
+    promise()
+    (wait,) = carry()
+    assert 1.8 <= wait <= 2.2
+    assert Delivery.objects.get().state == "queued"
+
+
 def test_wrong_password_opens_the_circuit_at_once(settings, two):
     def script(talk):
         talk.greet(b"250-scripted\r\n250 AUTH PLAIN\r\n")

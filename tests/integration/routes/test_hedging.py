@@ -4,13 +4,15 @@ import threading
 import time
 
 import pytest
+from django.core.mail import EmailMessage
 
-from otpmail import routes
+from otpmail import courier, database, outbox, routes
 from otpmail.backends import smtp
-from otpmail.models import Delivery
+from otpmail.backends.outbox import EmailBackend
+from otpmail.models import Delivery, Lane
 from otpmail.routes import hedging
 from tests import mailserver
-from tests.rounds import carry, promise, tried
+from tests.rounds import ME, carry, promise, tried
 from tests.scripted import OFFER_PIPELINING, scripted
 from tests.waiting import wait_until
 
@@ -44,6 +46,18 @@ def test_silent_route_costs_what_the_rule_says_and_no_more(settings, second):
         assert 0.2 <= time.monotonic() - started < 2
         assert tried() == [("b", "accepted")]
         assert routes.states()["a"].faults == 1
+
+
+def test_mail_that_is_no_code_is_never_at_two_routes_at_once(settings, first, second):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    mailserver.routes_to(settings, a=first.port, b=second.port)
+    first.delay_seconds = 0.5
+    newsletter = EmailMessage("News", "old", "news@example.org", ["alice@example.org"])
+    EmailBackend(routes=["a", "b"]).send_messages([newsletter])
+    (delivery_id,) = outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=1)
+    assert courier.run(delivery_id, ME) is None
+    assert tried() == [("a", "accepted")]
+    assert second.mails == []
 
 
 def test_hedges_that_win_open_the_circuit_of_the_silent_route(settings, second):

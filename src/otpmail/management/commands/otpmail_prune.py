@@ -1,13 +1,13 @@
 """``manage.py otpmail_prune``: deletes what was over for ``OTPMAIL_KEEP_DAYS``. Run it daily.
 
-Counters that are long at nought go too; the audit stays.
+Counters that are long at nought and suppressions that ended go too; the audit stays.
 """
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from otpmail import counters, database, retention
+from otpmail import counters, database, retention, suppressions
 from otpmail.conf import settings
 
 
@@ -23,8 +23,9 @@ class Command(BaseCommand):
     def handle(self, *, dry_run: bool, **_: Any) -> None:
         """Delete or count, and say what."""
         now = database.now()
-        while not dry_run and counters.prune(now=now, limit=retention.STEP):
-            pass
+        for prune in () if dry_run else (counters.prune, suppressions.prune):
+            while prune(now=now, limit=retention.STEP):
+                pass
         pruned = retention.prune(now=now, dry_run=dry_run)
         self.stdout.write(
             f"{'would delete' if dry_run else 'deleted'} {pruned.deliveries} deliveries and "
