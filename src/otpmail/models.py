@@ -1,7 +1,7 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
 Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
-audit. A code is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``,
+audit. A code is in none of them. Rows are written by ``issuing``, ``limits``, ``endings``,
 ``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
 """
 
