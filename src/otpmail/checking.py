@@ -30,7 +30,6 @@ from otpmail import (
 )
 from otpmail.clients import NOBODY, Client
 from otpmail.exceptions import InsideTransactionError
-from otpmail.masking import mask
 from otpmail.models import Challenge, Deed, Delivery, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
@@ -113,16 +112,8 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     challenge, now = deliveries[0].challenge if deliveries else None, database.now()
     if challenge is None or not standing.is_mine(challenge, purpose, subject):
         return NotFound()
-    return Status(
-        state=State(challenge.state),
-        reference=challenge.reference,
-        recipient=mask(challenge.recipient),
-        digits=challenge.digits,
-        expires_at=challenge.expires_at,
-        resend_at=challenge.resend_at,
-        guesses_left=max(0, Purpose(purpose).guesses - challenge.failures),
-        delivery=progress.of(challenge, progress.newest(deliveries), now=now),
-    )
+    newest = progress.newest(deliveries)
+    return standing.shown(Status, challenge, newest, now=now, state=State(challenge.state))
 
 
 def _count_guess(challenge: Challenge) -> int | None:

@@ -26,7 +26,6 @@ from otpmail import (
     keys,
     limits,
     outbox,
-    progress,
     promises,
     quotas,
     standing,
@@ -34,7 +33,6 @@ from otpmail import (
 )
 from otpmail.clients import NOBODY, Client
 from otpmail.exceptions import InvalidRecipientError
-from otpmail.masking import mask
 from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
 from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, Issued, NotFound, OverCap, Resent, TooSoon
@@ -98,16 +96,8 @@ def issue(
         challenge.save(using=database.alias(), force_insert=True)
         audit.write(Deed.ISSUED, challenge, now=now, client=client)
         delivery = _promise_or_refuse(challenge, now)
-    return Issued(
-        challenge_id=challenge.id,
-        reference=challenge.reference,
-        recipient=mask(recipient),
-        digits=challenge.digits,
-        expires_at=challenge.expires_at,
-        resend_at=challenge.resend_at,
-        guesses_left=rules.guesses,
-        sends_left=rules.sends - 1,
-        delivery=progress.of(challenge, delivery, now=now),
+    return standing.shown(
+        Issued, challenge, delivery, now=now, challenge_id=challenge.id, sends_left=rules.sends - 1
     )
 
 

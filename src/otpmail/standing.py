@@ -1,16 +1,18 @@
-"""Where a challenge stands: whose it is, why it takes no code now, whether a new one can be had.
+"""Where a challenge stands: whose it is, what they may see of it, why it takes no code now.
 
-In: a challenge or its id, a subject, the time. Out: the row, or the result that says why not.
+In: a challenge or its id, a subject, the time. Out: the row, or a result.
 Knows nothing of: what is done with it.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from otpmail import database
-from otpmail.models import Challenge, State
+from otpmail import database, progress
+from otpmail.masking import mask
+from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
-from otpmail.results import AlreadyUsed, Ended
+from otpmail.results import AlreadyUsed, Ended, Shown
 
 
 def find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
@@ -31,6 +33,27 @@ def is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
     """Tell whether it is of this purpose and subject, to the letter."""
     # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
     return (challenge.purpose, challenge.subject) == (purpose, subject)
+
+
+def shown[S: Shown](
+    result: Callable[..., S],
+    challenge: Challenge,
+    delivery: Delivery,
+    *,
+    now: datetime,
+    **own: object,
+) -> S:
+    """Make the result that shows a challenge and one of its mails; ``own`` is what else it has."""
+    return result(
+        reference=challenge.reference,
+        recipient=mask(challenge.recipient),
+        digits=challenge.digits,
+        expires_at=challenge.expires_at,
+        resend_at=challenge.resend_at,
+        guesses_left=max(0, Purpose(challenge.purpose).guesses - challenge.failures),
+        delivery=progress.of(challenge, delivery, now=now),
+        **own,
+    )
 
 
 def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
