@@ -29,8 +29,9 @@ from otpmail import (
     standing,
 )
 from otpmail.clients import NOBODY, Client
+from otpmail.deeds import Deed
 from otpmail.exceptions import InsideTransactionError
-from otpmail.models import Challenge, Deed, Delivery, State
+from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,

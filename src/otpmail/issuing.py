@@ -32,8 +32,9 @@ from otpmail import (
     suppressions,
 )
 from otpmail.clients import NOBODY, Client
+from otpmail.deeds import Deed
 from otpmail.exceptions import InvalidRecipientError
-from otpmail.models import Challenge, Deed, Delivery, Lane, Reason, State
+from otpmail.models import Challenge, Delivery, Lane, Reason, State
 from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, Issued, NotFound, OverCap, Resent, TooSoon
 from otpmail.signals import delivery_refused
