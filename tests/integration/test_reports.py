@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from otpmail import challenges, courier, database, outbox, reports, suppressions
 from otpmail.models import Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 from tests.mailserver import route_through
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -224,9 +224,7 @@ def test_threads_end_with_their_tries(settings, second):
         wait_until(lambda: threads() == [])
 
 
-def test_where_no_thread_can_be_started_mail_goes_out_all_the_same(
-    settings, first, second, monkeypatch
-):
+def test_where_no_thread_can_be_started_mail_goes_out_all_the_same(settings, second, monkeypatch):
     """As when the process is ending, and its couriers send what is due."""
 
     def refuse(_):
