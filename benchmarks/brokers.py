@@ -82,7 +82,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=500, help="a kiosk")
+    parser.add_argument("--requests", type=int, default=1000, help="a kiosk")
     parser.add_argument("--rate", type=float, default=30, help="requests a second, of all three")
     parser.add_argument("--at-once", type=int, default=1, help="requests that a kiosk gets at once")
     parser.add_argument("--broker", default=RABBITMQ, help="a URL with its port; of Redis, too")
@@ -141,10 +141,10 @@ def kiosk(broker: str, broker_url: str, options: argparse.Namespace) -> Iterator
 
 def ask_in_turns(kiosks: list[Kiosk], requests: int, options: argparse.Namespace) -> None:
     """Ask each kiosk so much, evenly in time, in random order."""
-    chance, due = random.Random(1), time.monotonic()
+    due = time.monotonic()
     with ThreadPoolExecutor(options.at_once) as pool:
         for _ in range(requests // options.at_once):
-            for kiosk in chance.sample(kiosks, len(kiosks)):
+            for kiosk in random.sample(kiosks, len(kiosks)):
                 time.sleep(max(0.0, due - time.monotonic()))
                 kiosk.ask(pool, options.at_once)
                 due += options.at_once / options.rate
