@@ -22,13 +22,17 @@ ASKS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request. ``status`` is None if no answer came."""
+    """One request. ``status`` is None if no answer came.
+
+    ``database_ms`` is what the answer's ``Server-Timing`` tells of the database.
+    """
 
     key: str
     begun_at: float
     took_ms: float
     status: int | None
     transfer: str = ""
+    database_ms: float = 0
 
     @property
     def is_promised(self) -> bool:
@@ -56,12 +60,13 @@ class Load:
     def _insist(self, http: httpx.Client, number: int) -> None:
         for again in range(ASKS):
             time.sleep(again * AGAIN_SECONDS)
-            asked = self._ask(http, number)
+            asked = self.ask(http, number)
             self.asked.append(asked)
             if asked.status is not None and asked.status < 500:
                 return
 
-    def _ask(self, http: httpx.Client, number: int) -> Asked:
+    def ask(self, http: httpx.Client, number: int) -> Asked:
+        """Ask once for the transfer of that number."""
         payer = number % len(self._tokens)
         body = {
             "payer_account": f"A{payer}",
@@ -80,9 +85,15 @@ class Load:
             took_ms=(time.perf_counter() - begun) * 1000,
             status=None if answer is None else answer.status_code,
             transfer=_id_in(answer),
+            database_ms=_database_ms_in(answer),
         )
 
 
 def _id_in(answer: httpx.Response | None) -> str:
     body: Any = answer.json() if answer is not None and answer.is_success else {}
     return str(body.get("id", ""))
+
+
+def _database_ms_in(answer: httpx.Response | None) -> float:
+    told = "" if answer is None else answer.headers.get("Server-Timing", "")
+    return float(told.removeprefix("db;dur=") or 0)

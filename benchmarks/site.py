@@ -19,7 +19,7 @@ from tests.mailserver import free_port
 class Setup:
     """How an engine is run: its class, what starts one worker, and the broker between them.
 
-    ``broker`` is a URL with ``{port}``, where a cable leads to the broker's own port.
+    ``broker`` is a URL. With a ``broker_port`` a cable leads there, from the ``{port}`` in the URL.
     """
 
     engine: str
@@ -115,6 +115,7 @@ def running(
     *,
     web_processes: int = 2,
     workers: int = 2,
+    settings: str = "benchmarks.load_settings",
 ) -> Iterator[Site]:
     """Run mail server, broker, kiosk and workers until the block ends."""
     ports = Ports(kiosk=free_port(), smtp=free_port(), mailbox=free_port())
@@ -122,7 +123,7 @@ def running(
     environment = machine.prepare(
         home,
         ports,
-        DJANGO_SETTINGS_MODULE="benchmarks.load_settings",
+        DJANGO_SETTINGS_MODULE=settings,
         DATABASE_URL=database_url,
         OTPMAIL_ENGINE=setup.engine,
         CELERY_BROKER_URL=setup.broker.format(port=cable_port),
@@ -143,7 +144,7 @@ def running(
             tokens=machine.run(["-m", "benchmarks.members", str(members)], environment).split(),
             journal=journal,
             mail=keep("mail server", mail, ports.smtp),
-            broker=keep("broker", cable, cable_port) if setup.broker else None,
+            broker=keep("broker", cable, cable_port) if setup.broker_port else None,
             workers=[
                 keep(name, [part.format(name=name) for part in setup.worker]) for name in names
             ],

@@ -4,13 +4,14 @@ Members and their tokens, accounts, transfers and their ledger entries, and the 
 repeated requests. Rows of the ledger are written by ``ledger`` alone.
 """
 
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
 
 from otpmail import receipts
+from otpmail.append_only import AppendOnly
 from otpmail.compat import uuid7
 
 MAX_AMOUNT_MINOR = 999_999_999_999
@@ -186,22 +187,7 @@ class Transfer(models.Model):
         return self.challenge_id
 
 
-class AppendOnly(models.QuerySet["Entry"]):
-    """Rows that are added, and nothing else."""
-
-    def update(self, **_: Any) -> NoReturn:
-        """Refuse."""
-        raise TypeError(BOOKED)
-
-    def delete(self) -> NoReturn:
-        """Refuse."""
-        raise TypeError(BOOKED)
-
-
-BOOKED = "what is booked stays booked: post another transfer instead"
-
-
-class Entry(models.Model):
+class Entry(AppendOnly):
     """One line of the ledger: what a transfer did to one account. Never changed, never deleted."""
 
     transfer = models.ForeignKey(Transfer, models.PROTECT, related_name="entries", db_index=False)
@@ -210,7 +196,7 @@ class Entry(models.Model):
     amount_minor = models.BigIntegerField()
     """What came in, or with a minus what went out. A transfer's entries add up to nought."""
 
-    objects = AppendOnly.as_manager()
+    REFUSAL = "what is booked stays booked: post another transfer instead"
 
     class Meta:
         """Laws."""
@@ -229,14 +215,6 @@ class Entry(models.Model):
     def __str__(self) -> str:
         """Tell the line."""
         return f"{self.amount_minor:+d} on {self.account_id} by {self.transfer_id}"
-
-    def save(self, **options: Any) -> None:
-        """Add it, once."""
-        super().save(**options | {"force_insert": True})
-
-    def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise TypeError(BOOKED)
 
 
 class IdempotencyKey(models.Model):

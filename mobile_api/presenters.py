@@ -11,7 +11,7 @@ from mobile_api.email_utils import PURPOSE, subject
 from mobile_api.models import Member, Transfer
 from mobile_api.schemas import Confirmed, DeliveryOut, Receipt, TransferOut
 from otpmail import challenges
-from otpmail.results import Issued, NotFound, Progress, Status
+from otpmail.results import Issued, NotFound, Progress, Shown
 
 CODE_MEMBERS = ("reference", "recipient", "digits", "expires_at", "resend_at", "guesses_left")
 
@@ -49,7 +49,7 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _code(code: Issued | Status | NotFound) -> dict[str, Any]:
+def _code(code: Shown | NotFound) -> dict[str, Any]:
     if isinstance(code, NotFound):  # purged
         return dict.fromkeys((*CODE_MEMBERS, "delivery"))
     shown = {name: getattr(code, name) for name in CODE_MEMBERS}

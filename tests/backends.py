@@ -24,11 +24,11 @@ class SlowToOpen(EmailBackend):
 
 
 class Hanging(BaseEmailBackend):
-    """Takes two seconds for what should take milliseconds."""
+    """Takes three seconds for what should take milliseconds: longer than it is waited for."""
 
     def send_messages(self, email_messages: Any) -> int:
         """Hang, then send nothing."""
-        time.sleep(2)
+        time.sleep(3)
         return 0
 
 
@@ -84,11 +84,11 @@ class RefusesTheCancelled(SlowToOpen):
 
 
 class Late(EmailBackend):
-    """Takes a mail, after a second."""
+    """Takes a mail, when nobody waits for it any more."""
 
     def send_messages(self, email_messages: Any) -> int:
         """Take it."""
-        time.sleep(1)
+        time.sleep(2.5)
         return len(email_messages)
 
 

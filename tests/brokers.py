@@ -4,10 +4,8 @@ import contextlib
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +14,10 @@ from typing import Any
 import pytest
 
 from coop_kiosk import celery_app
+from demo import machine
 from otpmail.engines import tasks  # noqa: F401 - declared under the kind of backend that asks for it
 from tests.mailserver import free_port
-from tests.workers import ROOT, Popen, database_url, worker
+from tests.workers import Popen, database_url, worker
 
 CELERY = "otpmail.engines.celery.CeleryEngine"
 TASKS = "otpmail.engines.tasks.TasksEngine"
@@ -77,7 +76,8 @@ def redis_server(port: int) -> Iterator[Popen]:
     if not shutil.which("redis-server"):
         missing("redis-server (Debian: redis-server)")
     options = ["--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
-    with ended(subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)) as process:
+    command, quiet = ["redis-server", *options], subprocess.DEVNULL
+    with ended(subprocess.Popen(command, stdout=quiet, start_new_session=True)) as process:
         wait_for_port(port, process)
         yield process
 
@@ -170,16 +170,7 @@ def _worker(
         "LOG_DIR": str(home),
         **environment,
     }
-    with told.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=environment,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    with ended(process):
+    with ended(machine.start(command, environment, told)) as process:
         until = time.monotonic() + START_SECONDS
         while ready not in told.read_text():
             assert process.poll() is None, told.read_text()
@@ -188,25 +179,13 @@ def _worker(
         yield process
 
 
-def kill(process: Popen) -> None:
-    """End a worker and its children at once, as a power cut would."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @contextlib.contextmanager
 def ended(process: Popen) -> Iterator[Popen]:
     """Let a process end with the block: politely, then not."""
     try:
         yield process
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=15)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
+        machine.end(process)
 
 
 def wait_for_port(port: int, process: Popen) -> None:

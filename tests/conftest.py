@@ -1,11 +1,14 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db.models import F
 
+from otpmail import routes
 from otpmail.models import Challenge, Delivery
+from tests import mailserver
+from tests.mailserver import MailServer
 
 
 @pytest.fixture
@@ -25,6 +28,15 @@ def pass_time() -> Callable[[UUID, float], None]:
         )
 
     return move
+
+
+@pytest.fixture
+def server(settings) -> Iterator[MailServer]:
+    """Run a mail server, where this process sends."""
+    with mailserver.running() as server:
+        mailserver.route_to(settings, server.port)
+        yield server
+        routes.close()
 
 
 @pytest.fixture

@@ -16,21 +16,21 @@ from typing import Any
 from tests.workers import ROOT, database_url
 
 
-def at_once[T](count: int, act: Callable[[], T]) -> list[T]:
-    """Act in so many threads that start together, each with its own connection."""
+def at_once[T](*acts: Callable[[], T]) -> list[T]:
+    """Act in threads that start together, each with its own connection; give results in order."""
     from django.db import connections
 
-    barrier = threading.Barrier(count)
+    barrier = threading.Barrier(len(acts))
 
-    def run(_: int) -> T:
+    def run(act: Callable[[], T]) -> T:
         try:
             barrier.wait()
             return act()
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
 
 
 def in_processes(processes: int, threads: int, deed: str, **named: Any) -> list[str]:
@@ -97,7 +97,7 @@ def main() -> None:
     arguments = json.loads(named)
     print("ready", flush=True)
     sys.stdin.readline()
-    for result in at_once(int(threads), lambda: DEEDS[deed](**arguments)):
+    for result in at_once(*[lambda: DEEDS[deed](**arguments)] * int(threads)):
         print(type(result).__name__)
 
 

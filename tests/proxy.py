@@ -1,4 +1,4 @@
-"""A wire to a service that a test can let hang or cut."""
+"""A wire to a service that a test can let hang, cut or drop."""
 
 import contextlib
 import socket
@@ -16,6 +16,7 @@ class Proxy:
         self._socks: list[socket.socket] = []
         self._flows = threading.Event()
         self._flows.set()
+        self.drops = 0  # so many of the next connections are closed as they come
 
     def hang(self) -> None:
         self._flows.clear()
@@ -35,6 +36,10 @@ class Proxy:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            if self.drops:
+                self.drops -= 1
+                near.close()
+                continue
             self._flows.wait()
             far = socket.create_connection(("127.0.0.1", self._to))
             self._socks += [near, far]

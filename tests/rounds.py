@@ -1,16 +1,30 @@
-"""Codes promised and carried one round at a time, by hand: no engine runs."""
+"""Alice's codes: promised, carried one round at a time by hand, and typed back."""
+
+from typing import Any
 
 from otpmail import challenges, courier, database, outbox
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.results import Issued, OverCap
+from otpmail.testing import live_code
 
 ME = "elsewhere/1/1/me"
 
 
-def promise(**changes: str) -> Issued | OverCap:
+def promise(**changes: Any) -> Issued | OverCap:
     """Promise Alice a code."""
     named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
     return challenges.issue(**named)
+
+
+def verify(issued: Issued, typed: str, **changes: Any) -> object:
+    """Type a code for Alice."""
+    named = {"purpose": "sign-in", "subject": "alice"} | changes
+    return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
+
+
+def wrong_code(issued: Issued) -> str:
+    """Give six digits that are not the code."""
+    return f"{(int(live_code(issued.challenge_id) or 0) + 1) % 10**6:06d}"
 
 
 def carry() -> list[float | None]:
@@ -22,6 +36,11 @@ def carry() -> list[float | None]:
 def again() -> float | None:
     """Do one more round with the one delivery that is queued."""
     return courier.run(Delivery.objects.get(state="queued").pk, ME)
+
+
+def states() -> set[str]:
+    """Tell in which states deliveries are."""
+    return set(Delivery.objects.values_list("state", flat=True))
 
 
 def tried() -> list[tuple[str, str]]:

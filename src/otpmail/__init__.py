@@ -1,13 +1,13 @@
 """One-time codes by e-mail, for Django.
 
-Two ways lead through the package, and the file names tell them.
+Two ways lead through the package, and the file names tell them. Both begin at ``challenges``.
 
-Out: ``challenges.issue`` writes a challenge and its delivery in the caller's transaction; on commit
+Out: ``issuing`` writes a challenge and its delivery in the caller's transaction; on commit
 ``engines`` is woken; ``courier`` does one round: ``messages`` derives the code and renders the
 mail, ``routes`` hands it to a mail server, ``outbox`` records the outcome, ``signals`` tells of it.
 
-Back: ``challenges.verify`` counts the guess, compares, and consumes the challenge in the same
-transaction as what the code confirms.
+Back: ``checking`` counts the guess, compares, and consumes the challenge in the same transaction as
+what the code confirms.
 
 This module imports nothing: Django's apps are not ready when it is read.
 """

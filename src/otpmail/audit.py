@@ -8,8 +8,9 @@ from datetime import datetime
 
 from otpmail import database
 from otpmail.clients import NOBODY, Client
+from otpmail.deeds import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Deed
 from otpmail.masking import mask
-from otpmail.models import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Challenge, Deed
+from otpmail.models import Challenge
 
 
 def write(deed: Deed, challenge: Challenge, *, now: datetime, client: Client = NOBODY) -> None:

@@ -110,6 +110,7 @@ class Settings:
 
     SUPPRESS_SECONDS: int = 604800
     """How long an address that bounced for good is sent no code. 0: not at all."""
+
     MAIL_LIFE_SECONDS: int = 86_400
     """How long other mail is worth sending."""
 

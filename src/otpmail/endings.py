@@ -13,7 +13,8 @@ from django.db.models import QuerySet
 
 from otpmail import audit, database, keys
 from otpmail.clients import NOBODY, Client
-from otpmail.models import Challenge, Deed, State
+from otpmail.deeds import Deed
+from otpmail.models import Challenge, State
 from otpmail.outcomes import describe
 from otpmail.signals import challenge_ended
 

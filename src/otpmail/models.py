@@ -1,18 +1,19 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
 Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
-audit. A code is in none of them. Rows are written by ``challenges``, ``limits``, ``endings``,
+audit. A code is in none of them. Rows are written by ``issuing``, ``limits``, ``endings``,
 ``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
 """
 
 import base64
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
 from otpmail import binding, cascades
 from otpmail.compat import uuid7
+from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
 from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
 
@@ -350,73 +351,3 @@ class Counter(models.Model):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.kind} {self.id}"
-
-
-class Deed(models.TextChoices):
-    """What an entry of the audit tells."""
-
-    ISSUED = "issued"
-    MAILED = "mailed"
-    RESENT = "resent"
-    REISSUED = "reissued"
-    WRONG = "wrong"
-    EXHAUSTED = "exhausted"
-    CONFIRMED = "confirmed"
-    CHANGED = "changed"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-
-class AppendOnly(models.QuerySet["AuditEntry"]):
-    """Rows that are added, and nothing else."""
-
-    def update(self, **_: Any) -> NoReturn:
-        """Refuse."""
-        raise TypeError(APPEND_ONLY)
-
-    def delete(self) -> NoReturn:
-        """Refuse."""
-        raise TypeError(APPEND_ONLY)
-
-
-APPEND_ONLY = "the audit is only added to"
-ADDRESS_LENGTH = 45
-CREDENTIAL_LENGTH = 100
-
-
-class AuditEntry(models.Model):
-    """One deed. The database too refuses to change or delete it (migration 0002)."""
-
-    at = models.DateTimeField()
-    deed = models.CharField(max_length=10, choices=Deed)
-    # No foreign key: challenges are purged, and what was done stays. Indexed for who looks it up.
-    challenge_id = models.UUIDField(db_index=True)
-    generation = models.PositiveSmallIntegerField()
-    purpose = models.CharField(max_length=50)
-    recipient = models.CharField(max_length=254)
-    """Masked."""
-    address = models.CharField(max_length=ADDRESS_LENGTH, blank=True)
-    credential = models.CharField(max_length=CREDENTIAL_LENGTH, blank=True)
-    key_id = models.CharField(max_length=50)
-
-    objects = AppendOnly.as_manager()
-
-    class Meta:
-        """Laws."""
-
-        verbose_name_plural = "audit entries"
-        constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(deed__in=Deed.values), name="otpmail_audit_deed"),
-        ]
-
-    def __str__(self) -> str:
-        """Name it by what may be logged."""
-        return f"{self.deed} {self.challenge_id}"
-
-    def save(self, **options: Any) -> None:
-        """Add it, once."""
-        super().save(**options | {"force_insert": True})
-
-    def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
-        raise TypeError(APPEND_ONLY)

@@ -22,10 +22,10 @@ from django.utils.encoding import punycode
 from otpmail import audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
+from otpmail.deeds import Deed
 from otpmail.models import (
     Attempt,
     Challenge,
-    Deed,
     Delivery,
     DeliveryState,
     Lane,

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from otpmail import challenges, database, outbox, suppressions
+from otpmail import database, issuing, outbox, suppressions
 from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, Reported
 from otpmail.purposes import Purpose
@@ -64,7 +64,7 @@ def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str
     elif report.word is Reported.DELIVERED:
         suppressions.lift(challenge.recipient, now=report.at)
     if report.word in HELD_UP:
-        challenges.send_again(delivery, challenge, avoid=route, now=database.now())
+        issuing.send_again(delivery, challenge, avoid=route, now=database.now())
 
 
 def _tell(delivery: Delivery, report: Report, route: str) -> None:

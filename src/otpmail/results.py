@@ -56,10 +56,9 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How far a challenge and its newest mail have come."""
+class Shown:
+    """What a person may see of a challenge and its newest mail."""
 
-    state: State
     reference: str
     recipient: str
     """Masked: ``a***@example.org``."""
@@ -71,19 +70,18 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issued:
+class Issued(Shown):
     """A challenge stands and its mail is promised, once the caller's transaction commits."""
 
     challenge_id: UUID
-    reference: str
-    recipient: str
-    """Masked: ``a***@example.org``."""
-    digits: int
-    expires_at: datetime
-    resend_at: datetime
-    guesses_left: int
     sends_left: int
-    delivery: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(Shown):
+    """How far a challenge and its newest mail have come."""
+
+    state: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

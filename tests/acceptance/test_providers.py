@@ -12,7 +12,7 @@ from otpmail.outcomes import Blame, Kind
 from otpmail.routes.tries import hand_over
 from otpmail.testing import live_code
 from tests import providers
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 from tests.mailserver import route_through
 from tests.providers import Answer, Drop, Slow, standing_in
 from tests.waiting import wait_until

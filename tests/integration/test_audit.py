@@ -9,7 +9,8 @@ from otpmail import challenges, database, endings
 from otpmail.clients import Client
 from otpmail.models import AuditEntry, Challenge
 from otpmail.testing import live_code
-from tests import orders
+from tests import orders, rounds
+from tests.rounds import wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,17 +20,11 @@ KIOSK = Client(address="192.0.2.1", credential="kiosk-7")
 
 
 def issue(**changes):
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"}
-    return challenges.issue(**named | {"client": KIOSK} | changes)
+    return rounds.promise(**{"client": KIOSK} | changes)
 
 
 def verify(issued, typed, **changes):
-    named = {"purpose": "sign-in", "subject": "alice", "client": KIOSK} | changes
-    return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
-
-
-def wrong_code(issued):
-    return f"{(int(live_code(issued.challenge_id)) + 1) % 10**6:06d}"
+    return rounds.verify(issued, typed, **{"client": KIOSK} | changes)
 
 
 def deeds():

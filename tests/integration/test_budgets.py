@@ -11,6 +11,7 @@ from otpmail.models import AuditEntry, Challenge, Counter
 from otpmail.results import Cap, Ended, Issued, OverCap, Superseded, Verified, Wrong
 from otpmail.testing import live_code
 from tests.crowd import at_once, in_processes
+from tests.rounds import verify, wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,14 +20,6 @@ MINUTE_MS = 60_000
 
 def issue(subject="alice"):
     return challenges.issue("sign-in", subject=subject, recipient="alice@example.org")
-
-
-def verify(issued, typed, subject="alice"):
-    return challenges.verify("sign-in", issued.challenge_id, typed, subject=subject)
-
-
-def wrong_code(issued):
-    return f"{(int(live_code(issued.challenge_id)) + 1) % 10**6:06d}"
 
 
 def fail(issued, times):
@@ -173,7 +166,7 @@ def test_of_sixty_four_right_codes_at_once_one_succeeds():
             confirmed=lambda _: done.append(1),
         )
 
-    names = [type(result).__name__ for result in at_once(64, act)]
+    names = [type(result).__name__ for result in at_once(*[act] * 64)]
     assert names.count("Verified") == 1
     assert set(names) <= {"Verified", "AlreadyUsed"}
     assert done == [1]
@@ -183,7 +176,7 @@ def test_of_sixty_four_right_codes_at_once_one_succeeds():
 def test_of_sixty_four_wrong_codes_at_once_five_are_looked_at():
     issued = issue()
     wrong = wrong_code(issued)
-    results = at_once(64, lambda: verify(issued, wrong))
+    results = at_once(*[lambda: verify(issued, wrong)] * 64)
     assert sum(isinstance(result, Wrong) for result in results) <= 4
     assert 1 <= AuditEntry.objects.filter(deed="wrong").count() <= 5
     assert Challenge.objects.get().failures == 5
@@ -201,7 +194,7 @@ def test_of_sixty_four_wrong_codes_in_four_processes_five_are_looked_at():
 
 def test_budget_is_exact_under_sixty_four_failures_at_once():
     now = database.now()
-    at_once(64, lambda: budgets.count("alice", now))
+    at_once(*[lambda: budgets.count("alice", now)] * 64)
     row = budgets.of("alice").row().get()
     assert row.hour_until - round(now.timestamp() * 1000) == 64 * 360_000
 
@@ -210,6 +203,6 @@ def test_of_sixty_four_wrong_codes_at_once_one_begins_the_wait():
     now = database.now()
     for _ in range(10):
         budgets.count("alice", now)
-    at_once(64, lambda: budgets.enforce("alice", now))
+    at_once(*[lambda: budgets.enforce("alice", now)] * 64)
     row = budgets.of("alice").row().get()
     assert row.block_ms == timedelta(minutes=15).total_seconds() * 1000

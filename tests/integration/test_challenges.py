@@ -32,6 +32,7 @@ from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
 from tests import orders
 from tests.crowd import at_once
+from tests.rounds import verify, wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,13 +43,8 @@ def issue(**changes):
     )
 
 
-def verify(issued, typed, **changes):
-    named = {"purpose": "sign-in", "subject": "alice"} | changes
-    return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
-
-
-def wrong_code(issued):
-    return f"{(int(live_code(issued.challenge_id)) + 1) % 10**6:06d}"
+def fail(challenge):
+    raise RuntimeError
 
 
 def row(issued):
@@ -133,10 +129,6 @@ def test_mallory_and_nobody_get_the_same_answer_and_spend_nothing():
 def test_guess_counts_though_what_it_confirms_fails():
     issued = issue()
     code = live_code(issued.challenge_id)
-
-    def fail(challenge):
-        raise RuntimeError
-
     with pytest.raises(RuntimeError):
         verify(issued, code, confirmed=fail)
     assert (row(issued).state, row(issued).failures) == ("pending", 1)
@@ -360,7 +352,7 @@ def test_mallory_cannot_resend(pass_time):
 def test_of_two_right_codes_at_once_one_wins():
     issued, done = issue(), []
     code = live_code(issued.challenge_id)
-    results = at_once(2, lambda: verify(issued, code, confirmed=lambda _: done.append(1)))
+    results = at_once(*[lambda: verify(issued, code, confirmed=lambda _: done.append(1))] * 2)
     assert sorted(type(result).__name__ for result in results) == ["AlreadyUsed", "Verified"]
     assert done == [1]
 
@@ -368,7 +360,7 @@ def test_of_two_right_codes_at_once_one_wins():
 def test_of_many_wrong_codes_at_once_five_are_looked_at():
     issued = issue()
     wrong = wrong_code(issued)
-    results = at_once(16, lambda: verify(issued, wrong))
+    results = at_once(*[lambda: verify(issued, wrong)] * 16)
     looked_at = [result for result in results if isinstance(result, Wrong)]
     assert len(looked_at) <= 4
     assert row(issued).failures == 5
@@ -378,7 +370,7 @@ def test_of_many_wrong_codes_at_once_five_are_looked_at():
 def test_of_two_resends_at_once_one_is_taken(pass_time):
     issued = issue()
     pass_time(issued.challenge_id, 61)
-    results = at_once(4, lambda: resend(issued))
+    results = at_once(*[lambda: resend(issued)] * 4)
     assert sum(isinstance(result, Resent) for result in results) == 1
     assert Delivery.objects.count() == 2
 
@@ -427,10 +419,6 @@ def test_verify_refuses_to_run_without_autocommit():
 def test_log_says_confirmed_only_of_what_was_committed(caplog):
     caplog.set_level(logging.INFO)
     issued = issue()
-
-    def fail(challenge):
-        raise RuntimeError
-
     with pytest.raises(RuntimeError):
         verify(issued, live_code(issued.challenge_id), confirmed=fail)
     assert "challenge confirmed" not in caplog.text
@@ -442,10 +430,6 @@ def test_live_code_is_in_no_error_report():
     """What ADMINS are mailed, and what an error tracker reads: the variables of our frames."""
     issued = issue()
     code = live_code(issued.challenge_id)
-
-    def fail(challenge):
-        raise RuntimeError
-
     with pytest.raises(RuntimeError) as raised:
         verify(issued, code, confirmed=fail)
     reporter = ExceptionReporter(None, raised.type, raised.value, raised.tb)

@@ -119,7 +119,7 @@ def test_counter_that_another_makes_at_this_moment_is_not_over_its_cap(now, coun
         if sql.startswith("UPDATE"):
             updates.append(sql)
             if len(updates) == 1:
-                at_once(1, lambda: count(now))
+                at_once(lambda: count(now))
         return result
 
     with connection.execute_wrapper(race):
@@ -128,7 +128,7 @@ def test_counter_that_another_makes_at_this_moment_is_not_over_its_cap(now, coun
 
 
 def test_of_sixty_four_at_once_ten_are_taken(now):
-    results = at_once(64, lambda: ALICE.take(now))
+    results = at_once(*[lambda: ALICE.take(now)] * 64)
     assert results.count(None) == 10
 
 
@@ -145,7 +145,7 @@ def test_of_sixty_four_rolled_back_at_once_none_is_taken(now):
             raise RuntimeError
 
     ALICE.make(now)  # the very first one, rolled back under others, is a deadlock on MariaDB
-    at_once(64, take)
+    at_once(*[take] * 64)
     assert taken(ALICE, now) == 10
 
 

@@ -9,10 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, courier, progress
+from otpmail import challenges, courier
 from otpmail.models import Challenge, Delivery
 from otpmail.results import Cap, Ended, Resent, Wrong
 from otpmail.testing import live_code
+from tests import mailserver
+from tests.rounds import carry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,17 +50,21 @@ def test_decoy_looks_like_any_other_and_mails_nothing():
     ]
 
 
-def test_decoy_costs_the_same_statements(settings, monkeypatch):
+def test_decoy_costs_the_same_statements(settings):
     """So the same time: the request cannot tell either, and only a courier finds out."""
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    # Mail is slow while its route is out of order: the database, once a second, is not asked.
+    settings.OTPMAIL_CIRCUIT_FAULTS = 1
+    mailserver.route_to(settings, mailserver.free_port())
     issue(decoy=False)
+    carry()
     told = []
-    monkeypatch.setattr(progress, "is_slow", lambda *_: False)  # asks the database once a second
     for decoy in (False, True):
         with CaptureQueriesContext(connection) as captured:
             issued = issue(decoy)
             wrong = f"{(int(live_code(issued.challenge_id)) + 1) % 10**8:08d}"
             verify(issued, wrong)
+        assert issued.delivery.slow
         told.append([re.sub(r"'[^']*'|\d+", "?", row["sql"]) for row in captured.captured_queries])
     assert [len(queries) for queries in told] == [len(told[0])] * 2
     assert [query.split("?")[0] for query in told[0]] == [query.split("?")[0] for query in told[1]]

@@ -80,7 +80,7 @@ def test_production_has_nothing_to_complain_of(told, production):
     ("name", "complaint"),
     [
         ("BEHIND_TLS_PROXY", "security.W004"),
-        ("EMAIL_USE_TLS", "otpmail.W031"),
+        ("EMAIL_USE_TLS", "otpmail.W008"),
         ("OTPMAIL_KEYS_FILE", "otpmail.W001"),
     ],
 )

@@ -8,14 +8,13 @@ from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, courier, database, outbox, progress
+from otpmail import challenges, database, outbox, progress
 from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
 from tests.mailserver import free_port, route_to, running
+from tests.rounds import ME, carry
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-ME = "elsewhere/1/1/me"
 
 
 def look_afresh():
@@ -33,11 +32,6 @@ def fresh_look(settings):
 
 def promise(subject="alice"):
     return challenges.issue("sign-in", subject=subject, recipient=f"{subject}@example.org")
-
-
-def carry():
-    for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
-        courier.run(pk, ME)
 
 
 def look(issued, subject="alice"):

@@ -129,7 +129,7 @@ def test_refused_issue_leaves_nothing_behind():
 
 def test_of_sixty_four_at_once_ten_are_mailed(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    results = at_once(64, issue)
+    results = at_once(*[issue] * 64)
     assert caps_of(results) == [Cap.RECIPIENT] * 54
     assert Delivery.objects.count() == 10
 
@@ -221,7 +221,7 @@ def test_one_whose_time_is_over_makes_room(three_open, pass_time):
 
 def test_of_sixty_four_at_once_three_are_open(three_open, settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    results = at_once(64, issue)
+    results = at_once(*[issue] * 64)
     assert caps_of(results) == [Cap.OPEN] * 61
     assert Challenge.objects.count() == 3
 

@@ -13,7 +13,7 @@ from otpmail import challenges, courier, database, outbox, reports, suppressions
 from otpmail.models import Attempt, AuditEntry, Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
 from tests.backends import SlowerThanItsReport
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 from tests.mailserver import route_through
 from tests.rounds import again
 

@@ -9,6 +9,7 @@ from otpmail import checks, conf
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 OURS = ["src", "mobile_api", "coop_kiosk", "demo"]
 
 
@@ -35,11 +36,15 @@ def test_readme_tells_every_setting_with_its_default():
     assert told == rows, "\n".join(["write this table:", *rows])
 
 
-def test_every_check_has_an_id_of_its_own():
-    source = Path(checks.__file__).read_text()
-    ids = re.findall(r'id="otpmail\.([EW]\d{3})"', source)
-    assert len(ids) == len(set(ids))
-    assert set(re.findall(r"[EW]\d{3}(?=:)", source)) == set(ids)
+def test_every_check_has_the_next_id_and_tells_it_once():
+    source = "\n".join(path.read_text() for path in Path(checks.__file__).parent.glob("*.py"))
+    ids = sorted(re.findall(r'id="otpmail\.([EW]\d{3})"', source))
+    for kind in "EW":
+        numbers = [int(name[1:]) for name in ids if name[0] == kind]
+        assert numbers == [*range(1, len(numbers) + 1)]
+    assert sorted(re.findall(r"[EW]\d{3}(?=:)", source)) == ids
+    told = re.findall(r"otpmail\.([EW]\d{3})", "\n".join(path.read_text() for path in DOCS))
+    assert set(told) <= set(ids)
 
 
 def test_commands_in_the_docs_are_those_of_the_makefile():
@@ -51,7 +56,7 @@ def test_commands_in_the_docs_are_those_of_the_makefile():
 
 
 def test_links_in_the_docs_lead_to_files():
-    for doc in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+    for doc in DOCS:
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", doc.read_text()):
             assert (doc.parent / target).exists(), f"{doc.name}: {target}"
 

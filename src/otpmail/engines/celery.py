@@ -34,6 +34,9 @@ TASK = "otpmail.deliver"
 REST_SECONDS = 30
 """A connection that rested longer is opened anew: what stands between may have dropped it."""
 
+RECONNECT_SECONDS = 0.1
+"""Before the second try to connect; before each later one as much more."""
+
 
 class CeleryEngine(BrokerEngine):
     """Publishes to the broker of the project's Celery app."""
@@ -113,6 +116,10 @@ def _connect() -> Connection:
         connect_timeout=PUBLISH_SECONDS,
         transport_options=current_app.conf.broker_transport_options
         | {
+            # A handshake that broke is begun anew at once; by default kombu first sleeps for 2 s.
+            "interval_start": RECONNECT_SECONDS,
+            "interval_step": RECONNECT_SECONDS,
+            "connect_retries_timeout": PUBLISH_SECONDS / 2,
             "confirm_publish": True,  # RabbitMQ has it, and not only the kernel's buffer
             "read_timeout": PUBLISH_SECONDS,
             "write_timeout": PUBLISH_SECONDS,

@@ -26,7 +26,6 @@ DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
 QUIT = b"QUIT\r\n"
 STARTTLS = b"STARTTLS\r\n"
-CANCEL_AUTH = b"*\r\n"
 
 
 def ehlo(name: str) -> bytes:

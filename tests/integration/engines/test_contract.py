@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from otpmail import challenges, database, engines, owners, routes
+from otpmail import database, engines, owners, routes
 from otpmail.models import Delivery, Lane
 from tests import mailserver
 from tests.brokers import running
+from tests.rounds import promise, states
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,14 +56,6 @@ def engine(settings, server, leading_there):
         setattr(settings, name, value)
     yield engines.current()
     wait_until(nobody_holds_a_row)  # a worker outlives the test, and the rows do not
-
-
-def promise():
-    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
-def states():
-    return set(Delivery.objects.values_list("state", flat=True))
 
 
 def nobody_holds_a_row():

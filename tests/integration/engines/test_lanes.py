@@ -7,11 +7,12 @@ from uuid import uuid4
 import pytest
 from django.core.mail import EmailMessage
 
-from otpmail import challenges, engines, routes
+from otpmail import engines, routes
 from otpmail.backends.outbox import EmailBackend
 from otpmail.engines.queue import Queue
 from otpmail.models import Delivery, DeliveryState, Lane
 from tests import mailserver
+from tests.rounds import promise
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,10 +53,6 @@ def engine(settings, server):
     engine.stop(seconds=1)
 
 
-def issue():
-    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
 def put_other_mail(count, subject="newsletter"):
     backend = EmailBackend(routes=["default"])
     backend.send_messages(
@@ -68,7 +65,7 @@ def put_other_mail(count, subject="newsletter"):
 
 def seconds_to_acceptance():
     started = time.monotonic()
-    challenge_id = issue().challenge_id
+    challenge_id = promise().challenge_id
     mine = Delivery.objects.filter(challenge=challenge_id, lane=Lane.CODE)
     wait_until(lambda: mine.get().state == DeliveryState.ACCEPTED)
     return time.monotonic() - started

@@ -5,9 +5,10 @@ import time
 import pytest
 from django.db import connection
 
-from otpmail import challenges, engines
+from otpmail import engines
 from otpmail.models import Attempt, Delivery
 from tests import mailserver
+from tests.rounds import promise
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,11 +20,7 @@ def engine(settings, server):
     return engines.current()
 
 
-def promise():
-    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-
-
-def test_fresh_row_is_born_leased_to_this_engine(engine, server, settings):
+def test_fresh_row_is_born_leased_to_this_engine(engine, server):
     """So that nobody need claim it: one write less on the way of a fresh mail."""
     server.data = ["451 4.3.0 later"]
     promise()

@@ -6,8 +6,8 @@ import time
 import pytest
 from django.db import connection
 
-from otpmail import challenges
 from otpmail.models import Attempt, Delivery
+from tests.rounds import promise
 from tests.waiting import wait_until
 from tests.workers import worker
 
@@ -17,10 +17,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def engine(settings):
     settings.OTPMAIL_ENGINE = "otpmail.engines.worker.WorkerEngine"
-
-
-def promise():
-    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
 
 
 def all_accepted():

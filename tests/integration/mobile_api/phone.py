@@ -1,11 +1,9 @@
 """A member's phone: it speaks HTTP to the kiosk and reads the member's mail."""
 
 import re
-import threading
 import uuid
 
 from django.core import mail
-from django.db import connections
 from django.test import Client
 
 API = "/api/v1/"
@@ -68,22 +66,3 @@ class Phone:
         is_problem = response["Content-Type"] == "application/problem+json"
         assert is_problem == (status >= 400)
         return response.json() if response.content else None
-
-
-def at_once(*calls):
-    """Make calls in threads that start together; give their results in order."""
-    gate, results = threading.Barrier(len(calls)), [None] * len(calls)
-
-    def run(number, call):
-        gate.wait()
-        try:
-            results[number] = call()
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(calls)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results

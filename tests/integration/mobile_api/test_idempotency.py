@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 
 from mobile_api.models import IdempotencyKey, Transfer
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from mobile_api.clients import client_of
 from mobile_api.models import Transfer
 from otpmail.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

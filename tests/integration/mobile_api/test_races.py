@@ -4,7 +4,7 @@ import pytest
 from django.db.models import Sum
 
 from mobile_api.models import Account, Entry, Transfer
-from tests.integration.mobile_api.phone import at_once
+from tests.crowd import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

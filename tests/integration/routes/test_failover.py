@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import challenges, courier, database, engines, outbox, routes
+from otpmail import challenges, courier, database, engines, issuing, outbox, routes
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
 from tests.rounds import ME, again, carry, promise, tried
@@ -274,8 +274,8 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     carry()
     bounced = Delivery.objects.get()
     now = database.now()
-    assert challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
-    assert not challenges.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert issuing.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert not issuing.send_again(bounced, bounced.challenge, avoid="a", now=now)
     second = Delivery.objects.exclude(pk=bounced.pk).get()
     assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
     assert second.message_id != bounced.message_id

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import pytest
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_reply
 from otpmail.routes import circuits
 from otpmail.routes.circuits import Circuit, Standing
+from tests.crowd import at_once
 from tests.waiting import wait_until
 
 DEAD = of_error(ConnectionRefusedError("refused"), sending=False)
@@ -96,17 +96,7 @@ def test_mail_that_never_came_to_the_route_proves_nothing(circuit):
 def test_of_many_threads_exactly_one_probes(circuit):
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
-    together, leaves = threading.Barrier(50), []
-
-    def ask():
-        together.wait()
-        leaves.append(circuit.enter(alone=True))
-
-    threads = [threading.Thread(target=ask) for _ in range(50)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    leaves = at_once(*[lambda: circuit.enter(alone=True)] * 50)
     assert len([leave for leave in leaves if leave is not None]) == 1
     assert standing(circuit) is Standing.HALF_OPEN
 

@@ -1,10 +1,9 @@
 """When a silent route gets company, and how often at most."""
 
-import threading
-
 import pytest
 
 from otpmail.routes import hedging
+from tests.crowd import at_once
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +50,6 @@ def test_tokens_do_not_pile_up():
 
 
 def test_many_threads_share_the_tokens():
-    bucket, taken = hedging.buckets["a"], []
-
-    def take():
-        taken.extend(bucket.take() for _ in range(50))
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    bucket = hedging.buckets["a"]
+    taken = at_once(*[lambda: sum(bucket.take() for _ in range(50))] * 8)
     assert sum(taken) == 20

@@ -1,0 +1,185 @@
+"""What is typed back, or asked, of a challenge: `verify`, `cancel`, `status`.
+
+In: a purpose, a challenge's id, a subject (whose), what was typed, who asks. Out: results.
+Knows nothing of: how a mail comes to be promised, HTTP.
+
+A guess is counted before it is looked at, and a right code is consumed in the same transaction as
+what it confirms.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import (
+    audit,
+    budgets,
+    codes,
+    database,
+    endings,
+    limits,
+    messages,
+    progress,
+    quotas,
+    receipts,
+    standing,
+)
+from otpmail.clients import NOBODY, Client
+from otpmail.deeds import Deed
+from otpmail.exceptions import InsideTransactionError
+from otpmail.models import Challenge, Delivery, State
+from otpmail.purposes import Purpose
+from otpmail.results import (
+    AlreadyUsed,
+    Cancelled,
+    Ended,
+    Malformed,
+    NotFound,
+    Status,
+    Superseded,
+    Verified,
+    Wrong,
+)
+from otpmail.signals import guess_failed
+
+
+@sensitive_variables("typed", "code")
+def verify(
+    purpose: str,
+    challenge_id: UUID,
+    typed: str,
+    *,
+    subject: str,
+    confirmed: Callable[[Challenge], None] | None = None,
+    client: Client = NOBODY,
+) -> Verified | Malformed | Wrong | Superseded | AlreadyUsed | Ended | NotFound:
+    """Check what was typed, and consume the challenge if it is the code.
+
+    1. The guess is counted, in a transaction of its own: no rollback, crash or race gives it back.
+    2. The facts are read and locked, and compared with what the code is bound to.
+    3. The code is derived and compared.
+    4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
+       does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
+       raises, the challenge stays pending.
+
+    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
+    """
+    challenge = standing.find(purpose, challenge_id, subject)
+    if challenge is None:
+        return NotFound()
+    code = codes.normalise(typed, challenge.digits)
+    if code is None:
+        return Malformed(digits=challenge.digits)
+    guess = _count_guess(challenge)
+    if guess is None:
+        with transaction.atomic(using=database.alias()):  # waits for whoever decides just now
+            return standing.over(standing.locked(challenge_id), database.now())
+    result = _decide(challenge_id, code, guess, confirmed, client)
+    if isinstance(result, Wrong | Superseded):
+        guess_failed.send_robust(
+            sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
+        )
+    return result
+
+
+def cancel(
+    purpose: str, challenge_id: UUID, *, subject: str, client: Client = NOBODY
+) -> Cancelled | AlreadyUsed | Ended | NotFound:
+    """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
+    challenge = standing.find(purpose, challenge_id, subject)
+    if challenge is None:
+        return NotFound()
+    now = database.now()
+    if endings.end(challenge, State.CANCELLED, now=now, client=client):
+        return Cancelled()
+    with transaction.atomic(using=database.alias()):  # a locking read: no snapshot of before
+        return standing.over(standing.locked(challenge_id), now)
+
+
+def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFound:
+    """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
+    rows = Delivery.objects.using(database.alias()).select_related("challenge")
+    newest_first = rows.filter(
+        challenge_id=challenge_id,
+        challenge__purpose=purpose,
+        challenge__subject=subject,
+        generation=F("challenge__generation"),
+    ).order_by("-created_at", "-pk")
+    deliveries = list(newest_first)
+    challenge, now = deliveries[0].challenge if deliveries else None, database.now()
+    if challenge is None or not standing.is_mine(challenge, purpose, subject):
+        return NotFound()
+    newest = progress.newest(deliveries)
+    return standing.shown(Status, challenge, newest, now=now, state=State(challenge.state))
+
+
+def _count_guess(challenge: Challenge) -> int | None:
+    """Count the guess and commit. Returns which one it is, or None if none may be made."""
+    rules, now = Purpose(challenge.purpose), database.now()
+    connection = transaction.get_connection(database.alias())
+    if not (connection.in_atomic_block or connection.get_autocommit()):
+        raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
+    try:
+        with transaction.atomic(using=database.alias(), durable=True):
+            return limits.take_guess(challenge, purpose=rules, now=now)
+    except RuntimeError as error:  # durable blocks refuse to be nested
+        raise InsideTransactionError(
+            "verify() must not run inside a transaction: a rollback would give the guess back. "
+            "Call it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
+        ) from error
+
+
+@sensitive_variables("typed", "code")
+def _decide(
+    challenge_id: UUID,
+    typed: str,
+    guess: int,
+    confirmed: Callable[[Challenge], None] | None,
+    client: Client,
+) -> Verified | Wrong | Superseded | AlreadyUsed | Ended:
+    with transaction.atomic(using=database.alias(), durable=True):
+        challenge, now = standing.locked(challenge_id), database.now()
+        if challenge.state != State.PENDING or now >= challenge.expires_at:
+            return standing.over(challenge, now)
+        if messages.is_changed(challenge, lock=True):
+            return _end(challenge, State.CHANGED, now, client)
+        code = messages.code_of(challenge)
+        if code is None:  # its key was revoked
+            return _end(challenge, State.CANCELLED, now, client)
+        if not codes.compare(code, typed) or challenge.is_decoy:
+            return _wrong(challenge, typed, guess, now, client)
+        if not endings.end(
+            challenge, State.CONFIRMED, now=now, client=client, failures=F("failures") - 1
+        ):
+            return standing.over(standing.locked(challenge_id), now)
+        # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
+        budgets.give_back(challenge.subject)
+        quotas.remember(challenge.recipient, client, now)
+        if confirmed is not None:
+            confirmed(challenge)
+        return Verified(confirmed_at=now, receipt=receipts.of(challenge))
+
+
+@sensitive_variables("typed", "older")
+def _wrong(
+    challenge: Challenge, typed: str, guess: int, now: datetime, client: Client
+) -> Wrong | Superseded | Ended:
+    budgets.enforce(challenge.subject, now)
+    audit.write(Deed.WRONG, challenge, now=now, client=client)
+    rules = Purpose(challenge.purpose)
+    if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
+        return _end(challenge, State.EXHAUSTED, now, client)
+    left = max(0, rules.guesses - challenge.failures)
+    older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
+    if any(older):
+        return Superseded(guesses_left=left, can_resend=standing.can_reissue(challenge, rules, now))
+    return Wrong(guesses_left=left)
+
+
+def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:
+    endings.end(challenge, state, now=now, client=client)
+    return Ended(state=state)

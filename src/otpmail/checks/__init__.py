@@ -1,0 +1,27 @@
+"""What is wrong with a project's settings, said when it starts, each with an id and a remedy.
+
+In: the settings. Out: Django's check messages; each hint names the setting to change.
+Knows nothing of: what a check looks at; ``values`` come first, since the others believe them.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.checks import CheckMessage, register
+
+from otpmail.checks import codes, project, values, ways
+
+
+@register()
+def check_settings(**_: Any) -> Iterable[CheckMessage]:
+    """Look at each setting by itself, and only if all are of their type at what they say."""
+    wrong = [*values.names(), *values.types()]
+    if wrong:
+        return wrong
+    rules = (
+        *(ways.routes_known, ways.sealing, ways.rates, ways.hedging),
+        *(ways.timeouts, ways.plain_routes, ways.sessions),
+        *(project.time_zones, project.engine, project.leases, project.couriers),
+        *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
+    )
+    return [message for rule in rules for message in rule()]

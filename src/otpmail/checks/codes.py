@@ -1,0 +1,131 @@
+"""Whether codes can be made, mailed in time, bound and limited as the settings say.
+
+In: keys, purposes, lives, caps. Out: errors, and a warning of deployment.
+Knows nothing of: rows.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
+
+from otpmail import keys
+from otpmail.conf import PREFIX, Settings, settings
+from otpmail.purposes import FACTS, OVERRIDES, Purpose
+
+CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+PAIR = ("an hour", "a day")
+
+
+@register(Tags.security, deploy=True)
+def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
+    """W001: codes hang on ``SECRET_KEY``, whose rotation is then theirs too."""
+    if not settings.KEYS:
+        yield Warning(
+            "OTPMAIL_KEYS is not set: codes are derived from a key made of SECRET_KEY.",
+            hint="Set OTPMAIL_KEYS to a mapping of key ids to 32 bytes in URL-safe base64.",
+            id="otpmail.W001",
+        )
+
+
+def ring() -> Iterable[CheckMessage]:
+    """E005: a key that is not 256 bits; E015: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    try:
+        kind = import_string(settings.KEY_CLASS)
+    except ImportError:
+        kind = None
+    if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
+        yield Error(
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
+            id="otpmail.E015",
+        )
+        return
+    try:
+        keys.ring()
+    except ValueError as error:
+        yield Error(
+            f"OTPMAIL_KEYS: {error}.",
+            hint="Make one with: manage.py otpmail_key",
+            id="otpmail.E005",
+        )
+
+
+def purposes() -> Iterable[CheckMessage]:
+    """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported."""
+    for purpose, rules in settings.PURPOSES.items():
+        for rule in set(rules) - OVERRIDES - {FACTS}:
+            yield Error(
+                f"OTPMAIL_PURPOSES[{purpose!r}] has {rule!r}, which is no rule of a purpose.",
+                hint=f"A purpose may have {', '.join(sorted(OVERRIDES | {FACTS}))}.",
+                id="otpmail.E006",
+            )
+        if FACTS in rules:
+            try:
+                import_string(rules[FACTS])
+            except ImportError as error:
+                yield Error(
+                    f"OTPMAIL_PURPOSES[{purpose!r}]['FACTS'] cannot be imported: {error}.",
+                    hint="It is the dotted path of facts(challenge, *, lock).",
+                    id="otpmail.E007",
+                )
+
+
+def lives() -> Iterable[CheckMessage]:
+    """E009: a mail would be dead when it is promised."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.dead_mail >= purpose.life:
+            yield Error(
+                f"DEAD_MAIL_SECONDS is not below LIFE_SECONDS for purpose {purpose.name!r}: "
+                "no mail would leave.",
+                hint="The defaults are 120 and 600.",
+                id="otpmail.E009",
+            )
+
+
+def digits() -> Iterable[CheckMessage]:
+    """E019: the long codes are the shorter ones."""
+    for purpose in map(Purpose, ["", *settings.PURPOSES]):
+        if purpose.digits(long=True) < purpose.digits():
+            yield Error(
+                f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
+                hint="The defaults are 8 and 6.",
+                id="otpmail.E019",
+            )
+
+
+def caps() -> Iterable[CheckMessage]:
+    """E018: a cap is not one an hour and one a day, or a wait not the first and the longest."""
+    caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
+    for name, cap in caps.items():
+        is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
+        if not is_pair and (cap or name not in CAPS):
+            yield Error(
+                f"{PREFIX}{name} is not two numbers, the second no less than the first.",
+                hint=f"The default is {Settings.__dict__[name]}.",
+                id="otpmail.E018",
+            )
+
+
+def links() -> Iterable[CheckMessage]:
+    """E016: ``OTPMAIL_BASE_URL`` is no address; E017: the page that it leads to is not there."""
+    parts = urlsplit(settings.BASE_URL)
+    if not settings.BASE_URL:
+        return
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        yield Error(
+            "OTPMAIL_BASE_URL is not scheme and host alone.",
+            hint="Set it as https://bank.example; the path is that of otpmail.urls.",
+            id="otpmail.E016",
+        )
+    try:
+        reverse("otpmail:cancel", args=["x"])
+    except NoReverseMatch:
+        yield Error(
+            "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
+            hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
+            id="otpmail.E017",
+        )

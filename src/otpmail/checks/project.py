@@ -1,0 +1,98 @@
+"""Whether the project that otpmail stands in can bear it: its databases, its clock, its engine.
+
+In: Django's settings, ``OTPMAIL_ENGINE`` and what couriers need. Out: errors and warnings.
+Knows nothing of: codes, routes.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from otpmail.conf import Settings, settings
+from otpmail.engines.base import Engine
+
+
+@register()
+def check_sqlite(**_: Any) -> Iterable[CheckMessage]:
+    """W003: two writers on SQLite fail at once instead of waiting, unless each begins IMMEDIATE."""
+    for alias in connections:
+        connection = connections[alias]
+        options = connection.settings_dict.get("OPTIONS", {})
+        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
+            yield Warning(
+                f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
+                "requests and couriers will meet 'database is locked'.",
+                hint="Set OPTIONS: transaction_mode 'IMMEDIATE', and init_command "
+                "'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL'.",
+                id="otpmail.W003",
+            )
+
+
+@register()
+def check_isolation(**_: Any) -> Iterable[CheckMessage]:
+    """W004: under REPEATABLE READ a call that lost a race reads what stood before it."""
+    for alias in connections:
+        connection = connections[alias]
+        level = connection.settings_dict.get("OPTIONS", {}).get("isolation_level", "read committed")
+        if connection.vendor == "mysql" and str(level).lower() != "read committed":
+            yield Warning(
+                f"DATABASES[{alias!r}] is MariaDB or MySQL with isolation_level {level!r}: "
+                "answers can tell an older state of a code than the one that holds.",
+                hint="Leave isolation_level out: Django's default is 'read committed'.",
+                id="otpmail.W004",
+            )
+
+
+def time_zones() -> Iterable[CheckMessage]:
+    """E008: without time zones a code's life has no meaning on two hosts."""
+    if not django_settings.USE_TZ:
+        yield Error("otpmail needs USE_TZ = True.", hint="Set USE_TZ = True.", id="otpmail.E008")
+
+
+def engine() -> Iterable[CheckMessage]:
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
+    try:
+        engine = import_string(settings.ENGINE)
+    except (ImportError, ImproperlyConfigured) as error:
+        engine, why = None, str(error)
+    else:
+        why = "it is no subclass of otpmail.engines.Engine"
+    if not (isinstance(engine, type) and issubclass(engine, Engine)):
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot be used: {why}.",
+            hint=f"The default is {Settings.__dict__['ENGINE']!r}.",
+            id="otpmail.E004",
+        )
+        return
+    for fault in engine.faults():
+        yield Error(
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
+            hint=fault.hint,
+            id="otpmail.E011",
+        )
+
+
+def leases() -> Iterable[CheckMessage]:
+    """E010: others would take a living lease."""
+    if settings.LEASE_SECONDS <= 2 * settings.SWEEP_SECONDS:
+        yield Error(
+            "OTPMAIL_LEASE_SECONDS is not above twice OTPMAIL_SWEEP_SECONDS: "
+            "a lease would lapse while its courier works.",
+            hint="The defaults are 60 and 5.",
+            id="otpmail.E010",
+        )
+
+
+def couriers() -> Iterable[CheckMessage]:
+    """W005: codes wait behind other mail for a courier."""
+    if settings.MAIL_COURIERS >= settings.COURIERS:
+        yield Warning(
+            "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
+            hint="The defaults are 2 and 8.",
+            id="otpmail.W005",
+        )

@@ -1,0 +1,135 @@
+"""Whether mail has a way out that is open, private and not for other mail alone.
+
+In: ``MAILERS``, and the settings that name its aliases. Out: errors and warnings.
+Knows nothing of: whether a server answers.
+"""
+
+import ipaddress
+import math
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+
+from otpmail import compat, routes
+from otpmail.backends import outbox
+from otpmail.conf import settings
+from otpmail.routes.rates import RULES as RATES
+
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
+
+
+def routes_known() -> Iterable[CheckMessage]:
+    """E003: a route that is no alias of ``MAILERS``; E012: one that leads into the outbox again."""
+    known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
+    for where, aliases in _named_routes():
+        for alias in aliases:
+            if alias not in known:
+                yield Error(
+                    f"{where} names {alias!r}, which MAILERS does not have.",
+                    hint=f"MAILERS has {', '.join(sorted(known))}.",
+                    id="otpmail.E003",
+                )
+            elif outbox.is_outbox(alias):
+                yield Error(
+                    f"{where} names {alias!r}, which leads into the outbox: no mail would leave.",
+                    hint=f"Name an alias of MAILERS that sends, and not {outbox.BACKEND}.",
+                    id="otpmail.E012",
+                )
+
+
+def sealing() -> Iterable[CheckMessage]:
+    """E013: the outbox keeps mails, and nothing can seal them."""
+    aliases = compat.mailers() or [compat.DEFAULT_ALIAS]
+    if any(map(outbox.is_outbox, aliases)) and find_spec("cryptography") is None:
+        yield Error(
+            f"{outbox.BACKEND} needs the package cryptography.",
+            hint="pip install otpmail[outbox]",
+            id="otpmail.E013",
+        )
+
+
+def rates() -> Iterable[CheckMessage]:
+    """E014: a rate of a kind that there is not."""
+    for alias, rates in settings.ROUTE_RATES.items():
+        for rate in set(rates) - RATES:
+            yield Error(
+                f"OTPMAIL_ROUTE_RATES[{alias!r}] has {rate!r}, which is no rate.",
+                hint=f"A route may have {', '.join(sorted(RATES))}.",
+                id="otpmail.E014",
+            )
+
+
+def hedging() -> Iterable[CheckMessage]:
+    """W007: a silent route is to get company, and there is no other."""
+    if isinstance(settings.HEDGE_AFTER, int | float) and len(routes.known()) == 1:
+        yield Warning(
+            "OTPMAIL_HEDGE_AFTER is set, and there is one route alone.",
+            hint='Add a second route to OTPMAIL_ROUTES, or remove the setting for "auto".',
+            id="otpmail.W007",
+        )
+
+
+def timeouts() -> Iterable[CheckMessage]:
+    """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
+    for alias, backend, options in _ways():
+        if backend == compat.SMTP and not options.get("timeout"):
+            yield Warning(
+                f"MAILERS[{alias!r}] has no timeout: a silent mail server stops its couriers.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] = 10.",
+                id="otpmail.W002",
+            )
+
+
+def plain_routes() -> Iterable[CheckMessage]:
+    """W008: codes go over the network in the clear."""
+    for alias, backend, options in _ways():
+        is_smtp = backend in {compat.SMTP, OUR_SMTP}
+        is_secret = options.get("use_tls") or options.get("use_ssl")
+        if is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
+            yield Warning(
+                f"MAILERS[{alias!r}] speaks to another host without TLS: "
+                "whoever listens in between reads the codes.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['use_tls'] = True, or 'use_ssl'.",
+                id="otpmail.W008",
+            )
+
+
+def sessions() -> Iterable[CheckMessage]:
+    """W006: codes wait behind other mail for a session to the mail server."""
+    for alias, backend, options in _ways():
+        size = options.get("pool_size", math.inf)
+        if backend == OUR_SMTP and size <= settings.MAIL_COURIERS:
+            yield Warning(
+                f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
+                "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
+                hint="Raise pool_size, or lower OTPMAIL_MAIL_COURIERS.",
+                id="otpmail.W006",
+            )
+
+
+def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:
+    yield "OTPMAIL_ROUTES", settings.ROUTES
+    yield "OTPMAIL_ROUTE_RATES", settings.ROUTE_RATES
+    for pattern, aliases in settings.DOMAIN_ROUTES.items():
+        yield f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}]", aliases
+    for purpose, rules in settings.PURPOSES.items():
+        yield f"OTPMAIL_PURPOSES[{purpose!r}]['ROUTES']", rules.get("ROUTES", ())
+    for alias in filter(outbox.is_outbox, compat.mailers()):
+        options = compat.mailers()[alias].get("OPTIONS", {})
+        yield f"MAILERS[{alias!r}]['OPTIONS']['routes']", options.get("routes") or ()
+
+
+def _ways() -> Iterable[tuple[str, str, Mapping[str, Any]]]:
+    """Give backend and options of each route that codes may take; of ``EMAIL_*``, nothing."""
+    for alias in routes.known():
+        if (config := compat.mailers().get(alias)) is not None:
+            yield alias, config.get("BACKEND", compat.SMTP), config.get("OPTIONS", {})
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
