@@ -39,3 +39,10 @@ def test_brokers_counts_every_mail_whatever_the_broker_does_and_who_sent_it():
         told = printed_by("brokers", "--requests", "20", "--rate", "60", "--broker", url)
     table = re.findall(r"^(\w+) .* (\d+) +(\d+)$", told, re.MULTILINE)
     assert table == [("up", "80", "80"), ("hangs", "80", "0"), ("refuses", "80", "0")]
+
+
+def test_queries_prints_what_quotas_add_and_what_the_audit_takes():
+    told = printed_by("queries", "--rounds", "2")
+    calls = re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +[\d.]+$", told, re.MULTILINE)
+    assert calls == ["issue", "resend", "verify"] * 2
+    assert len(re.findall(r"^  auditentry +1 ", told, re.MULTILINE)) == 6
