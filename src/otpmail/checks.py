@@ -25,6 +25,7 @@ from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.purposes import FACTS, OVERRIDES, Purpose
 from otpmail.routes.rates import RULES as RATES
+from otpmail.scraping import LEAST_TOKEN
 
 BOUNDS = {
     "DIGITS": (4, 10),
@@ -66,7 +67,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         return wrong
     rules = (
         *(_routes, _rates, _hedging, _timeouts, _plain_routes, _sessions, _couriers, _sealing),
-        *(_engine, _keys, _purposes, _links, _time_zones, _lives, _caps, _digits),
+        *(_engine, _keys, _purposes, _links, _metrics, _time_zones, _lives, _caps, _digits),
     )
     return [message for rule in rules for message in rule()]
 
@@ -293,6 +294,22 @@ def _links() -> Iterable[CheckMessage]:
             "OTPMAIL_BASE_URL is set, and the page that mails would link to is nowhere.",
             hint='Add path("codes/", include("otpmail.urls")) to your URLs.',
             id="otpmail.E033",
+        )
+
+
+def _metrics() -> Iterable[CheckMessage]:
+    """E051: the token is too short to guard the metrics; E052: nothing can write them."""
+    if 0 < len(settings.METRICS_TOKEN) < LEAST_TOKEN:
+        yield Error(
+            f"OTPMAIL_METRICS_TOKEN has fewer than {LEAST_TOKEN} characters.",
+            hint="Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'",
+            id="otpmail.E051",
+        )
+    if settings.METRICS_TOKEN and find_spec("prometheus_client") is None:
+        yield Error(
+            "OTPMAIL_METRICS_TOKEN is set, and metrics need the package prometheus-client.",
+            hint="pip install otpmail[metrics]",
+            id="otpmail.E052",
         )
 
 
