@@ -89,10 +89,10 @@ def _settled(since: datetime) -> Iterator[Metric]:
         *("lane", "state", "reason"),
     )
     accepted = tail(_attempts_kept(), "started_at", since).filter(outcome=DeliveryState.ACCEPTED)
-    by_lane = dict.fromkeys(Lane.values, 0) | dict(
+    counted = dict.fromkeys(Lane.values, 0) | dict(
         accepted.values_list("delivery__lane").annotate(Count("delivery", distinct=True))
     )
-    for lane, count in by_lane.items():
+    for lane, count in counted.items():
         settled.add_metric([lane, DeliveryState.ACCEPTED, ""], count)
     for lane, state, reason, count in (
         unsent(since).values_list("lane", "state", "reason").annotate(Count("pk"))
