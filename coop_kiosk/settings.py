@@ -148,6 +148,7 @@ OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 5)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
 OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
 OTPMAIL_BASE_URL = env.str("OTPMAIL_BASE_URL", "")  # the kiosk's own address, for links in mails
+OTPMAIL_METRICS_TOKEN = env.str("OTPMAIL_METRICS_TOKEN", "")  # GET /codes/metrics; empty: nobody's
 OTPMAIL_OPEN_CHALLENGES = env.int("OTPMAIL_OPEN_CHALLENGES", 3)
 # An hour's and a day's, "10,20"; empty for no end.
 OTPMAIL_RECIPIENT_QUOTA = env.list("OTPMAIL_RECIPIENT_QUOTA", [10, 20], subcast=int)

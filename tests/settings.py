@@ -11,7 +11,34 @@ os.environ.setdefault(
 os.environ.setdefault("LOG_DIR", _scratch.name)
 
 from tests.task_settings import *  # noqa: E402, F403
-from tests.task_settings import DATABASES  # noqa: E402
+from tests.task_settings import DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
+
+# The kiosk has no admin; otpmail's pages for one are tested all the same (tests/admin_urls.py).
+INSTALLED_APPS = [
+    *INSTALLED_APPS,
+    "django.contrib.admin",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+]
+MIDDLEWARE = [
+    *MIDDLEWARE,
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.

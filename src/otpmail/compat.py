@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -75,3 +76,8 @@ def uuid7() -> uuid.UUID:
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 7 << 76
     return uuid.UUID(int=value & ~(0b11 << 62) | 0b10 << 62)
+
+
+def first_uuid7(moment: datetime) -> uuid.UUID:
+    """Give the least id that could have been made then."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -42,6 +42,9 @@ class Settings:
     BASE_URL: str = ""
     """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
 
+    METRICS_TOKEN: str = ""
+    """What a scraper of the metrics brings, 16 characters or more. Empty: nobody is told them."""
+
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
 

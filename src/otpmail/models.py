@@ -246,6 +246,13 @@ class Delivery(models.Model):
                 name="otpmail_leased",
                 condition=Q(leased_until__isnull=False),
             ),
+            # metrics.unsent and the admin: what failed or was dropped
+            OpenIndex(
+                fields=["settled_at"],
+                name="otpmail_unsent",
+                condition=Q(reason__gt=""),
+                lead=("state",),
+            ),
         ]
 
     def __str__(self) -> str:

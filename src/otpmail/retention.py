@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from otpmail import database
+from otpmail.compat import first_uuid7
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery, DeliveryState
 
@@ -54,7 +55,7 @@ def _ended(before: datetime) -> Q:
 
 def _walk(model: type[Model], over: Q, before: datetime) -> Iterator[QuerySet[Model]]:
     rows = model._default_manager.using(database.alias())  # noqa: SLF001
-    step = rows.filter(pk__lt=_id_at(before)).order_by("pk").values_list("pk", flat=True)
+    step = rows.filter(pk__lt=first_uuid7(before)).order_by("pk").values_list("pk", flat=True)
     last = FIRST
     while ids := list(step.filter(pk__gt=last)[:STEP]):
         yield rows.filter(over, pk__in=ids)
@@ -68,8 +69,3 @@ def _count(rows: QuerySet[Model]) -> int:
 def _delete(rows: QuerySet[Model]) -> int:
     _, by_model = rows.delete()
     return by_model.get(rows.model._meta.label, 0)  # noqa: SLF001
-
-
-def _id_at(moment: datetime) -> UUID:
-    """Give the least id that could have been made then (see `compat.uuid7`)."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

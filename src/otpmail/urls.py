@@ -3,6 +3,10 @@
 from django.urls import path
 
 from otpmail.pages import cancel
+from otpmail.scraping import metrics
 
 app_name = "otpmail"
-urlpatterns = [path("cancel/<str:token>", cancel, name="cancel")]
+urlpatterns = [
+    path("cancel/<str:token>", cancel, name="cancel"),
+    path("metrics", metrics, name="metrics"),
+]

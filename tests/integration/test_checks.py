@@ -100,6 +100,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("ROTATE", "yes", "E002"),
         ("PURPOSES", {"x": {"BEFORE_SIGN_IN": 1}}, "E002"),
         ("LONG_DIGITS", 5, "E019"),
+        ("METRICS_TOKEN", "fifteen letters", "E020"),
         ("PURPOSES", {"x": {"DIGITS": 9}}, "E019"),
         ("PURPOSES", {"x": {"RECIPIENT_QUOTA": (1, 2)}}, "E006"),
     ],
@@ -206,6 +207,13 @@ def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):
     through(settings, BEFORE_SMTP)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     assert "otpmail.E013" in found()
+
+
+def test_metrics_without_their_package_are_an_error(settings, found, monkeypatch):
+    settings.OTPMAIL_METRICS_TOKEN = "sixteen letters."
+    assert found() == {}
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    assert "otpmail.E021" in found()
 
 
 def test_django_backend_without_timeout_is_a_warning(settings, found):

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, endings, outbox
+from otpmail import challenges, database, endings, metrics, outbox
 from otpmail.compat import uuid7
 from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
 
@@ -71,8 +71,11 @@ def first_read(table, step):
             lambda: endings.expire(now=database.now() + timedelta(hours=1), limit=10),
         ),
         ("otpmail_closing", lambda: endings.revoke(now=database.now(), limit=10)),
+        ("otpmail_due", lambda: list(metrics.by_lane(metrics.waiting()[0]))),
+        ("otpmail_leased", lambda: list(metrics.by_lane(metrics.waiting()[1]))),
+        ("otpmail_unsent", lambda: list(metrics.unsent(database.now()))),
     ],
-    ids=["claim", "reap", "expire", "revoke"],
+    ids=["claim", "reap", "expire", "revoke", "free", "leased", "unsent"],
 )
 def test_sweep_reads_by_its_index(history, index, step):
     assert index in plan_of(first_read("otpmail_", step))

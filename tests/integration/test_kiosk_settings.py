@@ -40,16 +40,20 @@ def test_secrets_are_read_from_files(told, tmp_path):
     (tmp_path / "keys").write_text(f"new={new},old={old}\n")
     (tmp_path / "secret").write_text("a secret of a file\n")
     (tmp_path / "password").write_text("of the mail server\n")
+    (tmp_path / "token").write_text("of the metrics\n")
     read = told(
         "-c",
         "from django.conf import settings as s;"
-        "print(s.SECRET_KEY, s.MAILERS['default']['OPTIONS']['password'], dict(s.OTPMAIL_KEYS))",
+        "print(s.SECRET_KEY, s.MAILERS['default']['OPTIONS']['password'], dict(s.OTPMAIL_KEYS),"
+        "s.OTPMAIL_METRICS_TOKEN)",
         SECRET_KEY_FILE=str(tmp_path / "secret"),
         EMAIL_HOST_PASSWORD_FILE=str(tmp_path / "password"),
         OTPMAIL_KEYS_FILE=str(tmp_path / "keys"),
+        OTPMAIL_METRICS_TOKEN_FILE=str(tmp_path / "token"),
     )
-    expected = {"new": new, "old": old}
-    assert read.stdout.strip() == f"a secret of a file of the mail server {expected}", read.stderr
+    ring = {"new": new, "old": old}
+    expected = f"a secret of a file of the mail server {ring} of the metrics"
+    assert read.stdout.strip() == expected, read.stderr
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import itertools
 import re
 from pathlib import Path
 
-from otpmail import checks, conf
+from otpmail import checks, conf, metrics
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -45,6 +45,12 @@ def test_every_check_has_the_next_id_and_tells_it_once():
     assert sorted(re.findall(r"[EW]\d{3}(?=:)", source)) == ids
     told = re.findall(r"otpmail\.([EW]\d{3})", "\n".join(path.read_text() for path in DOCS))
     assert set(told) <= set(ids)
+
+
+def test_every_metric_is_told_in_the_docs_and_no_other():
+    made = re.findall(r'_gauge\(\s*"(\w+)"', Path(metrics.__file__).read_text())
+    told = (ROOT / "docs/how-to/watch.md").read_text()
+    assert set(re.findall(r"otpmail_(?:deliver|attempt|challenge|route)\w+", told)) == set(made)
 
 
 def test_commands_in_the_docs_are_those_of_the_makefile():

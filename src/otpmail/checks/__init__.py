@@ -21,7 +21,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     rules = (
         *(ways.routes_known, ways.sealing, ways.rates, ways.hedging),
         *(ways.timeouts, ways.plain_routes, ways.sessions),
-        *(project.time_zones, project.engine, project.leases, project.couriers),
+        *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
     )
     return [message for rule in rules for message in rule()]

@@ -1,10 +1,11 @@
-"""Whether the project that otpmail stands in can bear it: its databases, its clock, its engine.
+"""Whether the project that otpmail stands in can bear it: its databases, clock, engine, metrics.
 
-In: Django's settings, ``OTPMAIL_ENGINE`` and what couriers need. Out: errors and warnings.
+In: Django's settings, ``OTPMAIL_ENGINE``, what couriers and metrics need. Out: errors and warnings.
 Knows nothing of: codes, routes.
 """
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -15,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from otpmail.conf import Settings, settings
 from otpmail.engines.base import Engine
+from otpmail.scraping import LEAST_TOKEN
 
 
 @register()
@@ -95,4 +97,20 @@ def couriers() -> Iterable[CheckMessage]:
             "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
             hint="The defaults are 2 and 8.",
             id="otpmail.W005",
+        )
+
+
+def metrics() -> Iterable[CheckMessage]:
+    """E020: the token is too short to guard the metrics; E021: nothing can write them."""
+    if 0 < len(settings.METRICS_TOKEN) < LEAST_TOKEN:
+        yield Error(
+            f"OTPMAIL_METRICS_TOKEN has fewer than {LEAST_TOKEN} characters.",
+            hint="Make one with: python -c 'import secrets; print(secrets.token_urlsafe())'",
+            id="otpmail.E020",
+        )
+    if settings.METRICS_TOKEN and find_spec("prometheus_client") is None:
+        yield Error(
+            "OTPMAIL_METRICS_TOKEN is set, and metrics need the package prometheus-client.",
+            hint="pip install otpmail[metrics]",
+            id="otpmail.E021",
         )

@@ -1,0 +1,272 @@
+"""What an operator sees of the rows: everything that helps, nothing that leads to a code.
+
+In: the rows. Out: pages of Django's admin, where a project has it. Knows nothing of: how to change
+a row, for none can be added, changed or deleted here.
+
+Addresses are masked, and a subject, what a code was bound to and its random bytes are not shown.
+The lists cost the same on millions of rows: they are read by the key, which sorts by time, and no
+count goes beyond `MOST`.
+"""
+
+import base64
+import re
+from datetime import timedelta
+from functools import reduce
+from operator import or_
+from typing import Any, override
+from uuid import UUID
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from otpmail import database
+from otpmail.compat import first_uuid7
+from otpmail.masking import mask
+from otpmail.models import Attempt, AuditEntry, Challenge, Delivery, DeliveryState, Suppression
+
+MOST = 1000
+"""Rows that a list goes back; older ones are found by a search or a filter."""
+
+REFERENCE = re.compile(r"[A-Z2-7]{6}")
+
+REFERENCE_DAYS = 2
+"""How far back a reference is looked for: no index has it, so each row is looked at."""
+
+REFERENCE_SPAN = timedelta(days=REFERENCE_DAYS)
+
+PERIODS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+WAITING = "waiting"
+
+
+class Newest(Paginator):  # type: ignore[type-arg] # generic for mypy alone
+    """Counts no further than `MOST`."""
+
+    object_list: QuerySet[Any]
+
+    @cached_property
+    def count(self) -> int:
+        """Count what is shown."""
+        return self.object_list[:MOST].count()
+
+
+class Since(admin.SimpleListFilter):
+    """By the key, which tells when a row was made."""
+
+    title = "made in the last"
+    parameter_name = "since"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Give the periods."""
+        return [(period, period) for period in PERIODS]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is younger."""
+        period = PERIODS.get(self.value() or "")
+        return queryset.filter(pk__gte=_first_id(period)) if period else queryset
+
+
+class Standing(admin.SimpleListFilter):
+    """By what has an index: what waits, and what was not sent."""
+
+    title = "state"
+    parameter_name = "state"
+
+    @override
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Give the states that somebody should look at."""
+        unsent = (DeliveryState.FAILED, DeliveryState.DROPPED)
+        return [(WAITING, WAITING), *((str(state.value), str(state.value)) for state in unsent)]
+
+    @override
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Ask in the words of the indexes' conditions."""
+        match self.value():
+            case None:
+                return queryset
+            case "waiting":
+                nobodys = Q(state=DeliveryState.QUEUED, leased_by="")
+                return queryset.filter(nobodys | Q(leased_until__isnull=False))
+            case state:
+                return queryset.filter(reason__gt="", state=state)
+
+
+class ReadOnly:
+    """Nothing can be added, changed or deleted."""
+
+    def has_add_permission(self, *_: Any, **__: Any) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, *_: Any, **__: Any) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, *_: Any, **__: Any) -> bool:
+        """Refuse."""
+        return False
+
+
+class Rows(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list that is cheap."""
+
+    ordering = ("-pk",)
+    sortable_by = ()
+    paginator = Newest
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @override
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Refuse all but the filters: a column that is not shown could be found by trying."""
+        return lookup in {Since.parameter_name, Standing.parameter_name}
+
+
+class Searched(Rows):
+    """Also searched, by what logs, mails and people name."""
+
+    search_fields = ("pk",)  # shows the box; what is found, `found` says
+    search_help_text = (
+        f"A challenge's id, a delivery's, or a reference of the last {REFERENCE_DAYS} days."
+    )
+
+    @override
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find what belongs to an id or a reference, and nothing by other words."""
+        term = search_term.strip()
+        return (queryset.filter(self.found(term)) if term else queryset), False
+
+    def found(self, term: str) -> Q:
+        """Say what belongs to it."""
+        raise NotImplementedError
+
+
+@admin.register(Challenge)
+class ChallengeAdmin(Searched):
+    """Which codes are pending, and what became of the others."""
+
+    list_display = ("id", "reference", "purpose", "to", "state", "failures", "sends", "created_at")
+    list_filter = (Since,)
+    fields = (
+        *("id", "reference", "purpose", "to", "language", "state", "is_decoy"),
+        *("digits", "generation", "failures", "sends", "key_id"),
+        *("created_at", "expires_at", "closes_at", "resend_at", "ended_at"),
+    )
+
+    def to(self, challenge: Challenge) -> str:
+        """Mask the address."""
+        return mask(challenge.recipient)
+
+    def found(self, term: str) -> Q:
+        """Say which it is."""
+        return Q(pk__in=_challenges(term))
+
+
+class Attempts(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """By which routes, and what the servers replied."""
+
+    model = Attempt
+    fields = ("started_at", "route", "outcome", "code", "reply", "took_ms")
+    ordering = ("pk",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Searched):
+    """Which mails wait or were not sent, why, and what the last server replied."""
+
+    list_display = ("id", "to", "state", "reason", "attempted", "route", "reply", "created_at")
+    list_filter = (Standing, Since)
+    fields = (
+        *("id", "challenge", "generation", "lane", "to", "message_id", "state", "reason"),
+        *("attempted", "avoid", "reported", "reported_at", "reported_reason"),
+        *("created_at", "due_at", "deadline", "settled_at", "leased_by", "leased_until"),
+    )
+    inlines = (Attempts,)
+
+    @override
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Read with it what its line tells, and not what is sealed."""
+        rows = super().get_queryset(request).select_related("challenge", "sealed")
+        return rows.defer("sealed__content").prefetch_related("attempts")
+
+    def to(self, delivery: Delivery) -> str:
+        """Mask the address; of other mail that is settled, none is kept."""
+        if delivery.challenge is not None:
+            return mask(delivery.challenge.recipient)
+        return delivery.sealed.to if hasattr(delivery, "sealed") else ""
+
+    def route(self, delivery: Delivery) -> str:
+        """Name the route of the last attempt."""
+        return getattr(_last(delivery), "route", "")
+
+    def reply(self, delivery: Delivery) -> str:
+        """Tell the reply to it."""
+        return getattr(_last(delivery), "reply", "")
+
+    def found(self, term: str) -> Q:
+        """Say which it is, or which are of its challenge."""
+        return Q(pk__in=_ids(term)) | Q(challenge__in=_challenges(term))
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(Searched):
+    """What was done with a challenge, from where."""
+
+    list_display = ("at", "deed", "challenge_id", "purpose", "recipient", "address", "credential")
+    fields = (
+        *("at", "deed", "challenge_id", "generation", "purpose", "recipient"),
+        *("address", "credential", "key_id"),
+    )
+
+    def found(self, term: str) -> Q:
+        """Say what was done with it."""
+        return Q(challenge_id__in=_challenges(term))
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(Rows):
+    """How many addresses are sent nothing, why, and until when. None can be read."""
+
+    list_display = ("created_at", "reason", "until")
+    fields = ("reason", "created_at", "until")
+    ordering = ("-created_at",)  # its key is a digest; rows are few
+
+
+def _last(delivery: Delivery) -> Attempt | None:
+    return max(delivery.attempts.all(), key=lambda attempt: attempt.pk, default=None)
+
+
+def _ids(term: str) -> list[UUID]:
+    try:
+        return [UUID(term)]
+    except ValueError:
+        return []
+
+
+def _challenges(term: str) -> list[UUID]:
+    """Give the ids of the challenges that an id or a reference leads to."""
+    ids = _ids(term)
+    if ids:
+        carried = Delivery.objects.filter(pk__in=ids, challenge__isnull=False)
+        return [*ids, *carried.values_list("challenge", flat=True)]
+    return _referred(term.upper()) if REFERENCE.fullmatch(term.upper()) else []
+
+
+def _referred(reference: str) -> list[UUID]:
+    # It is thirty bits of an id's last four bytes: there are four ways to end.
+    least = int.from_bytes(base64.b32decode(f"{reference}AA")[:4])
+    ends = [Q(pk__endswith=f"{end:08x}") for end in range(least, least + 4)]
+    rows = Challenge.objects.filter(reduce(or_, ends), pk__gte=_first_id(REFERENCE_SPAN))
+    return list(rows.values_list("pk", flat=True))
+
+
+def _first_id(period: timedelta) -> UUID:
+    return first_uuid7(database.now() - period)

@@ -1,0 +1,6 @@
+"""Where a project that has Django's admin answers."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [path("admin/", admin.site.urls)]
