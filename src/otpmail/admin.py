@@ -86,14 +86,11 @@ class Standing(admin.SimpleListFilter):
     @override
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Ask in the words of the indexes' conditions."""
-        match self.value():
-            case None:
-                return queryset
-            case "waiting":
-                nobodys = Q(state=DeliveryState.QUEUED, leased_by="")
-                return queryset.filter(nobodys | Q(leased_until__isnull=False))
-            case state:
-                return queryset.filter(reason__gt="", state=state)
+        state = self.value()
+        if state == WAITING:
+            nobodys = Q(state=DeliveryState.QUEUED, leased_by="")
+            return queryset.filter(nobodys | Q(leased_until__isnull=False))
+        return queryset.filter(reason__gt="", state=state) if state else queryset
 
 
 class ReadOnly:
