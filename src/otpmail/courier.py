@@ -154,10 +154,8 @@ def _avoided(delivery: Delivery) -> Sequence[str]:
 
 
 def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
-    fresh = outbox.held(delivery.pk, delivery.leased_by)
-    if fresh is None:  # a report told that it was taken, or it is another's by now
-        return False
-    delivery.challenge = fresh.challenge
+    if not outbox.read_again(delivery, delivery.leased_by):
+        return False  # a report told that it was taken, or it is another's by now
     try:
         _look(delivery, clock())
     except _PointlessError:

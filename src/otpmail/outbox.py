@@ -136,6 +136,15 @@ def held(delivery_id: UUID, owner: str) -> Delivery | None:
     return next(iter(_held(owner).select_related("challenge").filter(pk=delivery_id)), None)
 
 
+def read_again(delivery: Delivery, owner: str) -> bool:
+    """Read what may have ended its challenge meanwhile, if this owner still holds it."""
+    rows = _held(owner).filter(pk=delivery.pk)
+    read = next(iter(rows.values_list("challenge__state", "challenge__generation")), None)
+    if read is not None and delivery.challenge is not None:
+        delivery.challenge.state, delivery.challenge.generation = read
+    return read is not None
+
+
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
     """Lengthen a lease that runs short before work begins. Returns False if it was lost.
 

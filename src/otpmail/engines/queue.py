@@ -44,6 +44,7 @@ class Queue:
         self._again: set[UUID] = set()  # heard of while in hand
         self._held: set[UUID] = set()  # in hand of threads that are no couriers
         self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
+        self._timer: threading.Condition | None = None  # the one of them that minds the time
         self._round_over = threading.Condition(self._lock)
         self.is_closed = False
 
@@ -73,14 +74,11 @@ class Queue:
             while (lane := self._first()) is None:
                 if self.is_closed:
                     return None
-                self._idle.append(turn)
-                turn.wait(self._wait_seconds())
-                if turn in self._idle:  # its time came before anybody woke it
-                    self._idle.remove(turn)
+                self._wait(turn)
             waiting = self._lanes[lane]
             delivery_id = heapq.heappop(waiting.due)[2]
             waiting.in_hand.add(delivery_id)
-            if self._wait_seconds() < threading.TIMEOUT_MAX:  # somebody must wait for the next one
+            if self._timer is None and self._wait_seconds() < threading.TIMEOUT_MAX:
                 self._wake_one()
             return delivery_id, lane
 
@@ -141,7 +139,20 @@ class Queue:
         waiting.known.add(delivery_id)
         entry = (time.monotonic() + wait_seconds, next(self._order), delivery_id)
         heapq.heappush(waiting.due, entry)
+        self._timer = None  # whoever is woken minds the time anew
         self._wake_one()
+
+    def _wait(self, turn: threading.Condition) -> None:
+        # One minds the time, or each id that comes due would wake every courier.
+        minds_time = self._timer is None
+        if minds_time:
+            self._timer = turn
+        self._idle.append(turn)
+        turn.wait(self._wait_seconds() if minds_time else None)
+        if self._timer is turn:
+            self._timer = None
+        if turn in self._idle:  # its time came before anybody woke it
+            self._idle.remove(turn)
 
     def _wake_one(self) -> None:
         # The one that worked last: its connections are the warmest.
