@@ -154,19 +154,19 @@ class Leave:
 
     def __init__(self, circuit: Circuit, *, probe: bool) -> None:
         self._circuit = circuit
-        self._probe = probe
+        self.is_probe = probe
         self._judged = False
 
     def judge(self, outcome: Outcome | None) -> None:
         """Say what came of it, or what is to count as that; None: it was not tried."""
         if outcome is not None and not self._judged:
             self._judged = True
-            self._circuit.judge(outcome, probe=self._probe)
+            self._circuit.judge(outcome, probe=self.is_probe)
 
     def end(self, outcome: Outcome | None) -> None:
         """Say that it is over. A probe that hangs is the only one until then."""
         self.judge(outcome)
-        if self._probe:
+        if self.is_probe:
             self._circuit.end_probe()
 
 

@@ -14,6 +14,9 @@ from otpmail.conf import settings
 from otpmail.routes.process import PerRoute
 
 LEAST_SECONDS = 1.0
+MOST_SECONDS = 5.0
+"""However slow a route usually is, a person waits."""
+
 TIMES_USUAL = 3
 REMEMBERED = 100
 BURST = 20
@@ -49,7 +52,7 @@ def after_seconds(route: str) -> float:
     """Tell how long a route may be silent before the next is asked; infinite: it is never."""
     rule = settings.HEDGE_AFTER
     if rule == "auto":
-        return max(LEAST_SECONDS, TIMES_USUAL * usual_seconds(route))
+        return min(MOST_SECONDS, max(LEAST_SECONDS, TIMES_USUAL * usual_seconds(route)))
     return math.inf if rule is None else rule
 
 

@@ -6,7 +6,8 @@
    meanwhile.
 3. A route that is silent for too long gets company, if the mail does no harm twice: the next one
    is asked beside it. The first acceptance wins, the other is stopped if its envelope is not
-   written yet. What becomes of it all the same is told to ``late``.
+   written yet. What becomes of it all the same is told to ``late``. Where hedges are used up, its
+   silence is a fault all the same: later mails go round it.
 4. Where no route gives leave nothing is tried, and the round says how long to wait.
 
 In: a mail and its routes. Out: a `Round`. Knows nothing of: rows, codes.
@@ -43,6 +44,7 @@ GLANCE_SECONDS = 0.05
 FRESH_SECONDS = 1.0
 """How long it holds that a mail is wanted, for one try."""
 
+SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
 SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
 
@@ -270,8 +272,16 @@ class _Race:
 
     def _hedge(self) -> None:
         self._hedge_at = math.inf
-        bucket = hedging.buckets[self._running[0].route]
-        if bucket.take() and not self._next():
+        silent = self._running[-1]
+        if (
+            silent.leave.is_probe
+        ):  # bounded by the pause: a slow route must not pass for a sound one
+            self._next()
+            return
+        bucket = hedging.buckets[silent.route]
+        if not bucket.take():
+            silent.leave.judge(SLOW)
+        elif not self._next():
             bucket.give_back()
 
     def _abandon(self) -> None:

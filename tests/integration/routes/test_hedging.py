@@ -181,10 +181,29 @@ def test_without_tokens_there_is_no_hedge(settings, first, second):
     mailserver.routes_to(settings, a=first.port, b=second.port)
     while hedging.buckets["a"].take():
         pass
+    for _ in range(3):
+        promise()
+    carry()
+    assert tried() == [("a", "accepted")] * 3
+    assert second.mails == []
+    assert routes.states()["a"].standing is routes.Standing.OPEN
+
+
+def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
+    settings, first, second
+):
+    first.delay_seconds = 0.6
+    mailserver.routes_to(settings, a=first.port, b=second.port)
+    settings.OTPMAIL_CIRCUIT_FAULTS = 1
+    routes.circuits.circuits["a"].enter(alone=False).judge(routes.race.OUTRUN)
+    while hedging.buckets["a"].take():
+        pass
+    time.sleep(0.5)  # its first pause
     promise()
     carry()
-    assert tried() == [("a", "accepted")]
-    assert second.mails == []
+    wait_until(lambda: len(tried()) == 2)
+    assert sorted(tried()) == [("a", "accepted"), ("b", "accepted")]
+    assert routes.states()["a"].standing is routes.Standing.OPEN
 
 
 def test_hedge_that_nobody_takes_costs_no_token(settings, first, second):

@@ -27,6 +27,12 @@ def test_auto_is_three_times_what_its_slow_mails_took(settings):
     assert hedging.after_seconds("b") == 1.0
 
 
+def test_auto_has_an_end(settings):
+    settings.OTPMAIL_HEDGE_AFTER = "auto"
+    hedging.took("a", 15)
+    assert hedging.after_seconds("a") == 5.0
+
+
 def test_auto_forgets_what_was_long_ago():
     hedging.took("a", 60)
     for _ in range(100):
