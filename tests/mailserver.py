@@ -88,6 +88,9 @@ class MailServer:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
+TURNS = 10
+
+
 class ClosingController(Controller):
     """Leaves no session open behind it, as aiosmtpd's own does."""
 
@@ -104,10 +107,14 @@ class ClosingController(Controller):
         super().stop(no_assert)
 
     async def _close_all(self) -> None:
-        for session in self._taken:
-            if session.transport is not None:
-                session.transport.abort()
-        await asyncio.sleep(0)  # a socket is closed in the loop's next turn, which may be its last
+        for listening in self.server.sockets:  # closed at once, it would drop whom it just took in
+            self.loop.remove_reader(listening.fileno())
+        # Who was taken in has a transport some turns later, and a socket is closed one turn later.
+        for _ in range(TURNS):
+            for session in self._taken:
+                if session.transport is not None:
+                    session.transport.abort()
+            await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
