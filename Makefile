@@ -24,7 +24,8 @@ help:  ## Show what can be made
 demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and typed back (ONCE=1 ends by itself)
 	@$(V)python -m demo $(if $(ONCE),--once)
 
-test: test-sqlite test-postgres test-mariadb test-oldest  ## Run the tests on each database, and on the oldest Django and Python
+test: test-sqlite test-postgres  ## Run the tests on each database, and on the oldest Django and Python
+	$(MAKE) --no-print-directory -j2 --output-sync test-mariadb test-oldest  # they wait more than they work
 
 # Where no database matters (other processes, real mail servers) once is enough, and it is here.
 test-sqlite: .venv/dev.done .venv/django/tests
