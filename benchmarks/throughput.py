@@ -102,7 +102,10 @@ def running(case: Case, options: argparse.Namespace) -> Iterator[Site]:
 
 def measured(here: Site, requests: int) -> Rates:
     """Ask for so many codes, and wait until all are mailed."""
-    Load(here.port, here.tokens).run(WARM_UP, rate=50)
+    warm_up = Load(here.port, here.tokens)
+    warm_up.run(WARM_UP, rate=50)
+    refused = [asked.status for asked in warm_up.asked if not asked.is_promised]
+    assert not refused, refused
     wait_for(here.journal, WARM_UP)
     load, processes = Load(here.port, here.tokens), [here.kiosk, *here.workers]
     spent = sum(cpu_seconds(kept.process) for kept in processes)
