@@ -154,7 +154,7 @@ def _avoided(delivery: Delivery) -> Sequence[str]:
 
 
 def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
-    if not outbox.read_again(delivery, delivery.leased_by):
+    if not outbox.read_again(delivery):
         return False  # a report told that it was taken, or it is another's by now
     try:
         _look(delivery, clock())
@@ -173,7 +173,7 @@ def _drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> N
 
 def _record(delivery: Delivery, owner: str, tries: Sequence[Try], *, now: datetime) -> float | None:
     last = _telling(tries)
-    verdict = _judge(delivery, tries, now)
+    verdict = _judge(delivery, tries, last.outcome, now)
     attempts = {try_: _as_attempt(try_, now) for try_ in tries}
     kept = _insist(lambda: outbox.settle(delivery, owner, [*attempts.values()], verdict, now=now))
     if not kept and verdict.state is not DeliveryState.ACCEPTED:
@@ -196,8 +196,9 @@ def _telling(tries: Sequence[Try]) -> Try:
     return max(reversed(tries), key=weight)
 
 
-def _judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> outbox.Verdict:
-    outcome = _telling(tries).outcome
+def _judge(
+    delivery: Delivery, tries: Sequence[Try], outcome: Outcome, now: datetime
+) -> outbox.Verdict:
     if outcome.kind is Kind.ACCEPTED:
         return outbox.Verdict(DeliveryState.ACCEPTED)
     if _is_refused(delivery, tries):

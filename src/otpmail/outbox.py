@@ -136,9 +136,9 @@ def held(delivery_id: UUID, owner: str) -> Delivery | None:
     return next(iter(_held(owner).select_related("challenge").filter(pk=delivery_id)), None)
 
 
-def read_again(delivery: Delivery, owner: str) -> bool:
-    """Read what may have ended its challenge meanwhile, if this owner still holds it."""
-    rows = _held(owner).filter(pk=delivery.pk)
+def read_again(delivery: Delivery) -> bool:
+    """Read what may have ended its challenge meanwhile, if its owner still holds it."""
+    rows = _held(delivery.leased_by).filter(pk=delivery.pk)
     read = next(iter(rows.values_list("challenge__state", "challenge__generation")), None)
     if read is not None and delivery.challenge is not None:
         delivery.challenge.state, delivery.challenge.generation = read

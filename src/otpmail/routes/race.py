@@ -273,9 +273,7 @@ class _Race:
     def _hedge(self) -> None:
         self._hedge_at = math.inf
         silent = self._running[-1]
-        if (
-            silent.leave.is_probe
-        ):  # bounded by the pause: a slow route must not pass for a sound one
+        if silent.leave.is_probe:  # its pauses bound it, and a slow route must not pass for sound
             self._next()
             return
         bucket = hedging.buckets[silent.route]
