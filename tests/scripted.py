@@ -57,6 +57,12 @@ class Talk:
         self.hear()
         self.say(offer)
 
+    def hear_chunked(self) -> bytes:
+        """Hear one mail's commands and its body, and say nothing."""
+        while not (line := self.hear()).startswith(b"BDAT"):
+            pass
+        return self.hear_bytes(int(line.split()[1]))
+
     def take_chunked(self, answer: bytes = b"250 2.0.0 taken\r\n") -> bytes:
         """Hear one mail up to its BDAT, say the same to all of it; returns the body."""
         while not (line := self.hear()).startswith(b"BDAT"):

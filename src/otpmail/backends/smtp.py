@@ -194,13 +194,14 @@ class EmailBackend(BaseEmailBackend):
         messages: Sequence[EmailMessage],
         *,
         timeout: float | None = None,
-        still_wanted: Callable[[], bool] | None = None,
+        still_wanted: Callable[[EmailMessage], bool] | None = None,
     ) -> list[Outcome | None]:
-        """Send mails and tell each one's outcome; never raises for a mail's fate.
+        """Send mails together and tell each one's outcome; never raises for a mail's fate.
 
         ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
         envelope is written, and before a body that is a step of its own; where it says no, the mail
-        is not sent and its outcome is ``None``.
+        is not sent and its outcome is ``None``. Where the server knows how, all are in flight at
+        once, however small the ``window``: whoever gives several wants no more than that.
         """
         deadline = Deadline.after(timeout)
         outcomes: list[Outcome | None] = [None] * len(messages)
@@ -210,7 +211,14 @@ class EmailBackend(BaseEmailBackend):
                 mails[place] = as_mail(message)
             except Exception as error:  # noqa: BLE001 - a template, header or attachment of any kind
                 outcomes[place] = of_error(error, sending=False)
-        ends = self._deliver([*mails.values()], deadline, still_wanted)
+        of = {id(mail): messages[place] for place, mail in mails.items()}
+        ends = deliver(
+            self.pool,
+            [*mails.values()],
+            window=len(mails),
+            deadline=deadline,
+            still_wanted=still_wanted and (lambda mail: still_wanted(of[id(mail)])),
+        )
         for place, end in zip(mails, ends, strict=True):
             outcomes[place] = as_outcome(end)
         return outcomes
@@ -220,21 +228,11 @@ class EmailBackend(BaseEmailBackend):
         addressed = [message for message in messages if message.recipients()]
         if self.window > 1:
             mails = [as_mail(message) for message in addressed]
-            yield from zip(self._deliver(mails), mails, strict=True)
+            yield from zip(deliver(self.pool, mails, window=self.window), mails, strict=True)
             return
         for message in addressed:
             mail = as_mail(message)
-            yield self._deliver([mail])[0], mail
-
-    def _deliver(
-        self,
-        mails: Sequence[Mail],
-        deadline: Deadline = NEVER,
-        still_wanted: Callable[[], bool] | None = None,
-    ) -> list[Result]:
-        return deliver(
-            self.pool, mails, window=self.window, deadline=deadline, still_wanted=still_wanted
-        )
+            yield deliver(self.pool, [mail])[0], mail
 
     def _new_pool(self) -> Pool:
         server = self._server()

@@ -10,11 +10,11 @@ session had idled and seems to have been dead all along: a server that pipelines
 and be lost before it writes its first reply. That mail is given back as in doubt.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from otpmail.wire.deadlines import NEVER, Deadline
 from otpmail.wire.errors import MisbehavedError, WireError
-from otpmail.wire.mails import Mail
+from otpmail.wire.mails import Mail, Wanted
 from otpmail.wire.pool import Pool
 from otpmail.wire.session import Session
 from otpmail.wire.window import Result, send_all
@@ -29,7 +29,7 @@ def deliver(
     *,
     window: int = 1,
     deadline: Deadline = NEVER,
-    still_wanted: Callable[[], bool] | None = None,
+    still_wanted: Wanted | None = None,
 ) -> list[Result]:
     """Send mails and tell each one's end; never raises `WireError`.
 
@@ -50,7 +50,7 @@ class _Delivery:
         mails: Sequence[Mail],
         window: int,
         deadline: Deadline,
-        still_wanted: Callable[[], bool] | None,
+        still_wanted: Wanted | None,
     ) -> None:
         self.results: list[Result] = [None] * len(mails)
         self.left = list(range(len(mails)))

@@ -4,7 +4,7 @@ In: a `Mail` and a server's `Features`. Out: its command lines and body, or why 
 Knows nothing of: sockets and replies.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from otpmail.wire import commands
@@ -22,6 +22,10 @@ class Mail:
     recipients: tuple[str, ...]
     content: bytes = field(repr=False)
     utf8: bool = False
+
+
+type Wanted = Callable[[Mail], bool]
+"""The last question before a mail is written: whether to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ Knows nothing of: pools, and what becomes of a mail that was not accepted.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from otpmail.wire import commands
@@ -22,7 +21,7 @@ from otpmail.wire.errors import (
     WireError,
     Written,
 )
-from otpmail.wire.mails import Fitted, Mail, Sent, fit
+from otpmail.wire.mails import Fitted, Mail, Sent, Wanted, fit
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Session
@@ -45,7 +44,7 @@ class Answers:
     """What one mail's commands were answered, filled in the order in which the replies come."""
 
     fitted: Fitted
-    still_wanted: Callable[[], bool] | None = None
+    still_wanted: Wanted | None = None
     called_off: bool = False
     awaited: deque[Phase] = field(default_factory=deque)
     begun: Reply | None = None
@@ -115,7 +114,7 @@ def send(
     mail: Mail,
     *,
     deadline: Deadline,
-    still_wanted: Callable[[], bool] | None = None,
+    still_wanted: Wanted | None = None,
 ) -> Sent | None:
     """Send one mail the best way the session knows.
 
@@ -126,7 +125,7 @@ def send(
     and the server is remembered.
     """
     fitted = fit(mail, session.features)
-    if still_wanted is not None and not still_wanted():
+    if still_wanted is not None and not still_wanted(mail):
         return None
     session.mails += 1
     answers = Answers(fitted, still_wanted)
@@ -232,7 +231,11 @@ def _envelope(session: Session, answers: Answers) -> list[tuple[Phase, bytes]]:
 def _body(session: Session, answers: Answers, deadline: Deadline) -> None:
     if answers.data is None or answers.data.code != SEND_BODY:
         return
-    if answers.welcome and answers.still_wanted is not None and not answers.still_wanted():
+    if (
+        answers.welcome
+        and answers.still_wanted is not None
+        and not answers.still_wanted(answers.fitted.mail)
+    ):
         answers.called_off = True
         session.close()  # after 354 there is no other way to send nothing (RFC 5321, 4.1.1.4)
         return

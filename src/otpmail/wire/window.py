@@ -8,12 +8,12 @@ awaited, so that the server never blocks on writing them while we block on writi
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError, Written
-from otpmail.wire.mails import Mail, Sent, fit
+from otpmail.wire.mails import Mail, Sent, Wanted, fit
 from otpmail.wire.modes import Mode
 from otpmail.wire.sending import MAX_AWAITED, Answers, chunked_flight, judge, send, suspect
 from otpmail.wire.session import Session
@@ -47,7 +47,7 @@ def send_all(
     *,
     window: int,
     deadline: Deadline,
-    still_wanted: Callable[[], bool] | None = None,
+    still_wanted: Wanted | None = None,
 ) -> list[Result]:
     """Send mails with at most ``window`` of them unanswered; never raises `WireError`.
 
@@ -65,7 +65,7 @@ def _one_by_one(
     session: Session,
     mails: Sequence[Mail],
     deadline: Deadline,
-    still_wanted: Callable[[], bool] | None,
+    still_wanted: Wanted | None,
 ) -> Iterator[Result]:
     for mail in mails:
         if not session.usable:
@@ -86,7 +86,7 @@ class _Window:
         mails: Sequence[Mail],
         size: int,
         deadline: Deadline,
-        still_wanted: Callable[[], bool] | None,
+        still_wanted: Wanted | None,
     ) -> None:
         self._session = session
         self._waiting = deque(enumerate(mails))
@@ -119,7 +119,7 @@ class _Window:
             except WireError as error:
                 self._results[index] = error
                 continue
-            if self._still_wanted is not None and not self._still_wanted():
+            if self._still_wanted is not None and not self._still_wanted(mail):
                 continue
             # A refused mail's remains would stand in the way of the next, which is written already.
             flight = chunked_flight(answers, reset=True)

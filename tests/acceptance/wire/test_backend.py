@@ -345,20 +345,40 @@ def test_an_invalid_address_raises_as_in_django():
 
 
 def test_a_mail_not_wanted_any_more_is_not_written_and_has_no_outcome():
-    asked: list[bool] = []
+    asked: list[EmailMessage] = []
 
-    def no() -> bool:
-        asked.append(True)
+    def no(mail: EmailMessage) -> bool:
+        asked.append(mail)
         return False
 
     def script(talk: Talk):
         talk.greet()
         talk.wait_for_end()
 
+    mail = message()
     with scripted(script) as server:
-        assert backend(server).send_outcomes([message()], still_wanted=no) == [None]
+        assert backend(server).send_outcomes([mail], still_wanted=no) == [None]
         assert server.talks[0].heard[1:] == []
-    assert asked == [True]
+    assert asked == [mail]
+
+
+def test_mails_given_together_are_in_flight_together_and_asked_for_one_by_one():
+    bodies: list[bytes] = []
+
+    def script(talk: Talk):
+        talk.greet()
+        bodies.extend(talk.hear_chunked() for _ in range(2))
+        talk.say((b"250 ok\r\n" * 3 + b"250 taken\r\n") * 2)
+        talk.wait_for_end()
+
+    mails = [message(number) for number in range(3)]
+    with scripted(script) as server:
+        outcomes = backend(server).send_outcomes(
+            mails, still_wanted=lambda mail: mail is not mails[1]
+        )
+    kinds = [outcome and outcome.kind for outcome in outcomes]
+    assert kinds == [Kind.ACCEPTED, None, Kind.ACCEPTED]
+    assert [b"Mail 1" in body for body in bodies] == [False, False]
 
 
 def test_the_first_refusal_ends_a_batch_as_in_django_and_with_a_window_does_not():
