@@ -1,6 +1,7 @@
 """Alice's codes: promised, carried one round at a time by hand, and typed back."""
 
 from typing import Any
+from uuid import UUID
 
 from otpmail import challenges, courier, database, outbox
 from otpmail.models import Attempt, Delivery, Lane
@@ -30,12 +31,17 @@ def wrong_code(issued: Issued) -> str:
 def carry() -> list[float | None]:
     """Claim what is free and do one round with each."""
     claimed = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
-    return [courier.run(delivery_id, ME) for delivery_id in claimed]
+    return [one_round(delivery_id) for delivery_id in claimed]
 
 
 def again() -> float | None:
     """Do one more round with the one delivery that is queued."""
-    return courier.run(Delivery.objects.get(state="queued").pk, ME)
+    return one_round(Delivery.objects.get(state="queued").pk)
+
+
+def one_round(delivery_id: UUID, owner: str = ME) -> float | None:
+    """Do a round with one delivery."""
+    return courier.run([delivery_id], owner)[delivery_id]
 
 
 def states() -> set[str]:

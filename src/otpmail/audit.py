@@ -13,16 +13,20 @@ from otpmail.masking import mask
 from otpmail.models import Challenge
 
 
-def write(deed: Deed, challenge: Challenge, *, now: datetime, client: Client = NOBODY) -> None:
-    """Add an entry. Joins the caller's transaction: no deed without it, and none without a deed."""
-    AuditEntry.objects.using(database.alias()).create(
-        at=now,
-        deed=deed,
-        challenge_id=challenge.pk,
-        generation=challenge.generation,
-        purpose=challenge.purpose,
-        recipient=mask(challenge.recipient),
-        address=client.address[:ADDRESS_LENGTH],
-        credential=client.credential[:CREDENTIAL_LENGTH],
-        key_id=challenge.key_id,
-    )
+def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NOBODY) -> None:
+    """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
+    entries = [
+        AuditEntry(
+            at=now,
+            deed=deed,
+            challenge_id=challenge.pk,
+            generation=challenge.generation,
+            purpose=challenge.purpose,
+            recipient=mask(challenge.recipient),
+            address=client.address[:ADDRESS_LENGTH],
+            credential=client.credential[:CREDENTIAL_LENGTH],
+            key_id=challenge.key_id,
+        )
+        for challenge in challenges
+    ]
+    AuditEntry.objects.using(database.alias()).bulk_create(entries)

@@ -1,34 +1,38 @@
-"""One round with one delivery, the same under every engine.
+"""One round, the same under every engine: with one delivery, or with several that are due.
 
-1. Read the delivery, if this owner still holds its lease; lengthen one that runs short.
-2. Look: if what it carries (``cargo``) is dead, changed, or has too little life left, drop it.
-3. Have it made a mail.
-4. Hand it to the routes, which ask once more when a connection stands.
-5. Record what each route did, and the end of it: settled, or due again.
+1. Read them, if this owner still holds their leases; lengthen a lease that runs short.
+2. Look: if what one carries (``cargo``) is dead, changed, or has too little life left, drop it.
+3. Have each made a mail.
+4. Hand them to the routes, which ask once more when a connection stands. Those that take the same
+   way go together, as many as the routes say.
+5. Record what each route did, and the end of it (``verdicts``): settled, or due again.
 
-Where no route is open the delivery waits as it is: that is no attempt, and nothing is written.
+Where no route is open a delivery waits as it is: that is no attempt, and nothing is written.
 
-In: a delivery's id and the owner of its lease. Out: seconds until the next round, or None.
+In: deliveries' ids and the owner of their leases. Out: seconds until the next round of each, or
+None.
 Knows nothing of: threads, timers, brokers.
 """
 
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, close_old_connections
 from django.dispatch import Signal
 
-from otpmail import cargo, database, messages, outbox, parking, retries, routes, signals
+from otpmail import cargo, database, outbox, parking, routes, signals, verdicts
 from otpmail.conf import settings
-from otpmail.database import Clock
+from otpmail.messages import Letter
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
+from otpmail.outbox import Verdict
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
-from otpmail.routes import Round, Try
+from otpmail.routes import Try
 
 READ_SECONDS = 1
 """How long a read is tried again: long enough for a connection that the database had dropped."""
@@ -42,68 +46,196 @@ _SIGNALS = {
 log = logging.getLogger("otpmail.courier")
 
 
-class _PointlessError(Exception):
-    """The delivery is not worth sending any more."""
+def run(delivery_ids: Collection[UUID], owner: str) -> dict[UUID, float | None]:
+    """Do one round. Tells the seconds until each one's next: None if there is none, 0 if now.
 
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    Raises what the database raises: then leases lapse and the mails are safe.
+    """
+    waits = {delivery_id: parking.wait_seconds(delivery_id) for delivery_id in delivery_ids}
+    due = [delivery_id for delivery_id, seconds in waits.items() if seconds is None]
+    # What is not found was settled meanwhile, or is another's.
+    if due and (held := _insist(lambda: outbox.held(due, owner), seconds=READ_SECONDS)):
+        waits |= _Round(owner).run(held)
+    return waits
 
 
-def run(delivery_id: UUID, owner: str) -> float | None:
-    """Do one round. Raises what the database raises: then the lease lapses and the mail is safe."""
-    if (wait_seconds := parking.wait_seconds(delivery_id)) is not None:
-        return wait_seconds
-    delivery = _insist(lambda: outbox.held(delivery_id, owner), seconds=READ_SECONDS)
-    if delivery is None:  # settled meanwhile, or another's
+class _Way(NamedTuple):
+    """What mails must have in common to go together."""
+
+    routes: tuple[str, ...]
+    seconds: float
+    may_double: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A delivery and its mail."""
+
+    delivery: Delivery
+    letter: Letter
+
+    def redacted(self, try_: Try) -> Try:
+        return replace(try_, outcome=self.letter.redacted(try_.outcome))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _End:
+    """What a round came to for one delivery."""
+
+    delivery: Delivery
+    attempts: dict[Try, Attempt]
+    verdict: Verdict
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict.state is DeliveryState.ACCEPTED
+
+
+class _Round:
+    """One round of one owner; ``waits`` fills up as it goes on."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._clock = database.clock()
+        self._began = time.monotonic()
+        self.waits: dict[UUID, float | None] = {}
+
+    def run(self, deliveries: Iterable[Delivery]) -> dict[UUID, float | None]:
+        ways: dict[_Way, list[_Ready]] = {}
+        for delivery in sorted(deliveries, key=lambda delivery: delivery.deadline):
+            if (letter := self._prepare(delivery)) is not None:
+                way = self._way(delivery, letter)
+                ways.setdefault(way, []).append(_Ready(delivery, letter))
+        all_ready = ways.items()
+        loads = [
+            (way, load) for way, ready in all_ready for load in routes.in_loads(ready, way.routes)
+        ]
+        for number, (way, load) in enumerate(loads):
+            if number and self._is_late():  # what is left is for whoever is free
+                self.waits |= {ready.delivery.pk: 0 for ready in load}
+            else:
+                self._send(way, load)
+        return self.waits
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self._began > routes.MOMENT_SECONDS
+
+    def _prepare(self, delivery: Delivery) -> Letter | None:
+        """Have a delivery made a mail, if it can leave now; else see to it."""
+        if not outbox.keep(delivery, self._owner, now=self._clock()):
+            return None
+        reason = _why_pointless(delivery, self._clock())
+        if reason is None and routes.wait_seconds(cargo.of(delivery).routes) > 0:
+            self._park(delivery)
+            return None
+        letter = reason or _letter(delivery, self._clock())
+        match letter:
+            case Reason():
+                self._drop(delivery, letter)
+            case Outcome():
+                route, now = cargo.of(delivery).routes[0], time.monotonic()
+                failed = Try(route=route, began=now, took_seconds=0.0, outcome=letter)
+                self._record([self._end(delivery, [failed])])
+            case Letter():
+                return letter
         return None
-    clock = database.clock()
-    if not outbox.keep(delivery, owner, now=clock()):
-        return None
-    try:
-        _look(delivery, clock())
-        if routes.wait_seconds(_routes(delivery)) > 0:
-            return _park(delivery, clock())
-        tries = _attempt(delivery, clock)
-    except _PointlessError as pointless:
-        _drop(delivery, owner, pointless.reason, now=clock())
-        return None
-    return _record(delivery, owner, tries, now=clock()) if tries else _park(delivery, clock())
+
+    def _way(self, delivery: Delivery, letter: Letter) -> _Way:
+        carried = cargo.of(delivery)
+        avoid: Sequence[str] = ()
+        if len(carried.routes) > 1 and (delivery.attempted or not carried.is_first):
+            # What was asked for again, or may have been lost, goes another way than before.
+            avoid = outbox.routes_used(delivery)
+        life_left = (delivery.deadline - self._clock()).total_seconds()
+        return _Way(
+            routes=tuple(routes.ordered(carried.routes, letter.mail, avoid=avoid)),
+            seconds=min(life_left, settings.LEASE_SECONDS / 2),
+            may_double=carried.may_double,
+        )
+
+    def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
+        sent = routes.send(
+            [ready.letter.mail for ready in load],
+            routes=way.routes,
+            seconds=way.seconds,
+            may_double=way.may_double,
+            still_wanted=lambda: self._wanted(load),
+            late=lambda place, try_: _hear_late(load[place].delivery, load[place].redacted(try_)),
+        )
+        ends = []
+        for ready, round_ in zip(load, sent, strict=True):
+            tries = [ready.redacted(try_) for try_ in round_.tries]
+            if not round_.wanted:
+                self._call_off(ready.delivery, tries)
+            elif tries:
+                ends.append(self._end(ready.delivery, tries))
+            else:
+                self._park(ready.delivery)
+        self._record(ends)
+
+    def _wanted(self, load: Sequence[_Ready]) -> set[int]:
+        deliveries = [ready.delivery for ready in load]
+        # One that is not found was taken, as a report told, or is another's by now.
+        held = outbox.read_again(deliveries, self._owner)
+        now = self._clock()
+        wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
+        return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
+
+    def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
+        _note(delivery, tries)
+        reason = _why_pointless(delivery, self._clock())
+        self._drop(delivery, reason or Reason.EXPIRED)
+
+    def _park(self, delivery: Delivery) -> None:
+        """Let it wait for a route, but not beyond its deadline, nor past half its lease."""
+        life_left = (delivery.deadline - self._clock()).total_seconds()
+        seconds = min(life_left, settings.LEASE_SECONDS / 2)
+        names = cargo.of(delivery).routes
+        self.waits[delivery.pk] = parking.park(delivery.pk, names, seconds=seconds)
+
+    def _drop(self, delivery: Delivery, reason: Reason) -> None:
+        now = self._clock()
+        if _insist(lambda: outbox.drop(delivery, self._owner, reason, now=now)):
+            signals.delivery_dropped.send_robust(
+                sender=Delivery, delivery=delivery, challenge=delivery.challenge
+            )
+
+    def _end(self, delivery: Delivery, tries: Sequence[Try]) -> _End:
+        now = self._clock()
+        attempts = {try_: _as_attempt(try_, now) for try_ in tries}
+        return _End(delivery, attempts, verdicts.judge(delivery, tries, now))
+
+    def _record(self, ends: Collection[_End]) -> None:
+        accepted = [end for end in ends if end.is_accepted]
+        together = accepted if len(accepted) > 1 and self._settle_together(accepted) else []
+        for end in ends:
+            kept = end in together or self._settle(end)
+            if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
+                _tell_end(end)
+            if kept and end.verdict.is_held:
+                self.waits[end.delivery.pk] = end.verdict.wait_seconds
+
+    def _settle_together(self, ends: Collection[_End]) -> bool:
+        rounds = {end.delivery: [*end.attempts.values()] for end in ends}
+        verdict, now = Verdict(DeliveryState.ACCEPTED), self._clock()
+        try:
+            return _insist(lambda: outbox.settle_together(rounds, self._owner, verdict, now=now))
+        except IntegrityError:  # one was erased: the others have their end all the same
+            return False
+
+    def _settle(self, end: _End) -> bool:
+        attempts, now = [*end.attempts.values()], self._clock()
+        return _insist(
+            lambda: outbox.settle(end.delivery, self._owner, attempts, end.verdict, now=now)
+        )
 
 
-def _routes(delivery: Delivery) -> Sequence[str]:
-    return cargo.of(delivery).routes
-
-
-def _park(delivery: Delivery, now: datetime) -> float:
-    """Let it wait for a route, but not beyond its deadline, nor past half its lease."""
-    seconds = min((delivery.deadline - now).total_seconds(), settings.LEASE_SECONDS / 2)
-    return parking.park(delivery.pk, _routes(delivery), seconds=seconds)
-
-
-def _attempt(delivery: Delivery, clock: Clock) -> Sequence[Try]:
-    """Hand the mail to the routes. Returns what each did; nothing if none was open."""
-    letter = _letter(delivery, clock())
-    if isinstance(letter, Outcome):
-        route = _routes(delivery)[0]
-        return [Try(route=route, began=time.monotonic(), took_seconds=0.0, outcome=letter)]
-    sent = _hand_over(delivery, letter, clock)
-    if not sent.wanted:
-        _note(delivery, sent.tries)
-        _look(delivery, clock())
-        raise _PointlessError(Reason.EXPIRED)
-    return sent.tries
-
-
-def _look(delivery: Delivery, now: datetime) -> None:
+def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
     reason = cargo.of(delivery).why_pointless()
-    if reason is None and now >= delivery.deadline:
-        reason = Reason.EXPIRED
-    if reason is not None:
-        raise _PointlessError(reason)
+    return Reason.EXPIRED if reason is None and now >= delivery.deadline else reason
 
 
-def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
+def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome:
     """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
     carried = cargo.of(delivery)
     try:
@@ -125,110 +257,17 @@ def _letter(delivery: Delivery, now: datetime) -> messages.Letter | Outcome:
         )
     if isinstance(letter, Reason):
         carried.give_up(letter, now)
-        raise _PointlessError(letter)
     return letter
 
 
-def _hand_over(delivery: Delivery, letter: messages.Letter, clock: Clock) -> Round:
-    def redacted(try_: Try) -> Try:
-        return replace(try_, outcome=letter.redacted(try_.outcome))
-
-    sent = routes.send(
-        letter.mail,
-        routes=_routes(delivery),
-        avoid=_avoided(delivery),
-        may_double=cargo.of(delivery).may_double,
-        seconds=(delivery.deadline - clock()).total_seconds(),
-        still_wanted=lambda: _is_wanted(delivery, clock),
-        late=lambda try_: _hear_late(delivery, redacted(try_)),
-    )
-    return replace(sent, tries=tuple(map(redacted, sent.tries)))
-
-
-def _avoided(delivery: Delivery) -> Sequence[str]:
-    """Send a mail that was asked for again, or may have been lost, another way than before."""
-    is_first = cargo.of(delivery).is_first and not delivery.attempted
-    if is_first or len(_routes(delivery)) == 1:
-        return ()
-    return outbox.routes_used(delivery)
-
-
-def _is_wanted(delivery: Delivery, clock: Clock) -> bool:
-    if not outbox.read_again(delivery):
-        return False  # a report told that it was taken, or it is another's by now
-    try:
-        _look(delivery, clock())
-    except _PointlessError:
-        return False
-    return True
-
-
-def _drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> None:
-    if not _insist(lambda: outbox.drop(delivery, owner, reason, now=now)):
-        return
-    signals.delivery_dropped.send_robust(
-        sender=Delivery, delivery=delivery, challenge=delivery.challenge
-    )
-
-
-def _record(delivery: Delivery, owner: str, tries: Sequence[Try], *, now: datetime) -> float | None:
-    last = _telling(tries)
-    verdict = _judge(delivery, tries, last.outcome, now)
-    attempts = {try_: _as_attempt(try_, now) for try_ in tries}
-    kept = _insist(lambda: outbox.settle(delivery, owner, [*attempts.values()], verdict, now=now))
-    if not kept and verdict.state is not DeliveryState.ACCEPTED:
-        return None  # another's by now: what becomes of it is told there
-    for try_, attempt in attempts.items():
-        if try_ is not last:
-            _tell(signals.attempt_failed, delivery, attempt)
-    _tell(_SIGNALS[verdict.state], delivery, attempts[last], wait_seconds=verdict.wait_seconds)
-    return verdict.wait_seconds if kept and verdict.is_held else None
-
-
-def _telling(tries: Sequence[Try]) -> Try:
-    """Choose the try that tells the round's end: an acceptance, a refusal for good, or the last."""
-    weights = {Kind.ACCEPTED: 2, Kind.PERMANENT: 1}
-
-    def weight(try_: Try) -> int:
-        of_the_mail = try_.outcome.blame is Blame.MAIL
-        return weights.get(try_.outcome.kind, 0) if of_the_mail else 0
-
-    return max(reversed(tries), key=weight)
-
-
-def _judge(
-    delivery: Delivery, tries: Sequence[Try], outcome: Outcome, now: datetime
-) -> outbox.Verdict:
-    if outcome.kind is Kind.ACCEPTED:
-        return outbox.Verdict(DeliveryState.ACCEPTED)
-    if _is_refused(delivery, tries):
-        return outbox.Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
-    life_left = max(0.0, (delivery.deadline - now).total_seconds())
-    if routes.are_shut(_routes(delivery)):
-        # Those that go to see whether one is back use up no more than their first attempt.
-        return outbox.Verdict(
-            DeliveryState.QUEUED,
-            wait_seconds=min(routes.wait_seconds(_routes(delivery)), life_left),
-            counts=delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN,
-        )
-    backoff = retries.wait_seconds(
-        cargo.of(delivery).retry_seconds,
-        failed=delivery.attempted + 1,
-        life_left=life_left,
-        at_least=outcome.retry_after_seconds or 0,
-    )
-    if backoff is None:
-        return outbox.Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
-    return outbox.Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
-
-
-def _is_refused(delivery: Delivery, tries: Sequence[Try]) -> bool:
-    """Tell whether the mail itself was refused for good, or fits none of its routes."""
-    refused = [try_ for try_ in tries if try_.outcome.kind is Kind.PERMANENT]
-    unfit = {try_.route for try_ in refused if try_.outcome.blame is Blame.FIT}
-    return unfit.issuperset(_routes(delivery)) or any(
-        try_.outcome.blame is Blame.MAIL for try_ in refused
-    )
+def _tell_end(end: _End) -> None:
+    last = verdicts.telling([*end.attempts])
+    for try_, attempt in end.attempts.items():
+        if try_ is not last and try_.outcome.kind is not Kind.ACCEPTED:
+            _tell(signals.attempt_failed, end.delivery, attempt)
+    verdict = end.verdict
+    told = end.attempts[last]
+    _tell(_SIGNALS[verdict.state], end.delivery, told, wait_seconds=verdict.wait_seconds)
 
 
 def _as_attempt(try_: Try, now: datetime) -> Attempt:

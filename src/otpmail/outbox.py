@@ -8,7 +8,7 @@ In: challenges, owners, attempts. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
@@ -131,18 +131,20 @@ def claim(
         return list(mine.order_by("due_at").values_list("pk", flat=True))
 
 
-def held(delivery_id: UUID, owner: str) -> Delivery | None:
-    """Read a delivery and its challenge, if this owner still holds it."""
-    return next(iter(_held(owner).select_related("challenge").filter(pk=delivery_id)), None)
+def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
+    """Read those deliveries that this owner still holds, and their challenges."""
+    return list(_held(owner).select_related("challenge").filter(pk__in=delivery_ids))
 
 
-def read_again(delivery: Delivery) -> bool:
-    """Read what may have ended its challenge meanwhile, if its owner still holds it."""
-    rows = _held(delivery.leased_by).filter(pk=delivery.pk)
-    read = next(iter(rows.values_list("challenge__state", "challenge__generation")), None)
-    if read is not None and delivery.challenge is not None:
-        delivery.challenge.state, delivery.challenge.generation = read
-    return read is not None
+def read_again(deliveries: Collection[Delivery], owner: str) -> list[Delivery]:
+    """Read what may have ended their challenges meanwhile. Returns those this owner still holds."""
+    rows = _held(owner).filter(pk__in=[delivery.pk for delivery in deliveries])
+    told = rows.values_list("pk", "challenge__state", "challenge__generation")
+    read = {pk: (state, generation) for pk, state, generation in told}
+    for delivery in deliveries:
+        if delivery.pk in read and delivery.challenge is not None:
+            delivery.challenge.state, delivery.challenge.generation = read[delivery.pk]
+    return [delivery for delivery in deliveries if delivery.pk in read]
 
 
 def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
@@ -175,17 +177,29 @@ def settle(
     meanwhile: then the attempts are recorded, and the row is another's.
     """
     with transaction.atomic(using=database.alias()):
-        # The delivery first: an attempt's foreign key locks it for sharing, and on MariaDB two who
-        # then want it for writing are a deadlock.
-        changes = _changes(verdict, now)
-        attempted = F("attempted") + int(verdict.counts)
-        kept = _held(owner).filter(pk=delivery.pk).update(attempted=attempted, **changes)
-        _insert(delivery, attempts)
+        kept = _leave([delivery], owner, verdict, now) == 1
+        _insert({delivery: attempts})
         if kept or not _is_accepted(delivery):  # a report can be faster, and has told it then
-            _follow(delivery, verdict, now, erase=kept == 1)
-    delivery.state, delivery.reason = verdict.state, verdict.reason or ""
-    delivery.attempted += verdict.counts
-    return kept == 1
+            _follow([delivery], verdict, now, erase=kept)
+    _tell([delivery], verdict)
+    return kept
+
+
+def settle_together(
+    rounds: Mapping[Delivery, Sequence[Attempt]], owner: str, verdict: Verdict, *, now: datetime
+) -> bool:
+    """Record rounds that leave their deliveries alike, as `settle` does: all, or none.
+
+    Returns False, and nothing is written, if a lease was lost meanwhile.
+    """
+    with transaction.atomic(using=database.alias()):
+        if _leave(rounds, owner, verdict, now) < len(rounds):
+            transaction.set_rollback(True, using=database.alias())
+            return False
+        _insert(rounds)
+        _follow(rounds, verdict, now, erase=True)
+    _tell(rounds, verdict)
+    return True
 
 
 def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
@@ -197,7 +211,7 @@ def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> b
     accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
     with transaction.atomic(using=database.alias()):
         settled = accepted and accept(delivery, now=now)
-        _insert(delivery, attempts)
+        _insert({delivery: attempts})
     return settled
 
 
@@ -210,7 +224,7 @@ def accept(delivery: Delivery, *, now: datetime) -> bool:
     open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
     settled = open_.update(**_changes(verdict, now)) == 1
     if settled:
-        _follow(delivery, verdict, now, erase=True)
+        _follow([delivery], verdict, now, erase=True)
     return settled
 
 
@@ -231,7 +245,7 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     with transaction.atomic(using=database.alias()):
         kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
         if kept:
-            _follow(delivery, verdict, now, erase=True)
+            _follow([delivery], verdict, now, erase=True)
     return kept
 
 
@@ -304,17 +318,38 @@ def _sealed() -> QuerySet[SealedMail]:
     return SealedMail.objects.using(database.alias())
 
 
-def _insert(delivery: Delivery, attempts: Sequence[Attempt]) -> None:
-    for attempt in attempts:
-        attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
-    Attempt.objects.using(database.alias()).bulk_create(attempts)
+def _leave(rows: Collection[Delivery], owner: str, verdict: Verdict, now: datetime) -> int:
+    """Write a verdict on the rows that this owner still holds. Returns how many.
+
+    Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
+    want it for writing are a deadlock.
+    """
+    mine = _held(owner).filter(pk__in=[delivery.pk for delivery in rows])
+    return mine.update(attempted=F("attempted") + int(verdict.counts), **_changes(verdict, now))
 
 
-def _follow(delivery: Delivery, verdict: Verdict, now: datetime, *, erase: bool) -> None:
-    if verdict.state is DeliveryState.ACCEPTED and delivery.challenge is not None:
-        audit.write(Deed.MAILED, delivery.challenge, now=now)
-    if erase and delivery.lane == Lane.MAIL and verdict.state is not DeliveryState.QUEUED:
-        _sealed().filter(delivery=delivery.pk).delete()
+def _tell(rows: Collection[Delivery], verdict: Verdict) -> None:
+    """Write it on what was read of them."""
+    for delivery in rows:
+        delivery.state, delivery.reason = verdict.state, verdict.reason or ""
+        delivery.attempted += verdict.counts
+
+
+def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
+    for delivery, attempts in rounds.items():
+        for attempt in attempts:
+            attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
+    all_ = [attempt for attempts in rounds.values() for attempt in attempts]
+    Attempt.objects.using(database.alias()).bulk_create(all_)
+
+
+def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime, *, erase: bool) -> None:
+    if verdict.state is DeliveryState.ACCEPTED:
+        codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
+        audit.write(Deed.MAILED, *codes, now=now)
+    mails = [delivery.pk for delivery in rows if delivery.lane == Lane.MAIL]
+    if erase and mails and verdict.state is not DeliveryState.QUEUED:
+        _sealed().filter(delivery__in=mails).delete()
 
 
 def _is_accepted(delivery: Delivery) -> bool:

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from otpmail import challenges, courier, database, outbox, routes
+from otpmail import challenges, database, outbox, routes
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
-from tests.rounds import ME, carry, promise
+from tests.rounds import ME, carry, one_round, promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,8 +76,8 @@ def test_transient_refusal_is_tried_again_with_the_same_mail(server):
     (first,) = carry()
     assert 1.8 <= first <= 2.2
     delivery_id = Delivery.objects.get().pk
-    assert 3.6 <= courier.run(delivery_id, ME) <= 4.4
-    assert courier.run(delivery_id, ME) is None
+    assert 3.6 <= one_round(delivery_id) <= 4.4
+    assert one_round(delivery_id) is None
     assert Delivery.objects.get().state == "accepted"
     outcomes = Attempt.objects.order_by("pk").values_list("outcome", "code", "reply")
     *failed, accepted = outcomes
@@ -111,7 +111,7 @@ def test_last_failed_attempt_fails_the_delivery(server, caplog):
     promise()
     carry()
     delivery_id = Delivery.objects.get().pk
-    waits = [courier.run(delivery_id, ME) for _ in range(3)]
+    waits = [one_round(delivery_id) for _ in range(3)]
     assert waits[-1] is None
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.reason, delivery.attempted) == ("failed", "gave up", 4)
@@ -176,7 +176,7 @@ def test_superseded_code_waiting_for_its_retry_is_not_sent(server, pass_time):
     old = Delivery.objects.get()
     pass_time(issued.challenge_id, 430)
     challenges.resend("sign-in", issued.challenge_id, subject="alice")
-    assert courier.run(old.pk, ME) is None
+    assert one_round(old.pk) is None
     assert Delivery.objects.get(pk=old.pk).reason == "superseded"
     carry()
     assert len(server.mails) == 1
@@ -187,7 +187,7 @@ def test_code_that_expires_while_it_waits_for_its_retry_is_not_sent(server, pass
     issued = promise()
     carry()
     pass_time(issued.challenge_id, 481)
-    assert courier.run(Delivery.objects.get().pk, ME) is None
+    assert one_round(Delivery.objects.get().pk) is None
     assert dropped() == ("dropped", "expired")
 
 
@@ -261,7 +261,7 @@ def test_other_owner_does_no_round(server):
     (delivery_id,) = outbox.claim(
         "elsewhere/2/2/other", lane=Lane.CODE, now=database.now(), limit=1
     )
-    assert courier.run(delivery_id, ME) is None
+    assert one_round(delivery_id) is None
     assert Attempt.objects.count() == 0
 
 
@@ -306,7 +306,7 @@ def test_lease_that_is_nearly_over_is_lengthened_before_the_attempt(server):
     (delivery_id,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     Delivery.objects.update(leased_until=database.now() + timedelta(seconds=1))
     server.rcpt = ["450 4.2.1 later"]
-    courier.run(delivery_id, ME)
+    one_round(delivery_id)
     left = Delivery.objects.get().leased_until - database.now()
     assert left > timedelta(seconds=30)
 

@@ -9,12 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, courier
+from otpmail import challenges
 from otpmail.models import Challenge, Delivery
 from otpmail.results import Cap, Ended, Resent, Wrong
 from otpmail.testing import live_code
 from tests import mailserver
-from tests.rounds import carry
+from tests.rounds import carry, one_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,7 +99,7 @@ def test_decoy_is_never_mailed_by_a_courier(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     issue(decoy=True)
     Delivery.objects.update(leased_by=OWNER, leased_until=Challenge.objects.get().expires_at)
-    assert courier.run(Delivery.objects.get().pk, OWNER) is None
+    assert one_round(Delivery.objects.get().pk, OWNER) is None
     assert mail.outbox == []
 
 

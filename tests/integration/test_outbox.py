@@ -32,8 +32,8 @@ def test_due_delivery_is_claimed_once(delivery):
     now = database.now()
     assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10) == [delivery.pk]
     assert outbox.claim(OTHER, lane=Lane.CODE, now=now, limit=10) == []
-    assert outbox.held(delivery.pk, OTHER) is None
-    assert outbox.held(delivery.pk, ME) == delivery
+    assert outbox.held([delivery.pk], OTHER) == []
+    assert outbox.held([delivery.pk], ME) == [delivery]
 
 
 def test_claim_takes_the_oldest_up_to_its_limit(delivery):
@@ -70,14 +70,14 @@ def test_only_what_a_hint_named_is_claimed(delivery):
 def test_lease_that_runs_short_is_lengthened_before_work(delivery):
     """A row that waited in memory for 50 of its 60 seconds has 60 again."""
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    assert outbox.keep(outbox.held(delivery.pk, ME), ME, now=later(50))
+    assert outbox.keep(*outbox.held([delivery.pk], ME), ME, now=later(50))
     assert outbox.reap(now=later(100)) == []
     assert len(outbox.reap(now=later(111))) == 1
 
 
 def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    mine = outbox.held(delivery.pk, ME)
+    (mine,) = outbox.held([delivery.pk], ME)
     outbox.reap(now=later(61))
     outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
     assert not outbox.keep(mine, ME, now=later(61))
@@ -86,7 +86,7 @@ def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
 
 def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    mine = outbox.held(delivery.pk, ME)
+    (mine,) = outbox.held([delivery.pk], ME)
     now = later(1)
     with django_assert_num_queries(0):
         assert outbox.keep(mine, ME, now=now)

@@ -11,12 +11,13 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.db import DatabaseError, connection, transaction
 from django.utils.log import AdminEmailHandler
 
-from otpmail import compat, courier, database, engines, outbox, routes
+from otpmail import compat, database, engines, outbox, routes
 from otpmail.backends.outbox import BACKEND, EmailBackend
 from otpmail.conf import Settings
 from otpmail.exceptions import UnstorableMailError
 from otpmail.models import Attempt, Delivery, Lane, SealedMail
 from tests import mailserver
+from tests.rounds import one_round
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +53,7 @@ def claim():
 
 def carry():
     """Claim what is free and do one round with each."""
-    return [courier.run(pk, ME) for pk in claim()]
+    return [one_round(pk) for pk in claim()]
 
 
 def fate():
@@ -128,8 +129,8 @@ def test_every_attempt_carries_the_same_message_id_and_date(server, settings):
     taken = []
     server.handle_DATA = keeping(server.handle_DATA, taken)
     server.data = ["451 4.3.0 later", mailserver.OK]
-    assert courier.run(delivery_id, ME) is not None
-    assert courier.run(delivery_id, ME) is None
+    assert one_round(delivery_id) is not None
+    assert one_round(delivery_id) is None
     assert len(taken) == 2
     assert taken[0] == taken[1]
     assert taken[0]["Message-ID"] == Delivery.objects.get().message_id

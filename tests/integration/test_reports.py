@@ -9,13 +9,13 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from otpmail import challenges, courier, database, outbox, reports, suppressions
+from otpmail import challenges, database, outbox, reports, suppressions
 from otpmail.models import Attempt, AuditEntry, Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
 from tests.backends import SlowerThanItsReport
 from tests.crowd import at_once
 from tests.mailserver import route_through
-from tests.rounds import again
+from tests.rounds import again, one_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def promise(**changes):
 
 def carry():
     for pk in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
-        courier.run(pk, ME)
+        one_round(pk)
 
 
 def tell(word, *, after=1.0, delivery=None, dead=False, reason="Mailgun: 550 5.1.1 no such user"):
@@ -146,7 +146,7 @@ def test_mail_that_arrived_after_all_or_cannot_is_not_tried_again(in_doubt, word
     tell(word, dead=dead)
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.leased_by, delivery.attempted) == ("accepted", "", 1)
-    assert courier.run(delivery.pk, ME) is None
+    assert one_round(delivery.pk) is None
     assert Attempt.objects.count() == 1
 
 

@@ -36,7 +36,7 @@ class ImmediateEngine(Engine):
         ids = list(delivery_ids)
         for delivery_id in ids:
             try:
-                courier.run(delivery_id, self._owner)
+                courier.run([delivery_id], self._owner)
             except Exception as error:  # noqa: BLE001 - the row is safe; whoever sweeps takes it up
                 log.error(  # noqa: TRY400 - a database's words can quote a row
                     "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)

@@ -4,7 +4,10 @@ A heap a lane is both queue and timer: a courier sleeps until the first id is du
 polled for. A code that is due goes before other mail, and only so many couriers carry other mail at
 once. The rest are kept for codes, and with them a session to the mail server each.
 
-In: ids, and seconds to wait. Out: the id whose turn it is, to a courier that waits for one.
+While no courier idles, one takes several codes that are due; of other mail always one, for it may
+be large, and is not to be doubled.
+
+In: ids, and seconds to wait. Out: the ids whose turn it is, to a courier that waits for them.
 Knows nothing of: rows, rounds, how much room there is.
 """
 
@@ -27,11 +30,22 @@ class _Waiting:
     due: list[tuple[float, int, UUID]] = field(default_factory=list)  # monotonic seconds, tie-break
     known: set[UUID] = field(default_factory=set)  # in the heap or in hand
     in_hand: set[UUID] = field(default_factory=set)
+    couriers: int = 0  # that have it in hand
 
     def wait_seconds(self) -> float:
-        if not self.due or len(self.in_hand) >= self.most:
+        if not self.due or self.couriers >= self.most:
             return threading.TIMEOUT_MAX
         return self.due[0][0] - time.monotonic()
+
+    def take(self, most: int) -> list[UUID]:
+        """Take the first, and those after it that are due."""
+        taken = [heapq.heappop(self.due)[2]]
+        now = time.monotonic()
+        while len(taken) < most and self.due and self.due[0][0] <= now:
+            taken.append(heapq.heappop(self.due)[2])
+        self.in_hand.update(taken)
+        self.couriers += 1
+        return taken
 
 
 class Queue:
@@ -68,39 +82,39 @@ class Queue:
         with self._lock:
             self._put(delivery_id, self._lanes[lane], wait_seconds)
 
-    def take(self, turn: threading.Condition) -> tuple[UUID, Lane] | None:
-        """Wait for the id whose turn it is; None when the queue is closed and nothing is due."""
+    def take(self, turn: threading.Condition, *, codes: int) -> tuple[list[UUID], Lane] | None:
+        """Wait for the ids whose turn it is: so many codes at most, or one other mail.
+
+        None when the queue is closed and nothing is due. They come back by `give_back`.
+        """
         with self._lock:
             while (lane := self._first()) is None:
                 if self.is_closed:
                     return None
                 self._wait(turn)
-            waiting = self._lanes[lane]
-            delivery_id = heapq.heappop(waiting.due)[2]
-            waiting.in_hand.add(delivery_id)
+            most = codes if lane is Lane.CODE and not self._idle else 1
+            taken = self._lanes[lane].take(most)
             if self._timer is None and self._wait_seconds() < threading.TIMEOUT_MAX:
                 self._wake_one()
-            return delivery_id, lane
+            return taken, lane
 
     def hold(self, delivery_id: UUID, lane: Lane) -> None:
-        """Take an id in that the calling thread works on itself; it ends that by `give_back`."""
+        """Take an id in that the calling thread works on itself; it ends that by `let_go`."""
         with self._lock:
             self._lanes[lane].known.add(delivery_id)
             self._held.add(delivery_id)
 
-    def give_back(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
-        """End an id's round. It is forgotten, or due again in so many seconds."""
+    def give_back(self, waits: Mapping[UUID, float | None], lane: Lane) -> None:
+        """End a courier's round. Each id is forgotten, or due again in so many seconds."""
         with self._lock:
-            waiting = self._lanes[lane]
-            waiting.in_hand.discard(delivery_id)
-            waiting.known.discard(delivery_id)
+            self._lanes[lane].couriers -= 1
+            self._end_round(waits, self._lanes[lane])
+
+    def let_go(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
+        """End the round of a thread that is no courier."""
+        with self._lock:
             self._held.discard(delivery_id)
-            if delivery_id in self._again:
-                self._again.discard(delivery_id)
-                wait_seconds = wait_seconds or 0
-            if wait_seconds is not None:
-                self._put(delivery_id, waiting, wait_seconds)
-            self._round_over.notify_all()
+            self._end_round({delivery_id: wait_seconds}, self._lanes[lane])
 
     def turn(self) -> threading.Condition:
         """Make what one courier waits with."""
@@ -130,6 +144,17 @@ class Queue:
         """Wait until nothing is in hand."""
         with self._lock:
             self._round_over.wait_for(lambda: not self._in_hand())
+
+    def _end_round(self, waits: Mapping[UUID, float | None], waiting: _Waiting) -> None:
+        waiting.in_hand.difference_update(waits)
+        waiting.known.difference_update(waits)
+        for delivery_id, wait_seconds in waits.items():
+            if delivery_id in self._again:
+                self._again.discard(delivery_id)
+                self._put(delivery_id, waiting, wait_seconds or 0)
+            elif wait_seconds is not None:
+                self._put(delivery_id, waiting, wait_seconds)
+        self._round_over.notify_all()
 
     def _put(self, delivery_id: UUID, waiting: _Waiting, wait_seconds: float) -> None:
         if delivery_id in waiting.in_hand:

@@ -70,7 +70,7 @@ def _deliver(delivery_id: UUID) -> None:
     owner, now = owners.new(), database.now()
     for lane in Lane:
         if outbox.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
-            wait_seconds = courier.run(delivery_id, owner)
+            wait_seconds = courier.run([delivery_id], owner)[delivery_id]
             outbox.release(owner)
             if wait_seconds is not None and deliver.get_backend().supports_defer:
                 _enqueue(delivery_id, lane, _after(wait_seconds))

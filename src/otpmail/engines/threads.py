@@ -1,8 +1,9 @@
 """Courier threads inside the process that issues: the embedded default, with no broker.
 
 1. A row is born leased to this engine, and its id is put in memory at commit.
-2. A courier thread takes the id that is due first, a code before other mail, and does one round.
-3. If the round says to try again, the id goes back with the moment at which it is due: no polling.
+2. A courier thread takes the id that is due first, a code before other mail, and does one round;
+   while all of them are busy, it takes several codes at once.
+3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
 4. A sweep looks now and then for rows whose process died, or that found no room in memory.
 5. At the end, couriers send what is due while there is time, and all else is released for others.
 
@@ -14,7 +15,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -122,27 +123,31 @@ class ThreadsEngine(Engine):
         for lane in Lane:
             if self._claim(lane, limit=1, only=[delivery_id]):
                 self._queue.hold(delivery_id, lane)
-                self._queue.give_back(delivery_id, lane, self._round(delivery_id))
+                self._queue.let_go(delivery_id, lane, self._round([delivery_id])[delivery_id])
                 return
 
     def _carry(self) -> None:
         turn = self._queue.turn()
-        while (taken := self._queue.take(turn)) is not None:
-            delivery_id, lane = taken
-            self._queue.give_back(delivery_id, lane, self._round(delivery_id))
+        while taken := self._queue.take(turn, codes=routes.most_together(settings.ROUTES)):
+            delivery_ids, lane = taken
+            self._queue.give_back(self._round(delivery_ids), lane)
         routes.close()
         connections.close_all()
 
-    def _round(self, delivery_id: UUID) -> float | None:
+    def _round(self, delivery_ids: Sequence[UUID]) -> dict[UUID, float | None]:
         try:
-            return courier.run(delivery_id, self._owner)
-        except Exception as error:  # noqa: BLE001 - the row is safe: it is tried again, here or elsewhere
-            log.error(  # noqa: TRY400 - a database's words can quote a row
-                "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
-            )
-            return min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
+            return courier.run(delivery_ids, self._owner)
+        except Exception as error:  # noqa: BLE001 - the rows are safe: they are tried again, here or elsewhere
+            if len(delivery_ids) == 1:
+                return self._failed(delivery_ids[0], error)
         finally:
             close_old_connections()
+        # One of them is the cause, and the others need not suffer.
+        return {one: self._round([one])[one] for one in delivery_ids}
+
+    def _failed(self, delivery_id: UUID, error: Exception) -> dict[UUID, float | None]:
+        log.error("Email engine: a round failed delivery=%s %s", delivery_id, describe(error))
+        return {delivery_id: min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)}
 
     def _sweep(self) -> None:
         self._guard(routes.warm)

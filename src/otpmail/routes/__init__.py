@@ -1,27 +1,33 @@
 """The way out: a mail leaves by the first route that takes it.
 
-In: a mail, the routes that it may take, the seconds it has, a last question whether it is wanted.
-Out: a `Round`: each `Try` with its outcome, or how long to wait when no route is open.
+In: mails, the routes that they take, the seconds they have, a last question which are wanted.
+Out: a `Round` for each: each `Try` with its outcome.
 Knows nothing of: rows, codes, retries.
 
-``race`` runs a round: fail-over and hedge. ``order`` says which route comes first, ``tries`` hands
-the mail to one of them. What a process knows of a route lies in ``circuits`` (may it be used),
-``hedging`` (how long it takes), ``rates`` (how much it bears) and ``held`` (its open backends).
+``order`` says which route comes first, ``loads`` how many mails go together. ``race`` runs a round,
+fail-over and hedge, and ``tries`` hands the mails to one route. What a process knows of a route
+lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
+bears) and ``held`` (its open backends).
 """
 
 from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
 from otpmail.routes.held import close, held
-from otpmail.routes.order import known
+from otpmail.routes.loads import MOMENT_SECONDS, in_loads, most_together
+from otpmail.routes.order import known, ordered
 from otpmail.routes.race import Round, Try, send
 
 __all__ = [
+    "MOMENT_SECONDS",
     "Round",
     "Standing",
     "State",
     "Try",
     "are_shut",
     "close",
+    "in_loads",
     "known",
+    "most_together",
+    "ordered",
     "send",
     "states",
     "wait_seconds",

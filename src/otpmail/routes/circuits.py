@@ -82,13 +82,15 @@ class Circuit:
         """Whether no mail may use it just now; not so while one probes."""
         return self._standing is Standing.OPEN
 
-    def enter(self, *, alone: bool) -> "Leave | None":
+    def enter(self, *, alone: bool, may_probe: bool = True) -> "Leave | None":
         """Give leave to use the route: to all while it is closed, else to one probe when due."""
         with self._lock:
             if self._wait_seconds(alone=alone) > 0:
                 return None
             if self._standing is Standing.CLOSED:
                 return Leave(self, probe=False)
+            if not may_probe:
+                return None
             self._probing = True
             self._stand(Standing.HALF_OPEN)
             return Leave(self, probe=True)

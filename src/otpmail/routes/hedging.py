@@ -30,22 +30,22 @@ class Bucket:
         self._lock = threading.Lock()
         self._tokens = float(BURST)
 
-    def earn(self) -> None:
-        """Count a mail."""
+    def earn(self, mails: int = 1) -> None:
+        """Count mails."""
         with self._lock:
-            self._tokens = min(BURST, self._tokens + SHARE)
+            self._tokens = min(BURST, self._tokens + SHARE * mails)
 
-    def take(self) -> bool:
-        """Take a token, if there is one."""
+    def take(self, most: int = 1) -> int:
+        """Take as many tokens as there are, so many at most."""
         with self._lock:
-            has_one = self._tokens >= 1
-            self._tokens -= has_one
-            return has_one
+            taken = min(int(self._tokens), most)
+            self._tokens -= taken
+            return taken
 
-    def give_back(self) -> None:
-        """Return a token that was not needed."""
+    def give_back(self, tokens: int) -> None:
+        """Return tokens that were not needed."""
         with self._lock:
-            self._tokens += 1
+            self._tokens += tokens
 
 
 def after_seconds(route: str) -> float:
@@ -63,7 +63,7 @@ def usual_seconds(route: str) -> float:
 
 
 def took(route: str, seconds: float) -> None:
-    """Remember how long an accepted mail took, one that was outrun too."""
+    """Remember how long an accepted mail took, one that was outrun too; of a load, its part."""
     _times[route].append(seconds)
 
 

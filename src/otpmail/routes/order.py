@@ -13,7 +13,7 @@ from django.core.mail import EmailMessage
 from otpmail.conf import settings
 
 
-def of(routes: Sequence[str], mail: EmailMessage, *, avoid: Sequence[str] = ()) -> list[str]:
+def ordered(routes: Sequence[str], mail: EmailMessage, *, avoid: Sequence[str] = ()) -> list[str]:
     """Put first those that a rule names for the recipient's domain, and last those to avoid."""
     first = _first(mail)
     named = [route for route in first if route in routes]

@@ -8,9 +8,12 @@
    is asked beside it. The first acceptance wins, the other is stopped if its envelope is not
    written yet. What becomes of it all the same is told to ``late``. Where hedges are used up, its
    silence is a fault all the same: later mails go round it.
-4. Where no route gives leave nothing is tried, and the round says how long to wait.
+4. Where no route gives leave nothing is tried.
 
-In: a mail and its routes. Out: a `Round`. Knows nothing of: rows, codes.
+Several mails of the same routes go together, and each has its own end: what one route leaves over,
+the next one carries on. Only a mail by itself probes.
+
+In: mails and their routes. Out: a `Round` for each. Knows nothing of: rows, codes.
 
 A try that may be outrun, or whose backend does not keep its time, has a thread of its own, which
 ends with it; any other runs in the caller's. Questions are answered in the caller's thread, so a
@@ -21,8 +24,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from django.core.mail import EmailMessage
@@ -30,8 +33,8 @@ from django.db import connections
 
 from otpmail.conf import settings
 from otpmail.outcomes import Blame, Kind, Outcome
-from otpmail.routes import hedging, order, tries
-from otpmail.routes.circuits import Leave, are_shut, circuits, wait_seconds
+from otpmail.routes import hedging, tries
+from otpmail.routes.circuits import Leave, are_shut, circuits
 from otpmail.routes.events import Event, Events
 from otpmail.routes.rates import gates
 
@@ -42,7 +45,10 @@ GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
 
 FRESH_SECONDS = 1.0
-"""How long it holds that a mail is wanted, for one try."""
+"""How long it holds that a mail is wanted, for a try that has written its envelope."""
+
+TOGETHER_SECONDS = 0.05
+"""How long it holds for the envelopes of mails that go together, one right after the other."""
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
@@ -51,7 +57,10 @@ SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """What one route did with the mail, and when (monotonic seconds)."""
+    """What one route did with the mail, and when (monotonic seconds).
+
+    Of mails that go together all ends are told at once: each took as long as all.
+    """
 
     route: str
     began: float
@@ -65,47 +74,74 @@ class Round:
 
     tries: tuple[Try, ...] = ()
     wanted: bool = True
-    wait_seconds: float = 0.0
-    """How long until a route may be open, if none was."""
 
 
-type Late = Callable[[Try], None]
+type Late = Callable[[int, Try], None]
 
 
 def send(
-    mail: EmailMessage,
+    messages: Sequence[EmailMessage],
     *,
     routes: Sequence[str],
     seconds: float,
-    still_wanted: Callable[[], bool],
+    still_wanted: Callable[[], Collection[int]],
     may_double: bool,
-    avoid: Sequence[str] = (),
     late: Late | None = None,
-) -> Round:
-    """Hand a mail to the first of these routes that takes it. Never raises for the mail's fate.
+) -> list[Round]:
+    """Hand mails to the first of these routes that takes them. Never raises for a mail's fate.
 
-    ``seconds`` is the life that it has left; ``may_double``: it does no harm twice; what ``avoid``
-    names is tried last, in its order. ``late`` hears of a try that ends after the round, in a
-    thread of its own.
+    ``seconds`` is the life that they have left; ``may_double``: they do no harm twice.
+    ``still_wanted`` names the places of those that are. ``late`` hears of a try that ends after the
+    round, with the mail's place, in a thread of its own.
     """
-    ordered = order.of(routes, mail, avoid=avoid)
-    return _Race(mail, ordered, seconds, still_wanted, late, may_double=may_double).run()
+    race = _Race(messages, routes, seconds, still_wanted, late, may_double=may_double)
+    race.run()
+    return [Round(tries=tuple(mail.tries), wanted=mail.wanted) for mail in race.mails]
+
+
+@dataclass(slots=True, eq=False)
+class _Mail:
+    """One of the mails, and what became of it so far."""
+
+    place: int
+    message: EmailMessage
+    tries: list[Try] = field(default_factory=list)
+    wanted: bool = True
+    taken: bool = False
+    is_judged: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that is still under way matters."""
+        return self.taken or not self.wanted
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether another route may be asked."""
+        return not (self.is_over or self.is_judged)
+
+    def end(self, ended: Try) -> None:
+        self.tries.append(ended)
+        self.taken = self.taken or ended.outcome.kind is Kind.ACCEPTED
+        self.is_judged = self.is_judged or _is_final(ended.outcome)
 
 
 class _Running:
     """A try that is under way."""
 
-    def __init__(self, route: str, leave: Leave) -> None:
+    def __init__(self, route: str, leave: Leave, mails: Sequence[_Mail]) -> None:
         self.route = route
         self.leave = leave
+        self.mails = mails
         self.began = time.monotonic()
         self.asked_at = -math.inf
+        self.asked: set[_Mail] = set()
 
-    def end(self, outcome: Outcome | None) -> None:
+    def end(self, outcomes: Sequence[Outcome]) -> None:
         """Tell what the process knows of its routes."""
-        if outcome is not None and outcome.kind is Kind.ACCEPTED:
-            hedging.took(self.route, time.monotonic() - self.began)
-        self.leave.end(outcome)
+        if any(outcome.kind is Kind.ACCEPTED for outcome in outcomes):
+            hedging.took(self.route, (time.monotonic() - self.began) / len(outcomes))
+        self.leave.end(max(outcomes, key=_weight, default=None))
         gates[self.route].leave()
 
     def as_try(self, outcome: Outcome) -> Try:
@@ -118,16 +154,15 @@ class _Race:
 
     def __init__(
         self,
-        mail: EmailMessage,
+        messages: Sequence[EmailMessage],
         routes: Sequence[str],
         seconds: float,
-        still_wanted: Callable[[], bool],
+        still_wanted: Callable[[], Collection[int]],
         late: Late | None,
         *,
         may_double: bool,
     ) -> None:
-        self._mail = mail
-        self._routes = routes
+        self.mails = [_Mail(place, message) for place, message in enumerate(messages)]
         self._still_wanted = still_wanted
         self._late = late
         self._may_double = may_double
@@ -136,34 +171,26 @@ class _Race:
         self._alone = are_shut(routes)
         self._left = deque(routes)
         self._running: list[_Running] = []
-        self._tries: list[Try] = []
-        self._wanted = True
         self._events = Events()
 
-    def run(self) -> Round:
+    def run(self) -> None:
         """Start the first, then do what happens until nothing is under way."""
         try:
-            self._next()
+            self._next(self.mails)
             while self._running:
                 self._event()()
         finally:
             self._events.end()
-        waits = self._wanted and not self._tries
-        return Round(
-            tries=tuple(self._tries),
-            wanted=self._wanted,
-            wait_seconds=wait_seconds(self._routes) if waits else 0.0,
-        )
 
-    def _next(self) -> bool:
-        """Start the next route that gives leave and has a turn. Returns whether there was one."""
-        while self._left:
+    def _next(self, mails: Sequence[_Mail]) -> bool:
+        """Carry mails by the next route that gives leave and has a turn. Tells if one did."""
+        while self._left and mails:
             route = self._left.popleft()
-            leave = circuits[route].enter(alone=self._alone)
+            leave = circuits[route].enter(alone=self._alone, may_probe=len(mails) == 1)
             if leave is None:
                 continue
             if gates[route].enter(deadline=self._life_ends, until=self._turn_until(route)):
-                self._start(_Running(route, leave))
+                self._start(_Running(route, leave, mails))
                 return True
             leave.end(None)
         return False
@@ -180,7 +207,7 @@ class _Race:
         may_hedge = self._left and self._may_double
         after_seconds = hedging.after_seconds(running.route) if may_hedge else math.inf
         seconds = min(self._life_ends - running.began, settings.LEASE_SECONDS / 2)
-        hedging.buckets[running.route].earn()
+        hedging.buckets[running.route].earn(len(running.mails))
         self._hedge_at = running.began + after_seconds
         self._patience_ends = running.began + seconds + GRACE_SECONDS
         alone = not self._running and after_seconds == math.inf
@@ -207,28 +234,40 @@ class _Race:
             self._carry(running, seconds)
 
     def _carry(self, running: _Running, seconds: float) -> None:
-        outcome = None
+        ended: dict[_Mail, Outcome] = {}
         try:
-            outcome = tries.hand_over(
-                running.route, self._mail, seconds=seconds, still_wanted=partial(self._ask, running)
-            )
+            ended = self._hand_over(running, seconds)
         finally:
-            running.end(outcome)
-        ended = None if outcome is None else running.as_try(outcome)
-        heard = self._events.put(partial(self._ended, running, ended))
-        if not heard and ended is not None and self._late is not None:
-            self._late(ended)
+            running.end([*ended.values()])
+        as_tries = {mail: running.as_try(outcome) for mail, outcome in ended.items()}
+        if not self._events.put(partial(self._ended, running, as_tries)) and self._late is not None:
+            for mail, try_ in as_tries.items():
+                self._late(mail.place, try_)
 
-    def _ask(self, running: _Running) -> bool:
-        """Ask whether the mail is wanted, for one try: before its envelope, and before its body.
+    def _hand_over(self, running: _Running, seconds: float) -> dict[_Mail, Outcome]:
+        of = {id(mail.message): mail for mail in running.mails}
+        outcomes = tries.hand_over(
+            running.route,
+            [mail.message for mail in running.mails],
+            seconds=seconds,
+            still_wanted=lambda message: self._ask(running, of[id(message)]),
+        )
+        ended = zip(running.mails, outcomes, strict=True)
+        return {mail: outcome for mail, outcome in ended if outcome is not None}
 
-        If that is soon after, only whether the round is over.
+    def _ask(self, running: _Running, mail: _Mail) -> bool:
+        """Ask whether a mail is wanted, for one try: before its envelope, and before its body.
+
+        If that is soon after, only whether it is over meanwhile.
         """
         now = time.monotonic()
-        if now - running.asked_at < FRESH_SECONDS:
-            return not self._events.over
-        running.asked_at = now
-        return self._events.ask(self._look)
+        holds_seconds = FRESH_SECONDS if mail in running.asked else TOGETHER_SECONDS
+        running.asked.add(mail)
+        if now - running.asked_at >= holds_seconds:
+            running.asked_at = now
+            if not self._events.ask(self._look):
+                return False
+        return not (self._events.over or mail.is_over)
 
     # What happens.
 
@@ -246,52 +285,62 @@ class _Race:
         return circuits[self._running[-1].route].is_open
 
     def _look(self) -> bool:
-        self._wanted = self._wanted and self._still_wanted()
-        return self._wanted
+        """See which mails are wanted. Returns whether one is."""
+        wanted = self._still_wanted()
+        for mail in self.mails:
+            mail.wanted = mail.wanted and mail.place in wanted
+        return any(mail.wanted for mail in self.mails)
 
-    def _ended(self, running: _Running, ended: Try | None) -> None:
-        if ended is not None:
-            self._tries.append(ended)
+    def _ended(self, running: _Running, ended: dict[_Mail, Try]) -> None:
+        for mail, try_ in ended.items():
+            mail.end(try_)
         if self._events.over:
             return
         self._running.remove(running)
-        if ended is None:
+        if any(try_.outcome.kind is Kind.ACCEPTED for try_ in ended.values()):
+            self._outrun(running)
+        if all(mail.is_over for mail in self.mails):
             self._running.clear()
-        elif ended.outcome.kind is Kind.ACCEPTED:
-            self._win(running)
-        elif _is_final(ended.outcome):
-            self._left.clear()
         else:
-            self._next()
+            self._next([mail for mail in ended if mail.may_go_on])
 
-    def _win(self, winner: _Running) -> None:
+    def _outrun(self, winner: _Running) -> None:
         for slow in self._running:
             if slow.began < winner.began:
                 slow.leave.judge(OUTRUN)
-        self._running.clear()
 
     def _hedge(self) -> None:
         self._hedge_at = math.inf
         silent = self._running[-1]
         if silent.leave.is_probe:  # its pauses bound it, and a slow route must not pass for sound
-            self._next()
+            self._next(silent.mails)
             return
         bucket = hedging.buckets[silent.route]
-        if not bucket.take():
+        waiting = [mail for mail in silent.mails if mail.may_go_on]
+        tokens = bucket.take(len(waiting))
+        if not tokens:
             silent.leave.judge(SLOW)
-        elif not self._next():
-            bucket.give_back()
+        elif not self._next(waiting[:tokens]):
+            bucket.give_back(tokens)
 
     def _abandon(self) -> None:
         """Leave tries to themselves that did not end in their time: no courier is held by them."""
         for running in self._running:
             running.leave.judge(SILENT)
-            self._tries.append(running.as_try(SILENT))
+            silent = running.as_try(SILENT)
+            for mail in running.mails:
+                if not mail.is_over:
+                    mail.end(silent)
         self._running.clear()
 
     def _fail(self, fault: Exception) -> None:
         if not self._events.over:
             raise fault
+
+
+def _weight(outcome: Outcome) -> int:
+    """Say how much it tells of its route: one that took a single mail of many is sound."""
+    return 2 * (outcome.kind is Kind.ACCEPTED) + (outcome.blame is Blame.ROUTE)
 
 
 def _is_final(outcome: Outcome) -> bool:

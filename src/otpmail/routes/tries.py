@@ -1,7 +1,7 @@
-"""One try: a mail is handed to one route, and whatever comes of it is an outcome.
+"""One try: mails are handed to one route, and whatever comes of each is an outcome.
 
-In: a route, a mail, the seconds it may take, and a last question whether it is still wanted.
-Out: an `Outcome`, or None if it was not wanted any more and nothing was written.
+In: a route, mails, the seconds it may take, and a last question whether one is still wanted.
+Out: an `Outcome` each, or None if it was not wanted any more and nothing was written.
 Knows nothing of: other routes.
 
 A backend with ``send_outcomes`` (otpmail's own) keeps its connections itself, and its time. Any
@@ -11,7 +11,7 @@ other is looked at before use, and closed after a fault so that the next mail op
 import contextlib
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 
 from django.core.mail import EmailMessage
@@ -20,22 +20,24 @@ from django.core.mail.backends.base import BaseEmailBackend
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
 
+type Wanted = Callable[[EmailMessage], bool]
+
 
 def hand_over(
-    route: str, mail: EmailMessage, *, seconds: float, still_wanted: Callable[[], bool]
-) -> Outcome | None:
-    """Hand a mail to a route. Never raises for the mail's fate."""
+    route: str, mails: Sequence[EmailMessage], *, seconds: float, still_wanted: Wanted
+) -> Sequence[Outcome | None]:
+    """Hand mails to a route. Never raises for a mail's fate."""
     with contextlib.ExitStack() as stack:
         try:
             backend = stack.enter_context(held[route].lend())
         except Exception as error:  # noqa: BLE001 - a wrong option is the route's fault, and is recorded
-            return of_error(error, sending=False)
+            return [of_error(error, sending=False)] * len(mails)
         if hasattr(backend, "send_outcomes"):
             outcomes: list[Outcome | None] = backend.send_outcomes(
-                [mail], timeout=seconds, still_wanted=still_wanted
+                mails, timeout=seconds, still_wanted=still_wanted
             )
-            return outcomes[0]
-        return _send_through(backend, mail, still_wanted)
+            return outcomes
+        return [_send_through(backend, mail, still_wanted) for mail in mails]
 
 
 def keeps_time(route: str) -> bool:
@@ -48,7 +50,7 @@ def keeps_time(route: str) -> bool:
 
 
 def _send_through(
-    backend: BaseEmailBackend, mail: EmailMessage, still_wanted: Callable[[], bool]
+    backend: BaseEmailBackend, mail: EmailMessage, still_wanted: Wanted
 ) -> Outcome | None:
     try:
         if _is_stale(backend):
@@ -57,7 +59,7 @@ def _send_through(
     except Exception as error:  # noqa: BLE001 - a foreign backend may raise anything, all are outcomes
         shut(backend)
         return of_error(error, sending=False)
-    if not still_wanted():
+    if not still_wanted(mail):
         return None
     mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
     try:

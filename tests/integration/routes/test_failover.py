@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import challenges, courier, database, engines, issuing, outbox, routes
+from otpmail import challenges, database, engines, issuing, outbox, routes
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
-from tests.rounds import ME, again, carry, promise, tried
+from tests.rounds import ME, again, carry, one_round, promise, tried
 from tests.scripted import scripted
 from tests.waiting import wait_until
 
@@ -202,9 +202,9 @@ def test_mail_that_waits_for_a_route_costs_no_query(dead_port, django_assert_num
     promise()
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     delivery_id = Delivery.objects.get().pk
-    assert courier.run(delivery_id, ME)
+    assert one_round(delivery_id)
     with django_assert_num_queries(0):
-        assert courier.run(delivery_id, ME)
+        assert one_round(delivery_id)
 
 
 def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port):
@@ -332,7 +332,7 @@ def test_fault_of_the_database_is_none_of_the_routes(servers, settings, monkeypa
         raise OperationalError("the database went away")
 
     promise()
-    monkeypatch.setattr(courier, "_is_wanted", broken)
+    monkeypatch.setattr(outbox, "read_again", broken)
     for settings.OTPMAIL_HEDGE_AFTER in ("auto", None):  # asked by another thread, and by this one
         with pytest.raises(OperationalError):
             carry()

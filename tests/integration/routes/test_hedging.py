@@ -6,13 +6,13 @@ import time
 import pytest
 from django.core.mail import EmailMessage
 
-from otpmail import courier, database, outbox, routes
+from otpmail import database, outbox, routes
 from otpmail.backends import smtp
 from otpmail.backends.outbox import EmailBackend
 from otpmail.models import Delivery, Lane
 from otpmail.routes import hedging
 from tests import mailserver
-from tests.rounds import ME, carry, promise, tried
+from tests.rounds import ME, carry, one_round, promise, tried
 from tests.scripted import OFFER_PIPELINING, scripted
 from tests.waiting import wait_until
 
@@ -55,7 +55,7 @@ def test_mail_that_is_no_code_is_never_at_two_routes_at_once(settings, first, se
     newsletter = EmailMessage("News", "old", "news@example.org", ["alice@example.org"])
     EmailBackend(routes=["a", "b"]).send_messages([newsletter])
     (delivery_id,) = outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=1)
-    assert courier.run(delivery_id, ME) is None
+    assert one_round(delivery_id) is None
     assert tried() == [("a", "accepted")]
     assert second.mails == []
 

@@ -7,7 +7,7 @@ from otpmail.routes import known, order
 
 
 def first(routes, to="Alice <alice@example.org>", **options):
-    return order.of(routes, EmailMessage(to=[to]), **options)
+    return order.ordered(routes, EmailMessage(to=[to]), **options)
 
 
 def test_order_is_that_of_the_setting():

@@ -1,0 +1,59 @@
+"""What the tries of a round mean for its delivery: settled, or due again.
+
+In: a delivery, its tries, the moment. Out: a `Verdict`.
+Knows nothing of: rows and leases, mails, who writes it down.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from otpmail import cargo, retries, routes
+from otpmail.models import Delivery, DeliveryState, Reason
+from otpmail.outbox import Verdict
+from otpmail.outcomes import Blame, Kind
+from otpmail.routes import Try
+
+
+def telling(tries: Sequence[Try]) -> Try:
+    """Choose the try that tells the round's end: an acceptance, a refusal for good, or the last."""
+    weights = {Kind.ACCEPTED: 2, Kind.PERMANENT: 1}
+
+    def weight(try_: Try) -> int:
+        of_the_mail = try_.outcome.blame is Blame.MAIL
+        return weights.get(try_.outcome.kind, 0) if of_the_mail else 0
+
+    return max(reversed(tries), key=weight)
+
+
+def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
+    """Tell what becomes of a delivery after a round that tried something."""
+    outcome = telling(tries).outcome
+    if outcome.kind is Kind.ACCEPTED:
+        return Verdict(DeliveryState.ACCEPTED)
+    carried = cargo.of(delivery)
+    if _is_refused(tries, carried.routes):
+        return Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
+    life_left = max(0.0, (delivery.deadline - now).total_seconds())
+    if routes.are_shut(carried.routes):
+        # Those that go to see whether one is back use up no more than their first attempt.
+        return Verdict(
+            DeliveryState.QUEUED,
+            wait_seconds=min(routes.wait_seconds(carried.routes), life_left),
+            counts=delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN,
+        )
+    backoff = retries.wait_seconds(
+        carried.retry_seconds,
+        failed=delivery.attempted + 1,
+        life_left=life_left,
+        at_least=outcome.retry_after_seconds or 0,
+    )
+    if backoff is None:
+        return Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
+    return Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
+
+
+def _is_refused(tries: Sequence[Try], names: Sequence[str]) -> bool:
+    """Tell whether the mail itself was refused for good, or fits none of its routes."""
+    refused = [try_ for try_ in tries if try_.outcome.kind is Kind.PERMANENT]
+    unfit = {try_.route for try_ in refused if try_.outcome.blame is Blame.FIT}
+    return unfit.issuperset(names) or any(try_.outcome.blame is Blame.MAIL for try_ in refused)
