@@ -182,7 +182,8 @@ class _Round:
         return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
 
     def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
-        _note(delivery, tries)
+        if tries:
+            _note(delivery, tries)
         reason = _why_pointless(delivery, self._clock())
         self._drop(delivery, reason or Reason.EXPIRED)
 
@@ -218,10 +219,7 @@ class _Round:
     def _settle_together(self, ends: Collection[_End]) -> bool:
         rounds = {end.delivery: [*end.attempts.values()] for end in ends}
         verdict, now = Verdict(DeliveryState.ACCEPTED), self._clock()
-        try:
-            return _insist(lambda: outbox.settle_together(rounds, self._owner, verdict, now=now))
-        except IntegrityError:  # one was erased: the others have their end all the same
-            return False
+        return _insist(lambda: outbox.settle_together(rounds, self._owner, verdict, now=now))
 
     def _settle(self, end: _End) -> bool:
         attempts, now = [*end.attempts.values()], self._clock()

@@ -174,12 +174,14 @@ def settle(
     """Record a round's attempts and where they leave the delivery, in one transaction.
 
     A delivery that stays queued stays this owner's too. Returns False if the lease was lost
-    meanwhile: then the attempts are recorded, and the row is another's.
+    meanwhile: then the attempts are recorded, and the row is another's, or gone.
     """
     with transaction.atomic(using=database.alias()):
         kept = _leave([delivery], owner, verdict, now) == 1
-        _insert({delivery: attempts})
-        if kept or not _is_accepted(delivery):  # a report can be faster, and has told it then
+        state = verdict.state if kept else _state_of(delivery)
+        if state is not None:  # else it was erased meanwhile
+            _insert({delivery: attempts})
+        if kept or state not in {DeliveryState.ACCEPTED, None}:  # a report that was faster told it
             _follow([delivery], verdict, now, erase=kept)
     _tell([delivery], verdict)
     return kept
@@ -352,8 +354,8 @@ def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime, *, eras
         _sealed().filter(delivery__in=mails).delete()
 
 
-def _is_accepted(delivery: Delivery) -> bool:
-    return _rows().filter(pk=delivery.pk, state=DeliveryState.ACCEPTED).exists()
+def _state_of(delivery: Delivery) -> str | None:
+    return _rows().filter(pk=delivery.pk).values_list("state", flat=True).first()
 
 
 def _held(owner: str) -> QuerySet[Delivery]:

@@ -10,6 +10,7 @@ from otpmail import challenges, database, outbox, routes
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
+from tests.mailtemplates import templates
 from tests.rounds import ME, carry, one_round, promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -224,23 +225,7 @@ def change():
 
 
 def test_broken_template_breaks_no_courier_and_shows_no_code(server, settings, caplog):
-    settings.TEMPLATES = [
-        {
-            "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "OPTIONS": {
-                "loaders": [
-                    (
-                        "django.template.loaders.locmem.Loader",
-                        {
-                            "otpmail/default/subject.txt": "s",
-                            "otpmail/default/body.html": "",
-                            "otpmail/default/body.txt": "{{ code|add:missing }}",
-                        },
-                    )
-                ]
-            },
-        }
-    ]
+    settings.TEMPLATES = [templates({"otpmail/default/body.txt": "{{ code|add:missing }}"})]
     issued = promise()
     assert carry() != [None]
     attempt = Attempt.objects.get()

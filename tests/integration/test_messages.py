@@ -9,6 +9,7 @@ from otpmail import challenges
 from otpmail.messages import Letter, code_of, render
 from otpmail.models import Delivery
 from otpmail.testing import live_code
+from tests.mailtemplates import templates
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -119,18 +120,6 @@ def test_mail_speaks_the_language_of_the_request(settings):
 
 def test_letter_shows_nothing_of_itself():
     assert "123456" not in repr(Letter(mail=None, code="123456"))
-
-
-def templates(named):
-    return {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "OPTIONS": {
-            "loaders": [
-                ("django.template.loaders.locmem.Loader", named),
-                "django.template.loaders.app_directories.Loader",
-            ]
-        },
-    }
 
 
 def test_plain_text_is_not_escaped(settings):

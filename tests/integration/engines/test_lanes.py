@@ -106,3 +106,44 @@ def test_code_that_waits_for_its_retry_holds_up_no_other_mail():
     queue.put(uuid4(), Lane.CODE, 60)
     queue.put(newsletter, Lane.MAIL)
     assert queue.take(queue.turn(), codes=1) == ([newsletter], Lane.MAIL)
+
+
+def due(queue, count, lane=Lane.CODE):
+    ids = [uuid4() for _ in range(count)]
+    for delivery_id in ids:
+        queue.put(delivery_id, lane)
+    return ids
+
+
+def test_busy_couriers_take_several_codes_that_are_due_the_first_first():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    ids = due(queue, 5)
+    queue.put(uuid4(), Lane.CODE, 60)
+    assert queue.take(queue.turn(), codes=3) == (ids[:3], Lane.CODE)
+    assert queue.take(queue.turn(), codes=9) == (ids[3:], Lane.CODE)
+
+
+def test_codes_are_left_to_a_courier_that_idles():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    first, _ = due(queue, 2)
+    queue._idle.append(queue.turn())
+    assert queue.take(queue.turn(), codes=9) == ([first], Lane.CODE)
+
+
+def test_other_mail_is_taken_one_by_one():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    first, _ = due(queue, 2, Lane.MAIL)
+    assert queue.take(queue.turn(), codes=9) == ([first], Lane.MAIL)
+
+
+def test_load_is_one_couriers_work_and_each_of_it_comes_due_again_at_its_time():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    first, second, third = due(queue, 3)
+    queue.take(queue.turn(), codes=3)
+    assert queue.in_hand() == {first, second, third}
+    (fourth,) = due(queue, 1)
+    assert queue.take(queue.turn(), codes=3) == ([fourth], Lane.CODE)  # the other courier
+    queue.give_back({first: None, second: 0, third: 60}, Lane.CODE)
+    assert queue.in_hand() == {fourth}
+    assert queue.count(Lane.CODE) == 3
+    assert queue.take(queue.turn(), codes=3) == ([second], Lane.CODE)

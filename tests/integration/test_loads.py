@@ -1,0 +1,335 @@
+"""Several codes on one round: they go together, and each has its own end."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from otpmail import challenges, courier, database, outbox, routes
+from otpmail.deeds import AuditEntry
+from otpmail.engines.threads import ThreadsEngine
+from otpmail.models import Attempt, Challenge, Delivery, Lane
+from otpmail.routes import hedging
+from tests import mailserver
+from tests.mailtemplates import templates
+from tests.rounds import ME, promise, states, tried
+from tests.scripted import scripted
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHUNKED_OK = b"250 ok\r\n" * 3 + b"250 2.0.0 taken\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _engine(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.OTPMAIL_OPEN_CHALLENGES = 100
+    settings.OTPMAIL_RECIPIENT_QUOTA = ()
+    yield
+    routes.close()
+    wait_until(
+        lambda: not any(thread.name.startswith("otpmail-try") for thread in threading.enumerate())
+    )
+
+
+@pytest.fixture
+def two(settings):
+    with mailserver.running() as first, mailserver.running() as second:
+        lead_to(settings, a=first.port, b=second.port)
+        yield first, second
+
+
+def lead_to(settings, **ports):
+    """Let routes lead there, which were fast so far."""
+    mailserver.routes_to(settings, **ports)
+    for route in ports:
+        hedging.took(route, 0.001)
+
+
+def promises(count):
+    return [promise(recipient=f"{number}@example.org") for number in range(count)]
+
+
+def claim():
+    return outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=100)
+
+
+def carry():
+    """Do one round with all that is free."""
+    claimed = claim()
+    waits = courier.run(claimed, ME)
+    assert set(waits) == set(claimed)
+    return list(waits.values())
+
+
+def ends():
+    """Tell each delivery's state by its recipient's number."""
+    rows = Delivery.objects.order_by("pk").values_list("challenge__recipient", "state")
+    return {int(recipient.partition("@")[0]): state for recipient, state in rows}
+
+
+def test_all_leave_over_one_session_and_are_settled_together(two):
+    promises(8)
+    with CaptureQueriesContext(connection) as one_by_one:
+        courier.run(claim()[:1], ME)
+    with CaptureQueriesContext(connection) as together:
+        assert carry() == []  # all are claimed already
+        mine = list(Delivery.objects.filter(state="queued").values_list("pk", flat=True))
+        assert courier.run(mine, ME) == dict.fromkeys(mine)
+    assert len(two[0].mails) == 8
+    assert two[0].sessions == 1
+    assert ends() == dict.fromkeys(range(8), "accepted")
+    assert Attempt.objects.count() == AuditEntry.objects.filter(deed="mailed").count() == 8
+    assert len(together) < len(one_by_one) + 10
+
+
+def test_all_are_in_flight_at_once(settings):
+    bodies = []
+
+    def script(talk):
+        talk.greet()
+        bodies.extend(talk.hear_chunked() for _ in range(3))
+        talk.say((b"250 ok\r\n" + b"250 ok\r\n" * 2 + b"250 2.0.0 taken\r\n") * 3)
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        lead_to(settings, a=server.port)
+        promises(3)
+        assert carry() == [None] * 3
+    assert len(bodies) == 3
+    assert states() == {"accepted"}
+
+
+def test_each_has_its_own_end(two):
+    two[0].rcpt = ["250 ok", "550 5.1.1 no such user", "451 4.2.1 mailbox busy", "250 ok"]
+    two[1].rcpt = ["451 4.2.1 mailbox busy"]
+    promises(4)
+    first, second, third, fourth = carry()
+    assert (first, second, fourth) == (None, None, None)
+    assert 1.8 <= third <= 2.2
+    assert ends() == {0: "accepted", 1: "failed", 2: "queued", 3: "accepted"}
+    assert sorted(tried()) == [
+        ("a", "accepted"),
+        ("a", "accepted"),
+        ("a", "permanent"),
+        ("a", "transient"),
+        ("b", "transient"),
+    ]
+    assert routes.states()["a"].faults == 0
+
+
+def test_what_a_route_leaves_over_the_next_one_carries(two):
+    two[0].data = [mailserver.OK, "451 4.3.0 full", "451 4.3.0 full", mailserver.OK]
+    promises(4)
+    assert carry() == [None] * 4
+    assert (len(two[0].mails), len(two[1].mails)) == (2, 2)
+    assert states() == {"accepted"}
+
+
+def test_dead_route_costs_a_load_one_fault(settings, two):
+    lead_to(settings, a=mailserver.free_port(), b=two[1].port)
+    promises(5)
+    assert carry() == [None] * 5
+    assert len(two[1].mails) == 5
+    assert routes.states()["a"].faults == 1
+    assert set(Delivery.objects.values_list("attempted", flat=True)) == {1}
+
+
+def test_route_that_is_cut_off_leaves_in_doubt_only_what_it_may_have_taken(settings, two):
+    def script(talk):
+        talk.greet()
+        for _ in range(3):
+            talk.hear_chunked()
+        talk.say(CHUNKED_OK)
+        talk.cut()
+
+    with scripted(script) as server:
+        lead_to(settings, a=server.port, b=two[1].port)
+        promises(3)
+        first, *others = carry()
+    assert first is None
+    assert all(others)
+    assert ends() == {0: "accepted", 1: "queued", 2: "queued"}
+    assert tried() == [("a", "accepted"), ("a", "unknown"), ("a", "unknown")]
+    assert two[1].mails == []
+
+
+# Never a dead code
+
+
+def taking(count, bodies, *, before=None, meanwhile=None):
+    """Take so many mails in one flight; do something before the greeting, or before the answer."""
+
+    def script(talk):
+        _do(before)
+        talk.greet()
+        bodies.extend(talk.hear_chunked() for _ in range(count))
+        _do(meanwhile)
+        talk.say(CHUNKED_OK * count)
+        talk.wait_for_end()
+
+    return script
+
+
+def _do(step):
+    if step is not None:
+        step()
+        connections.close_all()
+
+
+def recipients(bodies):
+    return [line for body in bodies for line in body.splitlines() if line.startswith(b"To:")]
+
+
+def test_one_that_dies_while_the_session_opens_is_not_sent(settings):
+    def cancel():
+        challenges.cancel("sign-in", issued[1].challenge_id, subject="alice")
+
+    bodies = []
+    with scripted(taking(2, bodies, before=cancel)) as server:
+        lead_to(settings, a=server.port)
+        issued = promises(3)
+        assert carry() == [None] * 3
+    assert recipients(bodies) == [b"To: 0@example.org", b"To: 2@example.org"]
+    assert ends() == {0: "accepted", 1: "dropped", 2: "accepted"}
+    assert Delivery.objects.get(state="dropped").reason == "cancelled"
+
+
+def test_one_that_is_dead_when_it_is_read_is_dropped_and_the_others_leave(two):
+    issued = promises(3)
+    challenges.cancel("sign-in", issued[0].challenge_id, subject="alice")
+    assert carry() == [None] * 3
+    assert ends() == {0: "dropped", 1: "accepted", 2: "accepted"}
+    assert [mail["To"] for mail in two[0].mails] == ["1@example.org", "2@example.org"]
+
+
+def test_look_is_taken_anew_for_those_whose_turn_comes_late(settings, two):
+    """Where mails go one by one, a slow server must not let a look grow old."""
+    two[0].delay_seconds = 0.2
+    issued = promises(3)
+
+    def cancel():
+        wait_until(lambda: two[0].mails)
+        challenges.cancel("sign-in", issued[2].challenge_id, subject="alice")
+        connections.close_all()
+
+    canceller = threading.Thread(target=cancel)
+    canceller.start()
+    carry()
+    canceller.join()
+    assert ends() == {0: "accepted", 1: "accepted", 2: "dropped"}
+    assert len(two[0].mails) == 2
+
+
+# What befalls one is not the others' affair
+
+
+def test_one_whose_lease_is_lost_meanwhile_is_left_to_its_new_owner(settings):
+    def take_away():
+        Delivery.objects.filter(challenge=issued[1].challenge_id).update(leased_by="another")
+
+    with scripted(taking(3, [], meanwhile=take_away)) as server:
+        lead_to(settings, a=server.port)
+        issued = promises(3)
+        assert carry() == [None] * 3
+    assert ends() == {0: "accepted", 1: "queued", 2: "accepted"}
+    assert Delivery.objects.get(state="queued").leased_by == "another"
+    assert Attempt.objects.count() == 3  # it happened, so it is told
+
+
+def test_one_that_is_erased_meanwhile_takes_no_other_along(settings, caplog):
+    def erase():
+        Challenge.objects.filter(pk=issued[1].challenge_id).delete()
+
+    with scripted(taking(3, [], meanwhile=erase)) as server:
+        lead_to(settings, a=server.port)
+        issued = promises(3)
+        assert carry() == [None] * 3
+    assert ends() == {0: "accepted", 2: "accepted"}
+    assert Attempt.objects.count() == 2
+
+
+def test_one_that_cannot_be_rendered_is_tried_again_and_the_others_leave(settings, two):
+    settings.TEMPLATES = [templates({"otpmail/broken/subject.txt": "{{ code|add:missing }}"})]
+    settings.OTPMAIL_PURPOSES = {"broken": {}}
+    promises(2)
+    promise(purpose="broken", recipient="2@example.org")
+    first, second, third = carry()
+    assert (first, second) == (None, None)
+    assert third
+    assert ends() == {0: "accepted", 1: "accepted", 2: "queued"}
+
+
+def fail(*_, **__):
+    raise OperationalError("the facts' own database is away")
+
+
+def test_one_whose_round_fails_does_not_hold_up_the_others(settings, two, caplog):
+    settings.OTPMAIL_PURPOSES = {"transfer": {"FACTS": "tests.integration.test_loads.fail"}}
+    promises(4)
+    poison = promise(recipient="4@example.org")
+    Challenge.objects.filter(pk=poison.challenge_id).update(purpose="transfer", binding=b"bound")
+    engine = ThreadsEngine()
+    engine.take_up(Lane.CODE)
+    wait_until(lambda: list(ends().values()).count("accepted") == 4)
+    engine.stop(seconds=5)
+    assert ends()[4] == "queued"
+    assert len(two[0].mails) == 4
+    failed = [record for record in caplog.records if "a round failed" in record.message]
+    assert all(str(Delivery.objects.get(state="queued").pk) in line.message for line in failed)
+
+
+def test_after_a_slow_load_the_rest_is_for_whoever_is_free(two):
+    hedging.took("a", 0.1)  # two at a time
+    two[0].delay_seconds = 0.15
+    promises(5)
+    waits = carry()
+    assert waits == [None, None, 0, 0, 0]
+    assert len(two[0].mails) == 2
+
+
+def test_mail_with_little_life_left_does_not_bound_the_others_time(two):
+    promises(3)
+    Delivery.objects.filter(challenge__recipient="1@example.org").update(
+        deadline=database.now() + timedelta(seconds=5)
+    )
+    assert carry() == [None] * 3
+    assert [mail["To"][0] for mail in two[0].mails] == ["1", "0", "2"]
+
+
+# Hedges
+
+
+def test_silent_route_costs_a_load_one_token_a_mail(settings, two):
+    settings.OTPMAIL_HEDGE_AFTER = 0.2
+    with scripted(lambda talk: talk.wait_for_end()) as silent:
+        lead_to(settings, a=silent.port, b=two[1].port)
+        promises(5)
+        assert carry() == [None] * 5
+    assert len(two[1].mails) == 5
+    assert tried() == [("b", "accepted")] * 5
+    assert routes.states()["a"].faults == 1
+    assert hedging.buckets["a"].take(20) == 15
+
+
+def test_where_tokens_are_few_the_most_urgent_are_hedged(settings, two):
+    settings.OTPMAIL_HEDGE_AFTER = 0.2
+    two[0].delay_seconds = 0.3
+    hedging.buckets["a"].take(18)
+    promises(4)
+    assert carry() == [None] * 4
+    assert [mail["To"][0] for mail in two[1].mails] == ["0", "1"]
+    assert states() == {"accepted"}
+
+
+def test_what_the_hedge_took_the_slow_route_does_not_write(settings, two):
+    settings.OTPMAIL_HEDGE_AFTER = 0.2
+    two[0].delay_seconds = 0.3
+    promises(4)
+    assert carry() == [None] * 4
+    assert len(two[1].mails) == 4
+    wait_until(lambda: two[0].mails)
+    assert len(two[0].mails) == 1
