@@ -3,8 +3,8 @@
 1. Read them, if this owner still holds their leases; lengthen a lease that runs short.
 2. Look: if what one carries (``cargo``) is dead, changed, or has too little life left, drop it.
 3. Have each made a mail.
-4. Hand them to the routes, which ask once more when a connection stands. Those that take the same
-   way go together, as many as the routes say.
+4. Hand it to the routes, which ask once more when a connection stands. Those that take the same
+   way go together, as many as the routes say; the others are left as they are, due at once.
 5. Record what each route did, and the end of it (``verdicts``): settled, or due again.
 
 Where no route is open a delivery waits as it is: that is no attempt, and nothing is written.
@@ -14,10 +14,11 @@ None.
 Knows nothing of: threads, timers, brokers.
 """
 
+import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from django.dispatch import Signal
 
 from otpmail import cargo, database, outbox, parking, routes, signals, verdicts
 from otpmail.conf import settings
+from otpmail.database import Clock
 from otpmail.messages import Letter
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outbox import Verdict
@@ -47,24 +49,21 @@ log = logging.getLogger("otpmail.courier")
 
 
 def run(delivery_ids: Collection[UUID], owner: str) -> dict[UUID, float | None]:
-    """Do one round. Tells the seconds until each one's next: None if there is none, 0 if now.
+    """Do one round: with the most urgent of these, and with those that can go with it.
 
-    Raises what the database raises: then leases lapse and the mails are safe.
+    Tells the seconds until each one's next round: None if there is none, 0 if it is due. Never
+    raises: what fails is logged, and is due again after a while.
     """
-    waits = {delivery_id: parking.wait_seconds(delivery_id) for delivery_id in delivery_ids}
-    due = [delivery_id for delivery_id, seconds in waits.items() if seconds is None]
-    # What is not found was settled meanwhile, or is another's.
-    if due and (held := _insist(lambda: outbox.held(due, owner), seconds=READ_SECONDS)):
-        waits |= _Round(owner).run(held)
-    return waits
+    return _Round(owner, delivery_ids).run()
 
 
 class _Way(NamedTuple):
     """What mails must have in common to go together."""
 
     routes: tuple[str, ...]
-    seconds: float
     may_double: bool
+    alone: UUID | None
+    """One that has less life left than a try may take: it would bound the others' time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +91,53 @@ class _End:
 
 
 class _Round:
-    """One round of one owner; ``waits`` fills up as it goes on."""
+    """One round of one owner; ``waits`` tells what it came to."""
 
-    def __init__(self, owner: str) -> None:
+    _clock: Clock
+
+    def __init__(self, owner: str, delivery_ids: Collection[UUID]) -> None:
         self._owner = owner
-        self._clock = database.clock()
-        self._began = time.monotonic()
-        self.waits: dict[UUID, float | None] = {}
+        self.waits = {one: parking.wait_seconds(one) for one in delivery_ids}
+        self._way: _Way | None = None
+        self._load: list[_Ready] = []
+        self._fault: Exception | None = None
 
-    def run(self, deliveries: Iterable[Delivery]) -> dict[UUID, float | None]:
-        ways: dict[_Way, list[_Ready]] = {}
-        for delivery in sorted(deliveries, key=lambda delivery: delivery.deadline):
-            if (letter := self._prepare(delivery)) is not None:
-                way = self._way(delivery, letter)
-                ways.setdefault(way, []).append(_Ready(delivery, letter))
-        all_ready = ways.items()
-        loads = [
-            (way, load) for way, ready in all_ready for load in routes.in_loads(ready, way.routes)
-        ]
-        for number, (way, load) in enumerate(loads):
-            if number and self._is_late():  # what is left is for whoever is free
-                self.waits |= {ready.delivery.pk: 0 for ready in load}
-            else:
-                self._send(way, load)
+    def run(self) -> dict[UUID, float | None]:
+        due = [one for one, seconds in self.waits.items() if seconds is None]
+        with self._guarded(due):
+            # What is not found was settled meanwhile, or is another's.
+            if due and (held := self._read(due)):
+                self._clock = database.clock()
+                self._carry(held)
         return self.waits
 
-    def _is_late(self) -> bool:
-        return time.monotonic() - self._began > routes.MOMENT_SECONDS
+    def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
+        held = _insist(lambda: outbox.held(due, self._owner), seconds=READ_SECONDS)
+        return sorted(held, key=lambda delivery: delivery.deadline)
+
+    def _carry(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            with self._guarded([delivery.pk]):
+                if self._is_full() or not self._joins(delivery):
+                    self.waits[delivery.pk] = 0
+        if self._way is not None:
+            with self._guarded([ready.delivery.pk for ready in self._load]):
+                self._send(self._way, self._load)
+
+    def _is_full(self) -> bool:
+        return self._way is not None and len(self._load) >= routes.most_together(self._way.routes)
+
+    def _joins(self, delivery: Delivery) -> bool:
+        """Take a delivery along, or see to it. Returns False if it has to go by itself."""
+        letter = self._prepare(delivery)
+        if letter is None:
+            return True
+        way = self._find_way(delivery, letter)
+        if self._way not in {None, way}:
+            return False
+        self._way = way
+        self._load.append(_Ready(delivery, letter))
+        return True
 
     def _prepare(self, delivery: Delivery) -> Letter | None:
         """Have a delivery made a mail, if it can leave now; else see to it."""
@@ -140,45 +159,58 @@ class _Round:
                 return letter
         return None
 
-    def _way(self, delivery: Delivery, letter: Letter) -> _Way:
+    def _find_way(self, delivery: Delivery, letter: Letter) -> _Way:
         carried = cargo.of(delivery)
         avoid: Sequence[str] = ()
         if len(carried.routes) > 1 and (delivery.attempted or not carried.is_first):
             # What was asked for again, or may have been lost, goes another way than before.
             avoid = outbox.routes_used(delivery)
-        life_left = (delivery.deadline - self._clock()).total_seconds()
         return _Way(
             routes=tuple(routes.ordered(carried.routes, letter.mail, avoid=avoid)),
-            seconds=min(life_left, settings.LEASE_SECONDS / 2),
             may_double=carried.may_double,
+            alone=delivery.pk if self._life_left(delivery) < settings.LEASE_SECONDS / 2 else None,
         )
 
     def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
         sent = routes.send(
             [ready.letter.mail for ready in load],
             routes=way.routes,
-            seconds=way.seconds,
+            seconds=min(self._life_left(ready.delivery) for ready in load),
             may_double=way.may_double,
-            still_wanted=lambda: self._wanted(load),
+            still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
             late=lambda place, try_: _hear_late(load[place].delivery, load[place].redacted(try_)),
         )
-        ends = []
+        ends, others = [], []
         for ready, round_ in zip(load, sent, strict=True):
             tries = [ready.redacted(try_) for try_ in round_.tries]
-            if not round_.wanted:
-                self._call_off(ready.delivery, tries)
-            elif tries:
+            if round_.wanted and tries:
                 ends.append(self._end(ready.delivery, tries))
             else:
-                self._park(ready.delivery)
-        self._record(ends)
+                others.append((ready.delivery, tries, round_.wanted))
+        self._record(ends)  # before all else: these may have been taken
+        for delivery, tries, wanted in others:
+            with self._guarded([delivery.pk]):
+                self._leave(delivery, tries, wanted=wanted)
 
-    def _wanted(self, load: Sequence[_Ready]) -> set[int]:
-        deliveries = [ready.delivery for ready in load]
-        # One that is not found was taken, as a report told, or is another's by now.
-        held = outbox.read_again(deliveries, self._owner)
-        now = self._clock()
-        wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
+    def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:
+        """See to one that was not handed over to the end."""
+        if not wanted:
+            self._call_off(delivery, tries)
+        elif self._fault is not None:
+            raise self._fault
+        else:
+            self._park(delivery)
+
+    def _wanted(self, deliveries: Sequence[Delivery]) -> set[int] | None:
+        """Look once more. A fault says nothing of a mail, and must not lose those that left."""
+        try:
+            # One that is not found was taken, as a report told, or is another's by now.
+            held = outbox.read_again(deliveries, self._owner)
+            now = self._clock()
+            wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
+        except Exception as fault:  # noqa: BLE001
+            self._fault = fault
+            return None
         return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
 
     def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
@@ -187,10 +219,12 @@ class _Round:
         reason = _why_pointless(delivery, self._clock())
         self._drop(delivery, reason or Reason.EXPIRED)
 
+    def _life_left(self, delivery: Delivery) -> float:
+        return (delivery.deadline - self._clock()).total_seconds()
+
     def _park(self, delivery: Delivery) -> None:
         """Let it wait for a route, but not beyond its deadline, nor past half its lease."""
-        life_left = (delivery.deadline - self._clock()).total_seconds()
-        seconds = min(life_left, settings.LEASE_SECONDS / 2)
+        seconds = min(self._life_left(delivery), settings.LEASE_SECONDS / 2)
         names = cargo.of(delivery).routes
         self.waits[delivery.pk] = parking.park(delivery.pk, names, seconds=seconds)
 
@@ -206,26 +240,53 @@ class _Round:
         attempts = {try_: _as_attempt(try_, now) for try_ in tries}
         return _End(delivery, attempts, verdicts.judge(delivery, tries, now))
 
-    def _record(self, ends: Collection[_End]) -> None:
-        accepted = [end for end in ends if end.is_accepted]
-        together = accepted if len(accepted) > 1 and self._settle_together(accepted) else []
-        for end in ends:
-            kept = end in together or self._settle(end)
-            if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
-                _tell_end(end)
-            if kept and end.verdict.is_held:
-                self.waits[end.delivery.pk] = end.verdict.wait_seconds
+    def _record(self, ends: Sequence[_End]) -> None:
+        """Settle those that were accepted together, if none was lost; the others one by one."""
+        until = time.monotonic() + settings.LEASE_SECONDS / 2
+        accepted, left = [end for end in ends if end.is_accepted], ends
+        if len(accepted) > 1:
+            left = [end for end in ends if not end.is_accepted]
+            with self._guarded([end.delivery.pk for end in accepted]):
+                if not self._settle_together(accepted, until):
+                    left = ends
+        for end in left:
+            with self._guarded([end.delivery.pk]):
+                self._settle(end, until)
 
-    def _settle_together(self, ends: Collection[_End]) -> bool:
+    def _settle_together(self, ends: Collection[_End], until: float) -> bool:
         rounds = {end.delivery: [*end.attempts.values()] for end in ends}
         verdict, now = Verdict(DeliveryState.ACCEPTED), self._clock()
-        return _insist(lambda: outbox.settle_together(rounds, self._owner, verdict, now=now))
-
-    def _settle(self, end: _End) -> bool:
-        attempts, now = [*end.attempts.values()], self._clock()
-        return _insist(
-            lambda: outbox.settle(end.delivery, self._owner, attempts, end.verdict, now=now)
+        settled = _insist(
+            lambda: outbox.settle_together(rounds, self._owner, verdict, now=now),
+            seconds=until - time.monotonic(),
         )
+        if settled:
+            for end in ends:
+                _tell_end(end)
+        return settled
+
+    def _settle(self, end: _End, until: float) -> None:
+        attempts, now = [*end.attempts.values()], self._clock()
+        kept = _insist(
+            lambda: outbox.settle(end.delivery, self._owner, attempts, end.verdict, now=now),
+            seconds=until - time.monotonic(),
+        )
+        if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
+            _tell_end(end)
+        if kept and end.verdict.is_held:
+            self.waits[end.delivery.pk] = end.verdict.wait_seconds
+
+    @contextlib.contextmanager
+    def _guarded(self, delivery_ids: Iterable[UUID]) -> Iterator[None]:
+        """Keep a fault from others: these are tried again after a while, here or elsewhere."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the rows are safe
+            for delivery_id in delivery_ids:
+                log.error(  # noqa: TRY400 - a database's words can quote a row
+                    "Email round failed delivery=%s %s", delivery_id, describe(error)
+                )
+                self.waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
 
 
 def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
@@ -299,7 +360,8 @@ def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
     now = database.now()
     attempts = [_as_attempt(try_, now) for try_ in tries]
     if _insist(lambda: outbox.note(delivery, attempts, now=now)):
-        _tell(signals.delivery_accepted, delivery, attempts[-1])
+        accepted = (attempt for attempt in attempts if attempt.outcome == DeliveryState.ACCEPTED)
+        _tell(signals.delivery_accepted, delivery, next(accepted))
 
 
 def _insist[T](act: Callable[[], T], *, seconds: float | None = None) -> T:

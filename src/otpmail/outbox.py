@@ -213,7 +213,8 @@ def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> b
     accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
     with transaction.atomic(using=database.alias()):
         settled = accepted and accept(delivery, now=now)
-        _insert({delivery: attempts})
+        if settled or _state_of(delivery) is not None:  # else it was erased meanwhile
+            _insert({delivery: attempts})
     return settled
 
 

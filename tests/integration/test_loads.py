@@ -4,7 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from otpmail import challenges, courier, database, outbox, routes
@@ -224,6 +224,27 @@ def test_look_is_taken_anew_for_those_whose_turn_comes_late(settings, two):
     assert len(two[0].mails) == 2
 
 
+def test_fault_of_the_second_look_loses_no_acceptance(settings, two, monkeypatch):
+    """Where envelopes are written one by one, it can come when some are taken already."""
+    two[0].delay_seconds = 0.06
+    read_again, calls = outbox.read_again, []
+
+    def away_from_the_second_on(*named):
+        calls.append(named)
+        if len(calls) > 1:
+            raise OperationalError("the database went away")
+        return read_again(*named)
+
+    promises(3)
+    claimed = claim()
+    monkeypatch.setattr(outbox, "read_again", away_from_the_second_on)
+    assert [*courier.run(claimed, ME).values()] == [None, 5, 5]
+    monkeypatch.setattr(outbox, "read_again", read_again)
+    assert [*courier.run(claimed, ME).values()] == [None, None, None]
+    assert sorted(mail["To"][0] for mail in two[0].mails) == ["0", "1", "2"]
+    assert set(Delivery.objects.values_list("state", "attempted")) == {("accepted", 1)}
+
+
 # What befalls one is not the others' affair
 
 
@@ -252,6 +273,40 @@ def test_one_that_is_erased_meanwhile_takes_no_other_along(settings, caplog):
     assert Attempt.objects.count() == 2
 
 
+def test_one_that_is_erased_before_the_next_route_asks_takes_no_other_along(settings, two):
+    two[0].data = [mailserver.OK, mailserver.OK, "451 4.3.0 full"]
+    issued = promises(3)
+
+    def erase():
+        Challenge.objects.filter(pk=issued[2].challenge_id).delete()
+
+    bodies = []
+    with scripted(taking(0, bodies, before=erase)) as second:
+        lead_to(settings, a=two[0].port, b=second.port)
+        assert carry() == [None] * 3
+    assert ends() == {0: "accepted", 1: "accepted"}
+    assert bodies == []
+
+
+def test_one_that_cannot_be_settled_takes_no_other_along(settings, two, monkeypatch):
+    two[0].data = ["451 4.3.0 full"] * 2 + [mailserver.OK]
+    two[1].data = ["451 4.3.0 full"]
+    promises(4)
+    settle, broken = outbox.settle, Delivery.objects.order_by("deadline").first()
+
+    def sometimes(delivery, *named, **options):
+        if delivery == broken:
+            raise IntegrityError
+        return settle(delivery, *named, **options)
+
+    monkeypatch.setattr(outbox, "settle", sometimes)
+    first, second, *others = carry()
+    assert first == 5
+    assert 1.8 <= second <= 2.2
+    assert others == [None, None]
+    assert ends() == {0: "queued", 1: "queued", 2: "accepted", 3: "accepted"}
+
+
 def test_one_that_cannot_be_rendered_is_tried_again_and_the_others_leave(settings, two):
     settings.TEMPLATES = [templates({"otpmail/broken/subject.txt": "{{ code|add:missing }}"})]
     settings.OTPMAIL_PURPOSES = {"broken": {}}
@@ -278,17 +333,23 @@ def test_one_whose_round_fails_does_not_hold_up_the_others(settings, two, caplog
     engine.stop(seconds=5)
     assert ends()[4] == "queued"
     assert len(two[0].mails) == 4
-    failed = [record for record in caplog.records if "a round failed" in record.message]
+    failed = [record for record in caplog.records if "round failed" in record.message]
     assert all(str(Delivery.objects.get(state="queued").pk) in line.message for line in failed)
 
 
-def test_after_a_slow_load_the_rest_is_for_whoever_is_free(two):
+def test_what_finds_no_room_in_the_load_is_left_as_it_is(two):
     hedging.took("a", 0.1)  # two at a time
-    two[0].delay_seconds = 0.15
     promises(5)
-    waits = carry()
-    assert waits == [None, None, 0, 0, 0]
+    assert carry() == [None, None, 0, 0, 0]
     assert len(two[0].mails) == 2
+
+
+def test_what_takes_another_way_is_left_as_it_is(settings, two):
+    settings.OTPMAIL_PURPOSES = {"other": {"ROUTES": ["b"]}}
+    promises(2)
+    promise(purpose="other", recipient="2@example.org")
+    assert carry() == [None, None, 0]
+    assert two[1].mails == []
 
 
 def test_mail_with_little_life_left_does_not_bound_the_others_time(two):
@@ -296,8 +357,8 @@ def test_mail_with_little_life_left_does_not_bound_the_others_time(two):
     Delivery.objects.filter(challenge__recipient="1@example.org").update(
         deadline=database.now() + timedelta(seconds=5)
     )
-    assert carry() == [None] * 3
-    assert [mail["To"][0] for mail in two[0].mails] == ["1", "0", "2"]
+    assert carry() == [0, None, 0]
+    assert [mail["To"][0] for mail in two[0].mails] == ["1"]
 
 
 # Hedges
@@ -312,17 +373,18 @@ def test_silent_route_costs_a_load_one_token_a_mail(settings, two):
     assert len(two[1].mails) == 5
     assert tried() == [("b", "accepted")] * 5
     assert routes.states()["a"].faults == 1
-    assert hedging.buckets["a"].take(20) == 15
+    assert sum(hedging.buckets["a"].take() for _ in range(20)) == 15
 
 
-def test_where_tokens_are_few_the_most_urgent_are_hedged(settings, two):
+def test_load_is_hedged_whole_or_not_at_all(settings, two):
+    """Or a fail-over of the rest would find no route left."""
     settings.OTPMAIL_HEDGE_AFTER = 0.2
-    two[0].delay_seconds = 0.3
+    two[0].delay_seconds = 0.1
     hedging.buckets["a"].take(18)
     promises(4)
     assert carry() == [None] * 4
-    assert [mail["To"][0] for mail in two[1].mails] == ["0", "1"]
-    assert states() == {"accepted"}
+    assert two[1].mails == []
+    assert routes.states()["a"].faults == 1
 
 
 def test_what_the_hedge_took_the_slow_route_does_not_write(settings, two):

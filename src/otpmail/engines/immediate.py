@@ -11,7 +11,6 @@ from uuid import UUID
 from otpmail import courier, outbox, owners
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
-from otpmail.outcomes import describe
 
 log = logging.getLogger("otpmail.engine")
 
@@ -35,12 +34,7 @@ class ImmediateEngine(Engine):
         """Do one round with each."""
         ids = list(delivery_ids)
         for delivery_id in ids:
-            try:
-                courier.run([delivery_id], self._owner)
-            except Exception as error:  # noqa: BLE001 - the row is safe; whoever sweeps takes it up
-                log.error(  # noqa: TRY400 - a database's words can quote a row
-                    "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
-                )
+            courier.run([delivery_id], self._owner)
         outbox.release(self._owner, only=ids)
 
     def stop(self, seconds: float) -> None:

@@ -29,7 +29,7 @@ class _Waiting:
     most: int
     due: list[tuple[float, int, UUID]] = field(default_factory=list)  # monotonic seconds, tie-break
     known: set[UUID] = field(default_factory=set)  # in the heap or in hand
-    in_hand: set[UUID] = field(default_factory=set)
+    in_hand: dict[UUID, float] = field(default_factory=dict)  # and when each was due
     couriers: int = 0  # that have it in hand
 
     def wait_seconds(self) -> float:
@@ -39,13 +39,12 @@ class _Waiting:
 
     def take(self, most: int) -> list[UUID]:
         """Take the first, and those after it that are due."""
-        taken = [heapq.heappop(self.due)[2]]
-        now = time.monotonic()
+        taken, now = [heapq.heappop(self.due)], time.monotonic()
         while len(taken) < most and self.due and self.due[0][0] <= now:
-            taken.append(heapq.heappop(self.due)[2])
-        self.in_hand.update(taken)
+            taken.append(heapq.heappop(self.due))
+        self.in_hand.update({delivery_id: at for at, _, delivery_id in taken})
         self.couriers += 1
-        return taken
+        return [delivery_id for _, _, delivery_id in taken]
 
 
 class Queue:
@@ -61,6 +60,7 @@ class Queue:
         self._timer: threading.Condition | None = None  # the one of them that minds the time
         self._round_over = threading.Condition(self._lock)
         self.is_closed = False
+        self._is_drained = False
 
     def __repr__(self) -> str:
         """Tell how many there are, in one line."""
@@ -136,6 +136,7 @@ class Queue:
             self._round_over.wait_for(
                 lambda: not self._in_hand() and self._wait_seconds() > 0, until - time.monotonic()
             )
+            self._is_drained = True
             for waiting in self._lanes.values():
                 waiting.due.clear()
             return self._in_hand()
@@ -146,14 +147,16 @@ class Queue:
             self._round_over.wait_for(lambda: not self._in_hand())
 
     def _end_round(self, waits: Mapping[UUID, float | None], waiting: _Waiting) -> None:
-        waiting.in_hand.difference_update(waits)
-        waiting.known.difference_update(waits)
+        now = time.monotonic()
         for delivery_id, wait_seconds in waits.items():
-            if delivery_id in self._again:
-                self._again.discard(delivery_id)
-                self._put(delivery_id, waiting, wait_seconds or 0)
-            elif wait_seconds is not None:
-                self._put(delivery_id, waiting, wait_seconds)
+            due_at = waiting.in_hand.pop(delivery_id, now)
+            waiting.known.discard(delivery_id)
+            wait = (wait_seconds or 0) if delivery_id in self._again else wait_seconds
+            self._again.discard(delivery_id)
+            if wait == 0 and not self._is_drained:  # it keeps its place
+                self._push(delivery_id, waiting, due_at)
+            elif wait is not None and not self.is_closed:
+                self._push(delivery_id, waiting, now + wait)
         self._round_over.notify_all()
 
     def _put(self, delivery_id: UUID, waiting: _Waiting, wait_seconds: float) -> None:
@@ -161,9 +164,11 @@ class Queue:
             self._again.add(delivery_id)
         if self.is_closed or delivery_id in waiting.known:
             return
+        self._push(delivery_id, waiting, time.monotonic() + wait_seconds)
+
+    def _push(self, delivery_id: UUID, waiting: _Waiting, due_at: float) -> None:
         waiting.known.add(delivery_id)
-        entry = (time.monotonic() + wait_seconds, next(self._order), delivery_id)
-        heapq.heappush(waiting.due, entry)
+        heapq.heappush(waiting.due, (due_at, next(self._order), delivery_id))
         self._timer = None  # whoever is woken minds the time anew
         self._wake_one()
 

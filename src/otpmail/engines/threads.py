@@ -137,17 +137,8 @@ class ThreadsEngine(Engine):
     def _round(self, delivery_ids: Sequence[UUID]) -> dict[UUID, float | None]:
         try:
             return courier.run(delivery_ids, self._owner)
-        except Exception as error:  # noqa: BLE001 - the rows are safe: they are tried again, here or elsewhere
-            if len(delivery_ids) == 1:
-                return self._failed(delivery_ids[0], error)
         finally:
             close_old_connections()
-        # One of them is the cause, and the others need not suffer.
-        return {one: self._round([one])[one] for one in delivery_ids}
-
-    def _failed(self, delivery_id: UUID, error: Exception) -> dict[UUID, float | None]:
-        log.error("Email engine: a round failed delivery=%s %s", delivery_id, describe(error))
-        return {delivery_id: min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)}
 
     def _sweep(self) -> None:
         self._guard(routes.warm)

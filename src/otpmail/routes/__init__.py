@@ -12,19 +12,17 @@ bears) and ``held`` (its open backends).
 
 from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
 from otpmail.routes.held import close, held
-from otpmail.routes.loads import MOMENT_SECONDS, in_loads, most_together
+from otpmail.routes.loads import most_together
 from otpmail.routes.order import known, ordered
 from otpmail.routes.race import Round, Try, send
 
 __all__ = [
-    "MOMENT_SECONDS",
     "Round",
     "Standing",
     "State",
     "Try",
     "are_shut",
     "close",
-    "in_loads",
     "known",
     "most_together",
     "ordered",

@@ -35,12 +35,12 @@ class Bucket:
         with self._lock:
             self._tokens = min(BURST, self._tokens + SHARE * mails)
 
-    def take(self, most: int = 1) -> int:
-        """Take as many tokens as there are, so many at most."""
+    def take(self, tokens: int = 1) -> bool:
+        """Take so many tokens, if they are there."""
         with self._lock:
-            taken = min(int(self._tokens), most)
-            self._tokens -= taken
-            return taken
+            are_there = self._tokens >= tokens
+            self._tokens -= tokens * are_there
+            return are_there
 
     def give_back(self, tokens: int) -> None:
         """Return tokens that were not needed."""

@@ -76,6 +76,7 @@ class Round:
     wanted: bool = True
 
 
+type Question = Callable[[], Collection[int] | None]
 type Late = Callable[[int, Try], None]
 
 
@@ -84,14 +85,15 @@ def send(
     *,
     routes: Sequence[str],
     seconds: float,
-    still_wanted: Callable[[], Collection[int]],
+    still_wanted: Question,
     may_double: bool,
     late: Late | None = None,
 ) -> list[Round]:
     """Hand mails to the first of these routes that takes them. Never raises for a mail's fate.
 
     ``seconds`` is the life that they have left; ``may_double``: they do no harm twice.
-    ``still_wanted`` names the places of those that are. ``late`` hears of a try that ends after the
+    ``still_wanted`` names the places of those that are; where it cannot tell (None), nothing more
+    is written. ``late`` hears of a try that ends after the
     round, with the mail's place, in a thread of its own.
     """
     race = _Race(messages, routes, seconds, still_wanted, late, may_double=may_double)
@@ -157,7 +159,7 @@ class _Race:
         messages: Sequence[EmailMessage],
         routes: Sequence[str],
         seconds: float,
-        still_wanted: Callable[[], Collection[int]],
+        still_wanted: Question,
         late: Late | None,
         *,
         may_double: bool,
@@ -264,9 +266,9 @@ class _Race:
         holds_seconds = FRESH_SECONDS if mail in running.asked else TOGETHER_SECONDS
         running.asked.add(mail)
         if now - running.asked_at >= holds_seconds:
-            running.asked_at = now
             if not self._events.ask(self._look):
                 return False
+            running.asked_at = time.monotonic()
         return not (self._events.over or mail.is_over)
 
     # What happens.
@@ -287,6 +289,8 @@ class _Race:
     def _look(self) -> bool:
         """See which mails are wanted. Returns whether one is."""
         wanted = self._still_wanted()
+        if wanted is None:
+            return False
         for mail in self.mails:
             mail.wanted = mail.wanted and mail.place in wanted
         return any(mail.wanted for mail in self.mails)
@@ -317,11 +321,10 @@ class _Race:
             return
         bucket = hedging.buckets[silent.route]
         waiting = [mail for mail in silent.mails if mail.may_go_on]
-        tokens = bucket.take(len(waiting))
-        if not tokens:
+        if not bucket.take(len(waiting)):
             silent.leave.judge(SLOW)
-        elif not self._next(waiting[:tokens]):
-            bucket.give_back(tokens)
+        elif not self._next(waiting):
+            bucket.give_back(len(waiting))
 
     def _abandon(self) -> None:
         """Leave tries to themselves that did not end in their time: no courier is held by them."""

@@ -9,6 +9,7 @@ awaited, so that the server never blocks on writing them while we block on writi
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from otpmail.wire.deadlines import Deadline
@@ -159,14 +160,21 @@ class _Window:
         except WireError as error:
             suspect(self._session, oldest.answers, error)
             raise
-        self._flying.popleft()
-        try:
-            self._results[oldest.index] = judge(self._session, oldest.answers)
-        except WireError as error:
-            suspect(self._session, oldest.answers, error)
-            self._results[oldest.index] = error
+        if oldest.answers.misbehaviour is not None:  # the session ends here: hear the others first
+            with suppress(WireError):
+                for flying in self._flying:
+                    flying.answers.read(self._session, self._deadline)
+        while self._flying and not self._flying[0].answers.awaited:
+            self._judge(self._flying.popleft())
         if not self._session.usable:
             raise BrokenError("the session ended before this mail's answer", phase=Phase.BODY)
+
+    def _judge(self, flying: _Flying) -> None:
+        try:
+            self._results[flying.index] = judge(self._session, flying.answers)
+        except WireError as error:
+            suspect(self._session, flying.answers, error)
+            self._results[flying.index] = error
 
     def _abort(self, error: WireError) -> None:
         """Give each mail that has no end yet the error, with how much of it had been written."""

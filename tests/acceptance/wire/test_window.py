@@ -86,6 +86,23 @@ def test_after_a_cut_only_what_was_written_and_not_answered_is_in_doubt():
     assert [end.untried for end in ends[1:]] == [False, False, False, True, True]
 
 
+def test_mail_that_shows_the_server_does_not_keep_its_word_leaves_no_other_in_doubt():
+    def script(talk: Talk):
+        talk.greet()
+        for _ in range(3):
+            talk.hear_chunked()
+        talk.say(b"250 reset\r\n250 ok\r\n503 RCPT first\r\n503 no\r\n" + OK * 2)
+        talk.wait_for_end()
+
+    with scripted(script) as server, a_session(server) as session:
+        mails = [a_mail(number) for number in range(4)]
+        first, *taken, last = sent_all(session, mails, window=3)
+        assert not session.usable
+    assert first.untried
+    assert all(isinstance(end, Sent) for end in taken)
+    assert last.untried
+
+
 def test_after_a_421_nothing_is_in_doubt():
     bodies: list[bytes] = []
 

@@ -147,3 +147,23 @@ def test_load_is_one_couriers_work_and_each_of_it_comes_due_again_at_its_time():
     assert queue.in_hand() == {fourth}
     assert queue.count(Lane.CODE) == 3
     assert queue.take(queue.turn(), codes=3) == ([second], Lane.CODE)
+
+
+def test_what_is_given_back_as_due_keeps_its_place():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    first, second, third = due(queue, 3)
+    assert queue.take(queue.turn(), codes=2) == ([first, second], Lane.CODE)
+    queue.give_back({first: 0, second: 0}, Lane.CODE)
+    assert queue.take(queue.turn(), codes=3) == ([first, second, third], Lane.CODE)
+
+
+def test_what_is_given_back_as_due_still_leaves_while_the_engine_ends():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    first, second = due(queue, 2)
+    queue.take(queue.turn(), codes=2)
+    queue.close()
+    queue.give_back({first: 0, second: 1}, Lane.CODE)
+    assert queue.take(queue.turn(), codes=2) == ([first], Lane.CODE)
+    assert queue.drain(until=0) == {first}
+    queue.give_back({first: 0}, Lane.CODE)
+    assert queue.take(queue.turn(), codes=2) is None

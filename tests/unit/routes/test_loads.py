@@ -3,7 +3,7 @@
 import pytest
 
 from otpmail.outcomes import Blame, Kind, Outcome
-from otpmail.routes import hedging, in_loads, most_together
+from otpmail.routes import hedging, most_together
 from otpmail.routes.circuits import circuits
 from tests import mailserver
 
@@ -15,15 +15,11 @@ def two(settings):
     mailserver.routes_to(settings, a=1, b=2)
 
 
-def sizes(mails: int, *routes: str) -> list[int]:
-    return [len(load) for load in in_loads(range(mails), routes)]
-
-
 def test_route_of_which_nothing_is_known_gets_one_at_a_time():
     assert most_together(["a", "b"]) == 1
 
 
-@pytest.mark.parametrize(("seconds", "mails"), [(0.002, 16), (0.05, 5), (0.2, 1), (3, 1)])
+@pytest.mark.parametrize(("seconds", "mails"), [(0.002, 8), (0.05, 5), (0.2, 1), (3, 1)])
 def test_load_is_a_moments_work_for_the_first_route(seconds, mails):
     hedging.took("a", seconds)
     assert most_together(["a", "b"]) == mails
@@ -34,7 +30,7 @@ def test_it_is_the_first_open_route_that_counts():
     hedging.took("a", 3)
     hedging.took("b", 0.001)
     circuits["a"].enter(alone=False).judge(DOWN)
-    assert most_together(["a", "b"]) == 16
+    assert most_together(["a", "b"]) == 8
 
 
 def test_where_only_a_probe_may_leave_it_leaves_alone():
@@ -47,7 +43,7 @@ def test_route_that_keeps_a_rate_gets_one_at_a_time(settings):
     settings.OTPMAIL_ROUTE_RATES = {"b": {"AT_ONCE": 2}}
     hedging.took("a", 0.001)
     assert most_together(["a", "b"]) == 1
-    assert most_together(["a"]) == 16
+    assert most_together(["a"]) == 8
 
 
 def test_backend_that_does_not_keep_its_time_gets_one_at_a_time(settings):
@@ -56,17 +52,16 @@ def test_backend_that_does_not_keep_its_time_gets_one_at_a_time(settings):
     assert most_together(["default"]) == 1
 
 
-def test_mails_are_cut_into_loads_and_none_is_left_over():
-    hedging.took("a", 0.05)
-    assert sizes(12, "a", "b") == [5, 5, 2]
-    assert sizes(0, "a", "b") == []
-
-
-def test_last_mail_goes_by_itself_where_a_probe_is_due():
-    hedging.took("b", 0.05)
+def test_where_a_probe_is_due_one_mail_goes_to_see():
+    hedging.took("b", 0.001)
     circuits["a"].enter(alone=False).judge(DOWN)
-    assert sizes(6, "a", "b") == [5, 1]
+    assert most_together(["a", "b"]) == 8
     circuits["a"]._asked_at -= 60
-    assert sizes(6, "a", "b") == [5, 1]
-    assert sizes(5, "a", "b") == [4, 1]
-    assert sizes(1, "a", "b") == [1]
+    assert most_together(["a", "b"]) == 1
+    assert most_together(["b", "a"]) == 8
+
+
+def test_load_is_not_taken_for_silence(settings):
+    settings.OTPMAIL_HEDGE_AFTER = 0.1
+    hedging.took("a", 0.01)
+    assert most_together(["a", "b"]) == 2
