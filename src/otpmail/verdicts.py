@@ -34,7 +34,7 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     if _is_refused(tries, carried.routes):
         return Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
-    if routes.are_shut(carried.routes):
+    if routes.are_shut(carried.routes) or _may_try_at_once(tries, carried.routes):
         # Those that go to see whether one is back use up no more than their first attempt.
         return Verdict(
             DeliveryState.QUEUED,
@@ -50,6 +50,17 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     if backoff is None:
         return Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
     return Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
+
+
+def _may_try_at_once(tries: Sequence[Try], names: Sequence[str]) -> bool:
+    """Tell whether a route is back that was shut to the mail, which only had faults of the others.
+
+    The backoff is for what was refused itself, or by all; and for what may have been taken.
+    """
+    faults = [try_.outcome for try_ in tries if try_.outcome.blame is Blame.ROUTE]
+    untried = set(names) - {try_.route for try_ in tries}
+    unsure = any(fault.kind is Kind.UNKNOWN for fault in faults)
+    return len(faults) == len(tries) and not unsure and not routes.are_shut(untried)
 
 
 def _is_refused(tries: Sequence[Try], names: Sequence[str]) -> bool:

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import challenges, database, engines, issuing, outbox, routes
+from otpmail import challenges, database, engines, issuing, outbox, routes, verdicts
 from otpmail.models import Attempt, Delivery, Lane
+from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
 from tests.rounds import ME, again, carry, one_round, promise, tried
 from tests.scripted import scripted
@@ -224,6 +225,16 @@ def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port
     wait_until(lambda: again() > 0 and Attempt.objects.count() > before)
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempted) == ("queued", 7)
+
+
+@pytest.mark.parametrize(("kind", "waits"), [(Kind.TRANSIENT, 0), (Kind.UNKNOWN, 2)])
+def test_mail_that_came_to_a_route_before_it_was_back_goes_to_it_at_once(servers, kind, waits):
+    """Unless another may have taken it: the backoff is for what all have refused."""
+    promise()
+    outcome = Outcome(kind=kind, reply="", blame=Blame.ROUTE)
+    tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
+    verdict = verdicts.judge(Delivery.objects.get(), [tried_a], database.now())
+    assert waits * 0.9 <= verdict.wait_seconds <= waits * 1.1
 
 
 def test_deadline_ends_what_waits_for_a_route(dead_port, settings, pass_time):
