@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 
+PULSE = "delivery/pulse"
 MODELS = ["challenge", "delivery", "auditentry", "suppression"]
 
 
@@ -31,7 +32,8 @@ def signed_in(user: object) -> Client:
 
 
 def pages(client: Client) -> Iterator[str]:
-    """Show every list and every row."""
+    """Show every list and every row, and how mail stands."""
+    yield shown(client, PULSE)
     for model in MODELS:
         yield shown(client, model)
         for row in apps.get_model("otpmail", model).objects.all():

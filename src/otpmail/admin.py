@@ -17,12 +17,15 @@ from typing import Any, override
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 
-from otpmail import database
+from otpmail import database, pulse
 from otpmail.compat import first_uuid7
 from otpmail.masking import mask
 from otpmail.models import Attempt, AuditEntry, Challenge, Delivery, DeliveryState, Suppression
@@ -193,6 +196,37 @@ class DeliveryAdmin(Searched):
         """Read with it what its line tells, and not what is sealed."""
         rows = super().get_queryset(request).select_related("challenge", "sealed")
         return rows.defer("sealed__content").prefetch_related("attempts")
+
+    @override
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that tells how mail stands."""
+        page = self.admin_site.admin_view(self.pulse)
+        return [path("pulse/", page, name="otpmail_pulse"), *super().get_urls()]
+
+    def pulse(self, request: HttpRequest) -> HttpResponse:
+        """Show what waits, what each route does, and what became of mails and challenges."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now = database.now()
+        tried = pulse.tried(now - pulse.RECENTLY)
+        names = dict.fromkeys([*pulse.circuits(), *(row.route for row in tried)])
+        told = {
+            "title": "How mail stands",
+            "now": now,
+            "waiting": pulse.waiting(now),
+            "routes": [
+                {
+                    "name": name,
+                    "state": pulse.circuits().get(name),
+                    "tried": [row for row in tried if row.route == name],
+                }
+                for name in names
+            ],
+            "settled": list(pulse.settled(now - pulse.RECENTLY)),
+            "ended": list(pulse.ended(now - pulse.RECENTLY).items()),
+        }
+        context = {**self.admin_site.each_context(request), **told}
+        return TemplateResponse(request, "admin/otpmail/pulse.html", context)
 
     def to(self, delivery: Delivery) -> str:
         """Mask the address; of other mail that is settled, none is kept."""

@@ -246,7 +246,7 @@ class Delivery(models.Model):
                 name="otpmail_leased",
                 condition=Q(leased_until__isnull=False),
             ),
-            # metrics.unsent and the admin: what failed or was dropped
+            # pulse.unsent and the admin: what failed or was dropped
             OpenIndex(
                 fields=["settled_at"],
                 name="otpmail_unsent",

@@ -5,18 +5,20 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import admin, challenges, database, suppressions
+from otpmail import admin, challenges, database, routes, suppressions
 from otpmail.backends.outbox import EmailBackend
 from otpmail.compat import first_uuid7
 from otpmail.models import AuditEntry, Challenge, Delivery, Reported, SealedMail
-from tests.mailserver import route_to, running
+from tests.mailserver import route_to, routes_to, running
 from tests.rounds import carry, promise
-from tests.staff import MODELS, pages, shown, staff, superuser
+from tests.staff import MODELS, PULSE, pages, shown, signed_in, staff, superuser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.admin_urls")]
 
@@ -64,6 +66,35 @@ def test_an_operator_sees_by_which_route_a_mail_failed_and_why(operator, issued,
         assert "4.7.1 try again later" in page
         assert "a***@example.org" in page
         assert "Gave Up" in page
+
+
+def test_an_operator_sees_how_mail_stands(operator, settings):
+    settings.OTPMAIL_ENGINE, settings.OTPMAIL_RETRY_SECONDS = "tests.engines.Deaf", []
+    with running() as first, running() as second:
+        first.data = ["451 4.3.2 not now"]
+        routes_to(settings, a=first.port, b=second.port)
+        for _ in range(3):
+            promise()
+        carry()
+        promise(subject="bob")
+        page = words(shown(operator, PULSE))
+        routes.close()
+    assert "Code 1 0." in page  # one waits, due for less than a second
+    assert "a open for 0 s 3 3 transient" in page
+    assert "b closed" in page
+    assert "0 3 accepted" in page
+    assert "code accepted 3" in page
+    assert "How mail stands" in shown(operator, "delivery")
+
+
+def words(page):
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def test_how_mail_stands_is_shown_to_who_may_view_deliveries_alone():
+    nobody = get_user_model().objects.create_user("somebody", is_staff=True)
+    assert signed_in(nobody).get(f"/admin/otpmail/{PULSE}/").status_code == 403
+    assert Client().get(f"/admin/otpmail/{PULSE}/").status_code in {302, 400}
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, endings, metrics, outbox
+from otpmail import challenges, database, endings, outbox, pulse
 from otpmail.compat import uuid7
 from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
 
@@ -71,9 +71,9 @@ def first_read(table, step):
             lambda: endings.expire(now=database.now() + timedelta(hours=1), limit=10),
         ),
         ("otpmail_closing", lambda: endings.revoke(now=database.now(), limit=10)),
-        ("otpmail_due", lambda: list(metrics.by_lane(metrics.waiting()[0]))),
-        ("otpmail_leased", lambda: list(metrics.by_lane(metrics.waiting()[1]))),
-        ("otpmail_unsent", lambda: list(metrics.unsent(database.now()))),
+        ("otpmail_due", lambda: list(pulse.by_lane(pulse.queued()[0]))),
+        ("otpmail_leased", lambda: list(pulse.by_lane(pulse.queued()[1]))),
+        ("otpmail_unsent", lambda: list(pulse.unsent(database.now()))),
     ],
     ids=["claim", "reap", "expire", "revoke", "free", "leased", "unsent"],
 )
