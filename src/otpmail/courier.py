@@ -125,7 +125,10 @@ class _Round:
                 self._send(self._way, self._load)
 
     def _is_full(self) -> bool:
-        return self._way is not None and len(self._load) >= routes.most_together(self._way.routes)
+        way = self._way
+        return way is not None and (
+            way.alone is not None or len(self._load) >= routes.most_together(way.routes)
+        )
 
     def _joins(self, delivery: Delivery) -> bool:
         """Take a delivery along, or see to it. Returns False if it has to go by itself."""
@@ -243,27 +246,24 @@ class _Round:
     def _record(self, ends: Sequence[_End]) -> None:
         """Settle those that were accepted together, if none was lost; the others one by one."""
         until = time.monotonic() + settings.LEASE_SECONDS / 2
-        accepted, left = [end for end in ends if end.is_accepted], ends
-        if len(accepted) > 1:
-            left = [end for end in ends if not end.is_accepted]
-            with self._guarded([end.delivery.pk for end in accepted]):
-                if not self._settle_together(accepted, until):
-                    left = ends
-        for end in left:
+        accepted = [end for end in ends if end.is_accepted]
+        together = accepted if len(accepted) > 1 and self._settle_together(accepted, until) else []
+        for end in ends:
             with self._guarded([end.delivery.pk]):
-                self._settle(end, until)
+                if end in together:
+                    _tell_end(end)
+                else:
+                    self._settle(end, until)
 
     def _settle_together(self, ends: Collection[_End], until: float) -> bool:
-        rounds = {end.delivery: [*end.attempts.values()] for end in ends}
-        verdict, now = Verdict(DeliveryState.ACCEPTED), self._clock()
-        settled = _insist(
-            lambda: outbox.settle_together(rounds, self._owner, verdict, now=now),
-            seconds=until - time.monotonic(),
-        )
-        if settled:
-            for end in ends:
-                _tell_end(end)
-        return settled
+        rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
+        try:
+            return _insist(
+                lambda: outbox.settle_accepted(rounds, self._owner, now=now),
+                seconds=until - time.monotonic(),
+            )
+        except DatabaseError:  # one of them may be the cause: each has another chance by itself
+            return False
 
     def _settle(self, end: _End, until: float) -> None:
         attempts, now = [*end.attempts.values()], self._clock()

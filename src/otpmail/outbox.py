@@ -187,13 +187,14 @@ def settle(
     return kept
 
 
-def settle_together(
-    rounds: Mapping[Delivery, Sequence[Attempt]], owner: str, verdict: Verdict, *, now: datetime
+def settle_accepted(
+    rounds: Mapping[Delivery, Sequence[Attempt]], owner: str, *, now: datetime
 ) -> bool:
-    """Record rounds that leave their deliveries alike, as `settle` does: all, or none.
+    """Record rounds that ended with an acceptance, as `settle` does: all, or none.
 
     Returns False, and nothing is written, if a lease was lost meanwhile.
     """
+    verdict = Verdict(DeliveryState.ACCEPTED)
     with transaction.atomic(using=database.alias()):
         if _leave(rounds, owner, verdict, now) < len(rounds):
             transaction.set_rollback(True, using=database.alias())
