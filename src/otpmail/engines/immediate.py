@@ -3,7 +3,6 @@
 A delivery that must be tried again is left in the outbox, for whichever process looks after it.
 """
 
-import logging
 from collections.abc import Iterable
 from typing import override
 from uuid import UUID
@@ -11,8 +10,6 @@ from uuid import UUID
 from otpmail import courier, outbox, owners
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
-
-log = logging.getLogger("otpmail.engine")
 
 
 class ImmediateEngine(Engine):
