@@ -138,9 +138,11 @@ class _Running:
         self.began = time.monotonic()
         self.asked_at = -math.inf
         self.asked: set[_Mail] = set()
+        self.has_ended = False
 
     def end(self, outcomes: Sequence[Outcome]) -> None:
         """Tell what the process knows of its routes."""
+        self.has_ended = True
         if any(outcome.kind is Kind.ACCEPTED for outcome in outcomes):
             hedging.took(self.route, (time.monotonic() - self.began) / len(outcomes))
         self.leave.end(max(outcomes, key=_weight, default=None))
@@ -284,7 +286,9 @@ class _Race:
 
     def _is_given_up(self) -> bool:
         """Tell whether others found out meanwhile that the route is out of order."""
-        return circuits[self._running[-1].route].is_open
+        silent = self._running[-1]
+        # In this order: it may have found out itself, and then its end is about to be told.
+        return circuits[silent.route].is_open and not silent.has_ended
 
     def _look(self) -> bool:
         """See which mails are wanted. Returns whether one is."""

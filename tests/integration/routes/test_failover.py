@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import challenges, database, engines, issuing, outbox, routes, verdicts
+from otpmail import challenges, database, engines, issuing, outbox, routes, signals, verdicts
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
@@ -225,6 +225,24 @@ def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port
     wait_until(lambda: again() > 0 and Attempt.objects.count() > before)
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempted) == ("queued", 7)
+
+
+def test_fault_that_opens_a_circuit_sends_its_mail_to_one_route_and_not_to_two(settings, two):
+    """Who waits for it sees the circuit open a little before it hears of the fault."""
+
+    def be_slow(**_):
+        time.sleep(0.1)
+
+    settings.OTPMAIL_CIRCUIT_FAULTS = 1
+    mailserver.routes_to(settings, a=mailserver.free_port(), b=two[0].port, c=two[1].port)
+    for signal in (signals.circuit_opened, signals.circuit_stays_open):
+        signal.connect(be_slow)
+        promise()
+        carry()
+        signal.disconnect(be_slow)
+        routes.circuits.circuits["a"]._asked_at -= 60  # the next one probes
+    assert tried() == [("a", "transient"), ("b", "accepted")] * 2
+    assert two[1].mails == []
 
 
 @pytest.mark.parametrize(("kind", "waits"), [(Kind.TRANSIENT, 0), (Kind.UNKNOWN, 2)])
