@@ -131,6 +131,9 @@ class Rows(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 class Searched(Rows):
     """Also searched, by what logs, mails and people name."""
 
+    challenge_column = "challenge"
+    """Which of its columns names a challenge."""
+
     search_fields = ("pk",)  # shows the box; what is found, `found` says
     search_help_text = (
         f"A challenge's id, a delivery's, or a reference of the last {REFERENCE_DAYS} days."
@@ -145,14 +148,15 @@ class Searched(Rows):
         return (queryset.filter(self.found(term)) if term else queryset), False
 
     def found(self, term: str) -> Q:
-        """Say what belongs to it."""
-        raise NotImplementedError
+        """Say what belongs to it: to the challenge that it leads to."""
+        return Q(**{f"{self.challenge_column}__in": _challenges(term)})
 
 
 @admin.register(Challenge)
 class ChallengeAdmin(Searched):
     """Which codes are pending, and what became of the others."""
 
+    challenge_column = "pk"
     list_display = ("id", "reference", "purpose", "to", "state", "failures", "sends", "created_at")
     list_filter = (Since,)
     fields = (
@@ -164,10 +168,6 @@ class ChallengeAdmin(Searched):
     def to(self, challenge: Challenge) -> str:
         """Mask the address."""
         return mask(challenge.recipient)
-
-    def found(self, term: str) -> Q:
-        """Say which it is."""
-        return Q(pk__in=_challenges(term))
 
 
 class Attempts(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -200,16 +200,16 @@ class DeliveryAdmin(Searched):
     @override
     def get_urls(self) -> list[URLPattern]:
         """Add the page that tells how mail stands."""
-        page = self.admin_site.admin_view(self.pulse)
+        page = self.admin_site.admin_view(self.show_pulse)
         return [path("pulse/", page, name="otpmail_pulse"), *super().get_urls()]
 
-    def pulse(self, request: HttpRequest) -> HttpResponse:
+    def show_pulse(self, request: HttpRequest) -> HttpResponse:
         """Show what waits, what each route does, and what became of mails and challenges."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = database.now()
-        tried = pulse.tried(now - pulse.RECENTLY)
-        names = dict.fromkeys([*pulse.circuits(), *(row.route for row in tried)])
+        circuits, tried = pulse.circuits(), pulse.tried(now - pulse.RECENTLY)
+        names = dict.fromkeys([*circuits, *(row.route for row in tried)])
         told = {
             "title": "How mail stands",
             "now": now,
@@ -217,7 +217,7 @@ class DeliveryAdmin(Searched):
             "routes": [
                 {
                     "name": name,
-                    "state": pulse.circuits().get(name),
+                    "state": circuits.get(name),
                     "tried": [row for row in tried if row.route == name],
                 }
                 for name in names
@@ -242,24 +242,22 @@ class DeliveryAdmin(Searched):
         """Tell the reply to it."""
         return getattr(_last(delivery), "reply", "")
 
+    @override
     def found(self, term: str) -> Q:
         """Say which it is, or which are of its challenge."""
-        return Q(pk__in=_ids(term)) | Q(challenge__in=_challenges(term))
+        return Q(pk__in=_ids(term)) | super().found(term)
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(Searched):
     """What was done with a challenge, from where."""
 
+    challenge_column = "challenge_id"
     list_display = ("at", "deed", "challenge_id", "purpose", "recipient", "address", "credential")
     fields = (
         *("at", "deed", "challenge_id", "generation", "purpose", "recipient"),
         *("address", "credential", "key_id"),
     )
-
-    def found(self, term: str) -> Q:
-        """Say what was done with it."""
-        return Q(challenge_id__in=_challenges(term))
 
 
 @admin.register(Suppression)
