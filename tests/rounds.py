@@ -41,7 +41,7 @@ def again() -> float | None:
 
 def one_round(delivery_id: UUID, owner: str = ME) -> float | None:
     """Do a round with one delivery."""
-    return courier.run([delivery_id], owner)[delivery_id]
+    return courier.run([delivery_id], owner).waits[delivery_id]
 
 
 def states() -> set[str]:

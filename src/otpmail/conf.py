@@ -134,7 +134,7 @@ class Settings:
     LEASE_SECONDS: int = 60
     """How long a courier owns a delivery before another may take it."""
 
-    SWEEP_SECONDS: float = 5
+    SWEEP_SECONDS: float = 1
     """How often threads and workers look for what is due, and for what dead processes left."""
 
     COURIERS: int = 8

@@ -7,10 +7,12 @@
    way go together, as many as the routes say; the others are left as they are, due at once.
 5. Record what each route did, and the end of it (``verdicts``): settled, or due again.
 
-Where no route is open a delivery waits as it is: that is no attempt, and nothing is written.
+What cannot be done here and now is declined: all its routes are shut to this process, or a key, a
+template or a setting is missing in it. That is no attempt; the row is free for another process.
 
-In: deliveries' ids and the owner of their leases. Out: seconds until the next round of each, or
-None.
+What was taken and cannot be written down is remembered (``unrecorded``), and not sent again.
+
+In: deliveries' ids and the owner of their leases. Out: a `RoundEnd`.
 Knows nothing of: threads, timers, brokers.
 """
 
@@ -24,20 +26,33 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, IntegrityError, close_old_connections
 from django.dispatch import Signal
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
 
-from otpmail import cargo, database, outbox, parking, routes, signals, verdicts
+from otpmail import cargo, database, outbox, routes, signals, unrecorded, verdicts
 from otpmail.conf import settings
 from otpmail.database import Clock
+from otpmail.exceptions import NotHereError
+from otpmail.faults import ends_process
 from otpmail.messages import Letter
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outbox import Verdict
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
 from otpmail.routes import Try
 
-READ_SECONDS = 1
-"""How long a read is tried again: long enough for a connection that the database had dropped."""
+PATIENCE_SECONDS = 1
+"""How long a statement is tried again: long enough for a connection that the database dropped."""
+
+NOT_HERE = (
+    NotHereError,
+    TemplateDoesNotExist,
+    TemplateSyntaxError,
+    ImproperlyConfigured,
+    ImportError,
+)
+"""What an old process of a rolling deploy meets, or one whose key service is away."""
 
 _SIGNALS = {
     DeliveryState.ACCEPTED: signals.delivery_accepted,
@@ -48,11 +63,20 @@ _SIGNALS = {
 log = logging.getLogger("otpmail.courier")
 
 
-def run(delivery_ids: Collection[UUID], owner: str) -> dict[UUID, float | None]:
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """What a round came to."""
+
+    waits: dict[UUID, float | None]
+    """Seconds until each one's next round: None if there is none here, 0 if it is due."""
+    declined: set[UUID]
+    """Those of them that are free for another process, and are to be left to it for a while."""
+
+
+def run(delivery_ids: Collection[UUID], owner: str) -> RoundEnd:
     """Do one round: with the most urgent of these, and with those that can go with it.
 
-    Tells the seconds until each one's next round: None if there is none, 0 if it is due. Never
-    raises: what fails is logged, and is due again after a while.
+    Never raises: what fails is logged, and is due again after a while.
     """
     return _Round(owner, delivery_ids).run()
 
@@ -89,37 +113,45 @@ class _End:
     def is_accepted(self) -> bool:
         return self.verdict.state is DeliveryState.ACCEPTED
 
+    def settle(self, owner: str, now: datetime) -> bool:
+        attempts = [*self.attempts.values()]
+        return outbox.settle(self.delivery, owner, attempts, self.verdict, now=now)
+
 
 class _Round:
-    """One round of one owner; ``waits`` tells what it came to."""
+    """One round of one owner."""
 
     _clock: Clock
 
     def __init__(self, owner: str, delivery_ids: Collection[UUID]) -> None:
         self._owner = owner
-        self.waits = {one: parking.wait_seconds(one) for one in delivery_ids}
+        self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
+        self._declined: set[UUID] = set()
         self._way: _Way | None = None
         self._load: list[_Ready] = []
-        self._fault: Exception | None = None
+        self._fault: BaseException | None = None
 
-    def run(self) -> dict[UUID, float | None]:
-        due = [one for one, seconds in self.waits.items() if seconds is None]
+    def run(self) -> RoundEnd:
+        due = self._waits.keys() - unrecorded.known()
         with self._guarded(due):
             # What is not found was settled meanwhile, or is another's.
             if due and (held := self._read(due)):
                 self._clock = database.clock()
                 self._carry(held)
-        return self.waits
+        with self._guarded(self._declined):
+            if self._declined:
+                _insist(lambda: outbox.release(self._owner, only=self._declined))
+        return RoundEnd(self._waits, self._declined)
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
-        held = _insist(lambda: outbox.held(due, self._owner), seconds=READ_SECONDS)
+        held = _insist(lambda: outbox.held(due, self._owner))
         return sorted(held, key=lambda delivery: delivery.deadline)
 
     def _carry(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
             with self._guarded([delivery.pk]):
                 if self._is_full() or not self._joins(delivery):
-                    self.waits[delivery.pk] = 0
+                    self._waits[delivery.pk] = 0
         if self._way is not None:
             with self._guarded([ready.delivery.pk for ready in self._load]):
                 self._send(self._way, self._load)
@@ -148,10 +180,12 @@ class _Round:
             return None
         reason = _why_pointless(delivery, self._clock())
         if reason is None and routes.wait_seconds(cargo.of(delivery).routes) > 0:
-            self._park(delivery)
+            self._declined.add(delivery.pk)
             return None
         letter = reason or _letter(delivery, self._clock())
         match letter:
+            case None:
+                self._declined.add(delivery.pk)
             case Reason():
                 self._drop(delivery, letter)
             case Outcome():
@@ -181,7 +215,9 @@ class _Round:
             seconds=min(self._life_left(ready.delivery) for ready in load),
             may_double=way.may_double,
             still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
-            late=lambda place, try_: _hear_late(load[place].delivery, load[place].redacted(try_)),
+            late=lambda place, try_: _hear_late(
+                self._owner, load[place].delivery, load[place].redacted(try_)
+            ),
         )
         ends, others = [], []
         for ready, round_ in zip(load, sent, strict=True):
@@ -201,8 +237,10 @@ class _Round:
             self._call_off(delivery, tries)
         elif self._fault is not None:
             raise self._fault
-        else:
-            self._park(delivery)
+        elif routes.wait_seconds(cargo.of(delivery).routes) > 0:
+            self._declined.add(delivery.pk)
+        else:  # it had no turn in time, or another mail was faster to ask
+            self._waits[delivery.pk] = 0
 
     def _wanted(self, deliveries: Sequence[Delivery]) -> set[int] | None:
         """Look once more. A fault says nothing of a mail, and must not lose those that left."""
@@ -211,25 +249,21 @@ class _Round:
             held = outbox.read_again(deliveries, self._owner)
             now = self._clock()
             wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
-        except Exception as fault:  # noqa: BLE001
+        except BaseException as fault:
+            if ends_process(fault):
+                raise
             self._fault = fault
             return None
         return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
 
     def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
         if tries:
-            _note(delivery, tries)
+            _insist(lambda: _note(delivery, tries))
         reason = _why_pointless(delivery, self._clock())
         self._drop(delivery, reason or Reason.EXPIRED)
 
     def _life_left(self, delivery: Delivery) -> float:
         return (delivery.deadline - self._clock()).total_seconds()
-
-    def _park(self, delivery: Delivery) -> None:
-        """Let it wait for a route, but not beyond its deadline, nor past half its lease."""
-        seconds = min(self._life_left(delivery), settings.LEASE_SECONDS / 2)
-        names = cargo.of(delivery).routes
-        self.waits[delivery.pk] = parking.park(delivery.pk, names, seconds=seconds)
 
     def _drop(self, delivery: Delivery, reason: Reason) -> None:
         now = self._clock()
@@ -245,48 +279,58 @@ class _Round:
 
     def _record(self, ends: Sequence[_End]) -> None:
         """Settle those that were accepted together, if none was lost; the others one by one."""
-        until = time.monotonic() + settings.LEASE_SECONDS / 2
         accepted = [end for end in ends if end.is_accepted]
-        together = accepted if len(accepted) > 1 and self._settle_together(accepted, until) else []
+        together = accepted if len(accepted) > 1 and self._settle_together(accepted) else []
         for end in ends:
             with self._guarded([end.delivery.pk]):
                 if end in together:
                     _tell_end(end)
                 else:
-                    self._settle(end, until)
+                    self._settle(end)
 
-    def _settle_together(self, ends: Collection[_End], until: float) -> bool:
+    def _settle_together(self, ends: Collection[_End]) -> bool:
         rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
         try:
-            return _insist(
-                lambda: outbox.settle_accepted(rounds, self._owner, now=now),
-                seconds=until - time.monotonic(),
-            )
+            return _insist(lambda: outbox.settle_accepted(rounds, self._owner, now=now))
         except DatabaseError:  # one of them may be the cause: each has another chance by itself
             return False
 
-    def _settle(self, end: _End, until: float) -> None:
-        attempts, now = [*end.attempts.values()], self._clock()
-        kept = _insist(
-            lambda: outbox.settle(end.delivery, self._owner, attempts, end.verdict, now=now),
-            seconds=until - time.monotonic(),
-        )
+    def _settle(self, end: _End) -> None:
+        now = self._clock()
+        try:
+            kept = _insist(lambda: end.settle(self._owner, now))
+        except DatabaseError as error:
+            if not end.is_accepted or isinstance(error, IntegrityError):
+                raise
+            self._remember(end, now)
+            return
         if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
             _tell_end(end)
         if kept and end.verdict.is_held:
-            self.waits[end.delivery.pk] = end.verdict.wait_seconds
+            self._waits[end.delivery.pk] = end.verdict.wait_seconds
+        elif kept and end.verdict.is_freed:
+            self._declined.add(end.delivery.pk)
+
+    def _remember(self, end: _End, now: datetime) -> None:
+        def record() -> None:
+            end.settle(self._owner, now)
+            _tell_end(end)
+
+        unrecorded.remember(end.delivery.pk, self._owner, record)
 
     @contextlib.contextmanager
     def _guarded(self, delivery_ids: Iterable[UUID]) -> Iterator[None]:
         """Keep a fault from others: these are tried again after a while, here or elsewhere."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - the rows are safe
+        except BaseException as error:  # the rows are safe
+            if ends_process(error):
+                raise
             for delivery_id in delivery_ids:
                 log.error(  # noqa: TRY400 - a database's words can quote a row
                     "Email round failed delivery=%s %s", delivery_id, describe(error)
                 )
-                self.waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
+                self._waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
 
 
 def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
@@ -294,14 +338,27 @@ def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
     return Reason.EXPIRED if reason is None and now >= delivery.deadline else reason
 
 
-def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome:
-    """Render the mail, or say why it could not be rendered; a broken template breaks no courier."""
+def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | None:
+    """Render the mail, or say why it could not be rendered: None if it cannot be done here.
+
+    Whatever a template raises breaks no courier, and is a failed attempt of its mail.
+    """
     carried = cargo.of(delivery)
     try:
         letter = carried.letter()
     except DatabaseError:
         raise
-    except Exception as error:  # noqa: BLE001
+    except NOT_HERE as error:
+        log.error(  # noqa: TRY400 - its words can quote a template
+            "Email cannot be made by this process, and is left to others delivery=%s %s error=%s",
+            delivery.pk,
+            delivery.told,
+            _where(error),
+        )
+        return None
+    except BaseException as error:
+        if ends_process(error):
+            raise
         # An error's words can quote a template's context, and the code with it: only its type.
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error(  # noqa: TRY400 - exception() would print those words
@@ -346,11 +403,14 @@ def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) 
     )
 
 
-def _hear_late(delivery: Delivery, try_: Try) -> None:
+def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
     """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
     try:
-        _note(delivery, [try_])
+        _insist(lambda: _note(delivery, [try_]))
     except DatabaseError as error:
+        if try_.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
+            unrecorded.remember(delivery.pk, owner, lambda: _note(delivery, [try_]))
+            return
         log.error(  # noqa: TRY400 - a database's words can quote a row
             "Email attempt cannot be recorded delivery=%s %s", delivery.pk, describe(error)
         )
@@ -359,18 +419,14 @@ def _hear_late(delivery: Delivery, try_: Try) -> None:
 def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
     now = database.now()
     attempts = [_as_attempt(try_, now) for try_ in tries]
-    if _insist(lambda: outbox.note(delivery, attempts, now=now)):
+    if outbox.note(delivery, attempts, now=now):
         accepted = (attempt for attempt in attempts if attempt.outcome == DeliveryState.ACCEPTED)
         _tell(signals.delivery_accepted, delivery, next(accepted))
 
 
-def _insist[T](act: Callable[[], T], *, seconds: float | None = None) -> T:
-    """Try again while the database is away, by default for half a lease.
-
-    A mail that was taken and not recorded would be sent twice.
-    """
-    patience = settings.LEASE_SECONDS / 2 if seconds is None else seconds
-    until = time.monotonic() + patience
+def _insist[T](act: Callable[[], T]) -> T:
+    """Try again while the database is away, for a moment."""
+    until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return act()
@@ -379,3 +435,9 @@ def _insist[T](act: Callable[[], T], *, seconds: float | None = None) -> T:
             if isinstance(error, IntegrityError) or time.monotonic() >= until:
                 raise
             time.sleep(0.1)
+
+
+def _where(error: BaseException) -> str:
+    """Name the fault, and what is missing if that is the name of a template."""
+    named = f" {error}" if isinstance(error, TemplateDoesNotExist | NotHereError) else ""
+    return type(error).__name__ + named

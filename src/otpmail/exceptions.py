@@ -15,3 +15,10 @@ class UnstorableMailError(OtpmailError, TypeError):
 
 class InsideTransactionError(OtpmailError, RuntimeError):
     """`verify` was called inside a transaction, where a rollback would give the guess back."""
+
+
+class NotHereError(OtpmailError, RuntimeError):
+    """This process cannot do it now, and another may: it lacks a key, a template, a setting.
+
+    It says nothing of the mail, and counts as none of its attempts.
+    """

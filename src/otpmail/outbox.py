@@ -38,6 +38,9 @@ from otpmail.purposes import Purpose
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
 
+OLDEST_SHARE = 4
+"""Of a claim that cannot take all, one in so many is the oldest, so that it does not starve."""
+
 REPORT_WEIGHTS = {
     Reported.DEFERRED: 0,
     Reported.DELIVERED: 1,
@@ -61,11 +64,14 @@ class Verdict:
     wait_seconds: float | None = None
     counts: bool = True
     """Whether it is one of the attempts that a mail has."""
+    is_freed: bool = False
+    """Whether it waits as nobody's, since another process may be able to send it."""
 
     @property
     def is_held(self) -> bool:
         """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
-        return self.wait_seconds is not None and self.wait_seconds <= settings.LEASE_SECONDS
+        wait = self.wait_seconds
+        return wait is not None and wait <= settings.LEASE_SECONDS and not self.is_freed
 
 
 def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
@@ -108,27 +114,41 @@ def claim(
     now: datetime,
     limit: int,
     only: Collection[UUID] | None = None,
+    but: Collection[UUID] = (),
     due_by: datetime | None = None,
-) -> list[UUID]:
-    """Lease up to so many deliveries of a lane that are due and nobody's, the oldest first.
+    is_dead: bool = False,
+) -> dict[UUID, float]:
+    """Lease up to so many deliveries of a lane that are due and nobody's.
 
-    ``only`` are those that a hint named; without it, all are looked at. ``due_by`` is a moment
-    before ``now`` for who leaves to others what has not been due for long.
+    Gives how many seconds each has been due, the oldest first. Where more codes are due than that,
+    one of four is among the oldest and the others are the youngest: their readers still wait.
+
+    ``only`` are those that a hint named; without it, all are looked at, save ``but``. ``due_by`` is
+    a moment before ``now`` for who leaves to others what has not been due for long. ``is_dead``
+    asks for those alone that are past their deadline.
     """
-    free = Q(state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now)
+    free = _rows().filter(
+        state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now
+    )
     if only is not None:
-        free &= Q(pk__in=only)
-    skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
+        free = free.filter(pk__in=only)
+    if but:
+        free = free.exclude(pk__in=but)
+    if is_dead:
+        free = free.filter(deadline__lte=now)
+    if only is None and not free.exists():  # the usual case takes no lock
+        return {}
     with transaction.atomic(using=database.alias()):
-        candidates = _rows().filter(free).order_by("due_at")
-        found = list(
-            candidates.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)[
-                :limit
-            ]
-        )
-        _rows().filter(free, pk__in=found).update(leased_by=owner, leased_until=_lease_end(now))
-        mine = _held(owner).filter(pk__in=found)
-        return list(mine.order_by("due_at").values_list("pk", flat=True))
+        found = _choose(free, limit, youngest_first=lane is Lane.CODE)
+        free.filter(pk__in=found).update(leased_by=owner, leased_until=_lease_end(now))
+        mine = _held(owner).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
+        return {pk: (now - due_at).total_seconds() for pk, due_at in mine}
+
+
+def due_of(owner: str, *, now: datetime) -> list[tuple[UUID, Lane]]:
+    """Name what this owner holds and is due, with its lane."""
+    rows = _held(owner).filter(due_at__lte=now).values_list("pk", "lane")
+    return [(pk, Lane(lane)) for pk, lane in rows]
 
 
 def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
@@ -159,8 +179,10 @@ def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
 
 
 def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
-    """Lengthen the leases of deliveries that are being worked on."""
-    _held(owner).filter(pk__in=delivery_ids, deadline__gt=now).update(leased_until=_lease_end(now))
+    """Lengthen the leases that run short of deliveries that are being worked on."""
+    short = now + timedelta(seconds=settings.LEASE_SECONDS / 2)
+    mine = _held(owner).filter(pk__in=delivery_ids, deadline__gt=now, leased_until__lt=short)
+    mine.update(leased_until=_lease_end(now))
 
 
 def settle(
@@ -173,16 +195,17 @@ def settle(
 ) -> bool:
     """Record a round's attempts and where they leave the delivery, in one transaction.
 
-    A delivery that stays queued stays this owner's too. Returns False if the lease was lost
-    meanwhile: then the attempts are recorded, and the row is another's, or gone.
+    A delivery that stays queued stays this owner's too, unless its verdict frees it. Returns False
+    if the lease was lost meanwhile: then the attempts are recorded, and the row is another's, or
+    gone; but an acceptance settles it all the same, so that nobody sends it again.
     """
     with transaction.atomic(using=database.alias()):
         kept = _leave([delivery], owner, verdict, now) == 1
-        state = verdict.state if kept else _state_of(delivery)
-        if state is not None:  # else it was erased meanwhile
+        if kept:
             _insert({delivery: attempts})
-        if kept or state not in {DeliveryState.ACCEPTED, None}:  # a report that was faster told it
-            _follow([delivery], verdict, now, erase=kept)
+            _follow([delivery], verdict, now)
+        else:
+            _note(delivery, attempts, now=now)
     _tell([delivery], verdict)
     return kept
 
@@ -200,7 +223,7 @@ def settle_accepted(
             transaction.set_rollback(True, using=database.alias())
             return False
         _insert(rounds)
-        _follow(rounds, verdict, now, erase=True)
+        _follow(rounds, verdict, now)
     _tell(rounds, verdict)
     return True
 
@@ -211,12 +234,8 @@ def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> b
     An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
     Returns whether one did.
     """
-    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
     with transaction.atomic(using=database.alias()):
-        settled = accepted and accept(delivery, now=now)
-        if settled or _state_of(delivery) is not None:  # else it was erased meanwhile
-            _insert({delivery: attempts})
-    return settled
+        return _note(delivery, attempts, now=now)
 
 
 def accept(delivery: Delivery, *, now: datetime) -> bool:
@@ -228,7 +247,7 @@ def accept(delivery: Delivery, *, now: datetime) -> bool:
     open_ = _rows().filter(pk=delivery.pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED])
     settled = open_.update(**_changes(verdict, now)) == 1
     if settled:
-        _follow([delivery], verdict, now, erase=True)
+        _follow([delivery], verdict, now)
     return settled
 
 
@@ -249,7 +268,7 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     with transaction.atomic(using=database.alias()):
         kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
         if kept:
-            _follow([delivery], verdict, now, erase=True)
+            _follow([delivery], verdict, now)
     return kept
 
 
@@ -314,12 +333,35 @@ def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
     )
 
 
+def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> list[UUID]:
+    """Lock up to so many: the oldest, or where there are more, few of them and the youngest."""
+    skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
+    keys = free.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)
+    share = max(1, limit // OLDEST_SHARE) if youngest_first else limit
+    oldest = list(keys.order_by("due_at")[:share])
+    if len(oldest) < share or share == limit:
+        return oldest
+    youngest = keys.exclude(pk__in=oldest).order_by("-due_at")
+    return oldest + list(youngest[: limit - share])
+
+
 def _rows() -> QuerySet[Delivery]:
     return Delivery.objects.using(database.alias())
 
 
 def _sealed() -> QuerySet[SealedMail]:
     return SealedMail.objects.using(database.alias())
+
+
+def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
+    settled = accepted and accept(delivery, now=now)
+    state = DeliveryState.ACCEPTED if settled else _state_of(delivery)
+    if state is not None:  # else it was erased meanwhile
+        _insert({delivery: attempts})
+    if accepted and state == DeliveryState.DROPPED:  # it was mailed all the same
+        audit.write(Deed.MAILED, *filter(None, [delivery.challenge]), now=now)
+    return settled
 
 
 def _leave(rows: Collection[Delivery], owner: str, verdict: Verdict, now: datetime) -> int:
@@ -347,12 +389,12 @@ def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
     Attempt.objects.using(database.alias()).bulk_create(all_)
 
 
-def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime, *, erase: bool) -> None:
+def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime) -> None:
     if verdict.state is DeliveryState.ACCEPTED:
         codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
         audit.write(Deed.MAILED, *codes, now=now)
     mails = [delivery.pk for delivery in rows if delivery.lane == Lane.MAIL]
-    if erase and mails and verdict.state is not DeliveryState.QUEUED:
+    if mails and verdict.state is not DeliveryState.QUEUED:
         _sealed().filter(delivery__in=mails).delete()
 
 

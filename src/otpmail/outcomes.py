@@ -242,12 +242,12 @@ def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> O
     return replace(outcome, kind=kind, code=code if code > 0 else None)
 
 
-def named(error: Exception) -> str:
+def named(error: BaseException) -> str:
     """Tell an error by its type and its words."""
     return words(f"{type(error).__name__}: {error}")
 
 
-def describe(error: Exception) -> str:
+def describe(error: BaseException) -> str:
     """Tell an error and where it arose, for a log: no value of a row, no full address."""
     return named(error) + "\n" + "".join(traceback.format_tb(error.__traceback__))
 

@@ -13,6 +13,9 @@ from otpmail.outbox import Verdict
 from otpmail.outcomes import Blame, Kind
 from otpmail.routes import Try
 
+FREE_AFTER_SECONDS = 0.5
+"""After its routes were found shut here, until a mail may be taken by another process."""
+
 
 def telling(tries: Sequence[Try]) -> Try:
     """Choose the try that tells the round's end: an acceptance, a refusal for good, or the last."""
@@ -34,13 +37,15 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     if _is_refused(tries, carried.routes):
         return Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
-    if routes.are_shut(carried.routes) or _may_try_at_once(tries, carried.routes):
-        # Those that go to see whether one is back use up no more than their first attempt.
+    # Those that go to see whether a route is back use up no more than their first attempt.
+    counts = delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN
+    if routes.are_shut(carried.routes):
+        wait_seconds = min(FREE_AFTER_SECONDS, life_left)
         return Verdict(
-            DeliveryState.QUEUED,
-            wait_seconds=min(routes.wait_seconds(carried.routes), life_left),
-            counts=delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN,
+            DeliveryState.QUEUED, wait_seconds=wait_seconds, counts=counts, is_freed=True
         )
+    if _may_try_at_once(tries, carried.routes):
+        return Verdict(DeliveryState.QUEUED, wait_seconds=0, counts=counts)
     backoff = retries.wait_seconds(
         carried.retry_seconds,
         failed=delivery.attempted + 1,

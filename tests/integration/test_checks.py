@@ -66,7 +66,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("PURPOSES", {"x": {"LIFE_SECONDS": "600"}}, "E002"),
         ("PURPOSES", {"x": {"DIGITS": 12}}, "E002"),
         ("PURPOSES", {"x": {"LIFE_SECONDS": 100}}, "E009"),
-        ("LEASE_SECONDS", 8, "E010"),
+        ("LEASE_SECONDS", 2, "E010"),
         ("ROUTES", ["nowhere"], "E003"),
         ("ROUTES", [], "E002"),
         ("DOMAIN_ROUTES", {"yahoo.*": ["nowhere"]}, "E003"),

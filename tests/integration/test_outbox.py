@@ -30,28 +30,30 @@ def attempt(now):
 
 def test_due_delivery_is_claimed_once(delivery):
     now = database.now()
-    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10) == [delivery.pk]
-    assert outbox.claim(OTHER, lane=Lane.CODE, now=now, limit=10) == []
+    assert list(outbox.claim(ME, lane=Lane.CODE, now=now, limit=10)) == [delivery.pk]
+    assert list(outbox.claim(OTHER, lane=Lane.CODE, now=now, limit=10)) == []
     assert outbox.held([delivery.pk], OTHER) == []
     assert outbox.held([delivery.pk], ME) == [delivery]
 
 
-def test_claim_takes_the_oldest_up_to_its_limit(delivery):
-    for _ in range(3):
+def test_claim_that_cannot_take_all_codes_takes_the_youngest_and_few_of_the_oldest(delivery):
+    for _ in range(9):
         challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
-    oldest = list(Delivery.objects.order_by("due_at").values_list("pk", flat=True))
-    assert outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=2) == oldest[:2]
+    rows = list(Delivery.objects.order_by("due_at").values_list("pk", flat=True))
+    claimed = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=4)
+    assert list(claimed) == [rows[0], *rows[-3:]]
+    assert list(claimed.values()) == sorted(claimed.values(), reverse=True)
 
 
 def test_delivery_that_is_not_due_is_not_claimed(delivery):
-    assert outbox.claim(ME, lane=Lane.CODE, now=later(-60), limit=10) == []
+    assert list(outbox.claim(ME, lane=Lane.CODE, now=later(-60), limit=10)) == []
 
 
 def test_expired_lease_is_claimed_again(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     assert outbox.reap(now=later(59)) == []
     assert len(outbox.reap(now=later(61))) == 1
-    assert outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1) == [delivery.pk]
+    assert list(outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)) == [delivery.pk]
 
 
 def test_renewed_lease_lasts(delivery):
@@ -63,8 +65,10 @@ def test_renewed_lease_lasts(delivery):
 def test_only_what_a_hint_named_is_claimed(delivery):
     challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
     now = database.now()
-    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[delivery.pk]) == [delivery.pk]
-    assert outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[]) == []
+    assert list(outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[delivery.pk])) == [
+        delivery.pk
+    ]
+    assert list(outbox.claim(ME, lane=Lane.CODE, now=now, limit=10, only=[])) == []
 
 
 def test_lease_that_runs_short_is_lengthened_before_work(delivery):
@@ -110,10 +114,24 @@ def test_settling_is_fenced_by_the_lease(delivery):
     outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
     outbox.reap(now=later(61))
     outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
-    assert not outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
+    again = outbox.Verdict(DeliveryState.QUEUED, wait_seconds=2)
+    failed = Attempt(route="default", started_at=now, took_ms=1, outcome="transient")
+    assert not outbox.settle(delivery, ME, [failed], again, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("queued", OTHER)
     assert Attempt.objects.count() == 1  # it happened, so it is told
+
+
+def test_acceptance_settles_a_delivery_whose_lease_was_lost_meanwhile(delivery):
+    """Else its new owner would send it again."""
+    now = database.now()
+    outbox.claim(ME, lane=Lane.CODE, now=now, limit=1)
+    outbox.reap(now=later(61))
+    outbox.claim(OTHER, lane=Lane.CODE, now=later(61), limit=1)
+    assert not outbox.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
+    stored = Delivery.objects.get()
+    assert (stored.state, stored.leased_by) == ("accepted", "")
+    assert outbox.held([delivery.pk], OTHER) == []
 
 
 def test_settled_delivery_is_nobodys_and_final(delivery):

@@ -85,7 +85,7 @@ def leases() -> Iterable[CheckMessage]:
         yield Error(
             "OTPMAIL_LEASE_SECONDS is not above twice OTPMAIL_SWEEP_SECONDS: "
             "a lease would lapse while its courier works.",
-            hint="The defaults are 60 and 5.",
+            hint="The defaults are 60 and 1.",
             id="otpmail.E010",
         )
 

@@ -12,7 +12,6 @@ In: ids. Out: messages that hold an id and nothing else.
 Knows nothing of: which broker.
 """
 
-import logging
 import threading
 import time
 from abc import abstractmethod
@@ -28,16 +27,14 @@ from otpmail.conf import settings
 from otpmail.engines.base import Engine
 from otpmail.engines.line import PUBLISH_SECONDS, Line
 from otpmail.engines.threads import ThreadsEngine
+from otpmail.loop import Loop
 from otpmail.models import Lane
-from otpmail.outcomes import describe
 
 BATCH = 100
 """Ids given to the line at a time."""
 
 QUEUES = {Lane.CODE: "otpmail", Lane.MAIL: "otpmail.mail"}
 """What a broker's queues are called, so that workers can be kept for codes."""
-
-log = logging.getLogger("otpmail.engine")
 
 
 class BrokerEngine(Engine):
@@ -48,8 +45,9 @@ class BrokerEngine(Engine):
         self._line = Line(self._publish, self._hang_up)
         self._news = threading.Condition()
         self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}  # codes first
-        self._started = self._stopping = False
+        self._stopping = False
         self._relayed = threading.Event()
+        self._relay = Loop("otpmail-relay", self._step, last=self._end)
 
     def __repr__(self) -> str:
         """Tell its state in one line."""
@@ -64,16 +62,11 @@ class BrokerEngine(Engine):
         """Close what `_publish` opened; the same thread calls it."""
 
     def start(self) -> None:
-        """Start relay, line and couriers, once."""
-        if self._started:
-            return
-        with self._news:
-            if self._started or self._stopping:
-                return
+        """Start relay, line and couriers. Never raises; a thread that is missing comes later."""
+        if not self._relay.is_alive and not self._stopping:
             self._couriers.start()
             self._line.start()
-            threading.Thread(target=self._relay, name="otpmail-relay", daemon=True).start()
-            self._started = True
+            self._relay.ensure()
 
     @override
     def owner(self, lane: Lane) -> str:
@@ -95,19 +88,25 @@ class BrokerEngine(Engine):
         with self._news:
             self._stopping = True
             self._news.notify()
-        if self._started:
+        if self._relay.is_alive:
             self._relayed.wait(seconds / 2)  # the other half is for mails in flight
         self._couriers.stop(max(0.0, until - time.monotonic()))
 
     def _patience_seconds(self) -> float:
         return 0 if self._line.is_down else 2 * settings.SWEEP_SECONDS
 
-    def _relay(self) -> None:
-        while not self._stopping or any(self._waiting.values()):
-            lane, delivery_ids = self._next()
-            if left := self._line.say(delivery_ids, lane):
-                self._send_here(left, lane)
-            self._line.knock()
+    def _step(self) -> float | None:
+        if self._stopping and not any(self._waiting.values()):
+            return None
+        self._couriers.start()
+        self._line.start()
+        lane, delivery_ids = self._next()
+        if left := self._line.say(delivery_ids, lane):
+            self._send_here(left, lane)
+        self._line.knock()
+        return 0
+
+    def _end(self) -> None:
         self._line.end(PUBLISH_SECONDS)
         connections.close_all()
         self._relayed.set()
@@ -125,7 +124,5 @@ class BrokerEngine(Engine):
     def _send_here(self, delivery_ids: Collection[UUID], lane: Lane) -> None:
         try:
             self._couriers.take_up(lane, delivery_ids)
-        except Exception as error:  # noqa: BLE001 - the sweep tries again
-            log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
         finally:
             close_old_connections()

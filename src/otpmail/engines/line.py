@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import close_old_connections, connections
 
 from otpmail.conf import settings
+from otpmail.loop import Loop
 from otpmail.models import Lane
 from otpmail.outcomes import named
 
@@ -52,6 +53,7 @@ class Line:
         self._last.done.set()
         self._knock_at = math.inf
         self._ended = threading.Event()
+        self._talking = Loop("otpmail-line", self._step, last=self._end)
         self.is_down = False
 
     def __repr__(self) -> str:
@@ -59,8 +61,8 @@ class Line:
         return "down" if self.is_down else "up"
 
     def start(self) -> None:
-        """Start its thread."""
-        threading.Thread(target=self._talk, name="otpmail-line", daemon=True).start()
+        """Start its thread, unless it runs."""
+        self._talking.ensure()
 
     def say(self, delivery_ids: Sequence[UUID], lane: Lane) -> Sequence[UUID]:
         """Publish these. Returns those that were not: all of them, at once, while it is down."""
@@ -88,16 +90,22 @@ class Line:
         self._inbox.put(batch)
         return batch
 
-    def _talk(self) -> None:
-        while (batch := self._inbox.get()) is not None:
-            try:
-                self._publish_all(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, somebody else sends
-                self._go_down(named(error))
-            else:
-                self._come_up()
+    def _step(self) -> float | None:
+        batch = self._inbox.get()
+        if batch is None:
+            return None
+        try:
+            self._publish_all(batch)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, somebody else sends
+            self._go_down(named(error))
+        else:
+            self._come_up()
+        finally:
             close_old_connections()  # before anybody hears of it: a broker may be a database
             batch.done.set()
+        return 0
+
+    def _end(self) -> None:
         self._hang_up()
         connections.close_all()
         self._ended.set()

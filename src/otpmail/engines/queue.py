@@ -1,18 +1,22 @@
 """What a process keeps in memory: ids, each with the moment at which it is due, in two lanes.
 
-A heap a lane is both queue and timer: a courier sleeps until the first id is due, so no id is
-polled for. A code that is due goes before other mail, and only so many couriers carry other mail at
-once. The rest are kept for codes, and with them a session to the mail server each.
-
-While no courier idles, one takes several codes that are due; of other mail always one, for it may
-be large, and is not to be doubled.
+1. A heap a lane is the timer: a courier sleeps until the first id is due, so no id is polled for.
+2. A code that is due goes before other mail, and only so many couriers carry other mail at once.
+   The rest are kept for codes, and with them a session to the mail server each.
+3. What is due goes in the order in which it became due. While the oldest code has waited too long,
+   there is a backlog: then three turns of four are the youngest code's, whose reader still waits,
+   and the fourth is the oldest's.
+4. While no courier idles, one takes several codes that are due; of other mail always one, for it
+   may be large, and is not to be doubled.
 
 In: ids, and seconds to wait. Out: the ids whose turn it is, to a courier that waits for them.
 Knows nothing of: rows, rounds, how much room there is.
 """
 
+import bisect
 import heapq
 import itertools
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -21,30 +25,72 @@ from uuid import UUID
 
 from otpmail.models import Lane
 
+BACKLOG_SECONDS = 1.0
+"""How long the oldest code may have been due before the youngest go first."""
+
+OLDEST_EVERY = 4
+"""Of so many turns in a backlog, one is the oldest code's, so that it does not starve."""
+
+type _Entry = tuple[float, int, UUID]
+"""When an id is due (monotonic seconds), a tie-break, the id."""
+
 
 @dataclass(slots=True)
 class _Waiting:
     """One lane. ``most`` are the couriers that may carry it at once."""
 
     most: int
-    due: list[tuple[float, int, UUID]] = field(default_factory=list)  # monotonic seconds, tie-break
-    known: set[UUID] = field(default_factory=set)  # in the heap or in hand
+    youngest_first: bool
+    """Whether the youngest overtake in a backlog."""
+    later: list[_Entry] = field(default_factory=list)  # a heap
+    due: list[_Entry] = field(default_factory=list)  # sorted, the oldest first
+    known: set[UUID] = field(default_factory=set)  # later, due or in hand
     in_hand: dict[UUID, float] = field(default_factory=dict)  # and when each was due
+    begun: dict[UUID, float] = field(default_factory=dict)  # what is in hand, and since when
     couriers: int = 0  # that have it in hand
+    turns: int = 0  # taken in a backlog
 
     def wait_seconds(self) -> float:
-        if not self.due or self.couriers >= self.most:
+        if self.couriers >= self.most:
             return threading.TIMEOUT_MAX
-        return self.due[0][0] - time.monotonic()
+        if self.due:
+            return 0.0
+        return self.later[0][0] - time.monotonic() if self.later else threading.TIMEOUT_MAX
+
+    def put(self, entry: _Entry) -> None:
+        self.known.add(entry[2])
+        heapq.heappush(self.later, entry)
+
+    def ripen(self) -> None:
+        """Move what has come due to what is due."""
+        now = time.monotonic()
+        while self.later and self.later[0][0] <= now:
+            bisect.insort(self.due, heapq.heappop(self.later))
 
     def take(self, most: int) -> list[UUID]:
-        """Take the first, and those after it that are due."""
-        taken, now = [heapq.heappop(self.due)], time.monotonic()
-        while len(taken) < most and self.due and self.due[0][0] <= now:
-            taken.append(heapq.heappop(self.due))
+        """Take up to so many that are due, from the end whose turn it is."""
+        self.ripen()
+        end = -1 if self._is_youngests_turn() else 0
+        taken = [self.due.pop(end) for _ in range(min(most, len(self.due)))]
         self.in_hand.update({delivery_id: at for at, _, delivery_id in taken})
+        self.begun.update(dict.fromkeys(self.in_hand.keys() - self.begun.keys(), time.monotonic()))
         self.couriers += 1
         return [delivery_id for _, _, delivery_id in taken]
+
+    def forget(self, *, due_only: bool) -> list[UUID]:
+        forgotten = self.due if due_only else [*self.due, *self.later]
+        self.due = []
+        self.later = self.later if due_only else []
+        ids = [delivery_id for _, _, delivery_id in forgotten]
+        self.known.difference_update(ids)
+        return ids
+
+    def _is_youngests_turn(self) -> bool:
+        is_backlog = time.monotonic() - self.due[0][0] > BACKLOG_SECONDS
+        if not (self.youngest_first and is_backlog):
+            return False
+        self.turns += 1
+        return self.turns % OLDEST_EVERY != 0
 
 
 class Queue:
@@ -52,13 +98,17 @@ class Queue:
 
     def __init__(self, most: Mapping[Lane, int]) -> None:
         self._lock = threading.Lock()
-        self._lanes = {lane: _Waiting(most[lane]) for lane in Lane}  # codes first
+        self._lanes = {  # codes first
+            lane: _Waiting(most[lane], youngest_first=lane is Lane.CODE) for lane in Lane
+        }
         self._order = itertools.count()
         self._again: set[UUID] = set()  # heard of while in hand
         self._held: set[UUID] = set()  # in hand of threads that are no couriers
         self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
         self._timer: threading.Condition | None = None  # the one of them that minds the time
         self._round_over = threading.Condition(self._lock)
+        self._moved_at = time.monotonic()  # when a courier last began or ended a round
+        self._begin_until = 0.0
         self.is_closed = False
         self._is_drained = False
 
@@ -72,10 +122,45 @@ class Queue:
         """Count what waits in a lane or is in hand."""
         return len(self._lanes[lane].known)
 
+    def known(self) -> set[UUID]:
+        """Name what waits or is in hand."""
+        with self._lock:
+            return self._held.union(*(waiting.known for waiting in self._lanes.values()))
+
     def in_hand(self) -> set[UUID]:
         """Name what couriers work on now."""
         with self._lock:
             return self._in_hand()
+
+    def still_seconds(self) -> float:
+        """Tell for how long what is due has found no courier, and none began or ended a round."""
+        with self._lock:
+            for waiting in self._lanes.values():
+                waiting.ripen()
+            if self._idle or not any(waiting.due for waiting in self._lanes.values()):
+                return 0.0
+            return time.monotonic() - self._moved_at
+
+    def is_busy(self) -> bool:
+        """Tell whether something is due or in hand."""
+        with self._lock:
+            return bool(self._in_hand()) or self._wait_seconds() <= 0
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Tell whether every courier has been in its round for longer than that."""
+        with self._lock:
+            return not self._idle and time.monotonic() - self._moved_at > seconds
+
+    def longest_in_hand_seconds(self) -> float:
+        """Tell how long the oldest of the rounds under way takes already."""
+        with self._lock:
+            begun = [at for waiting in self._lanes.values() for at in waiting.begun.values()]
+            return time.monotonic() - min(begun) if begun else 0.0
+
+    def forget(self, lane: Lane, *, due_only: bool) -> list[UUID]:
+        """Forget what is not in hand: all of a lane, or what is due. Returns the ids."""
+        with self._lock:
+            return self._lanes[lane].forget(due_only=due_only)
 
     def put(self, delivery_id: UUID, lane: Lane, wait_seconds: float = 0) -> None:
         """Take an id in, due in so many seconds. One that is known already is not doubled."""
@@ -92,6 +177,9 @@ class Queue:
                 if self.is_closed:
                     return None
                 self._wait(turn)
+            if self.is_closed and time.monotonic() > self._begin_until:
+                return None
+            self._moved_at = time.monotonic()
             most = codes if lane is Lane.CODE and not self._idle else 1
             taken = self._lanes[lane].take(most)
             if self._timer is None and self._wait_seconds() < threading.TIMEOUT_MAX:
@@ -107,6 +195,7 @@ class Queue:
     def give_back(self, waits: Mapping[UUID, float | None], lane: Lane) -> None:
         """End a courier's round. Each id is forgotten, or due again in so many seconds."""
         with self._lock:
+            self._moved_at = time.monotonic()
             self._lanes[lane].couriers -= 1
             self._end_round(waits, self._lanes[lane])
 
@@ -120,10 +209,11 @@ class Queue:
         """Make what one courier waits with."""
         return threading.Condition(self._lock)
 
-    def close(self) -> None:
-        """Take nothing in any more; what is due already may still be taken."""
+    def close(self, begin_until: float = math.inf) -> None:
+        """Take nothing in any more; what is due may be taken until then (monotonic seconds)."""
         with self._lock:
             self.is_closed = True
+            self._begin_until = begin_until
             while self._idle:
                 self._wake_one()
 
@@ -133,12 +223,10 @@ class Queue:
         Returns what is still in hand.
         """
         with self._lock:
-            self._round_over.wait_for(
-                lambda: not self._in_hand() and self._wait_seconds() > 0, until - time.monotonic()
-            )
+            self._round_over.wait_for(self._is_quiet, until - time.monotonic())
             self._is_drained = True
             for waiting in self._lanes.values():
-                waiting.due.clear()
+                waiting.forget(due_only=False)
             return self._in_hand()
 
     def join(self) -> None:
@@ -146,10 +234,15 @@ class Queue:
         with self._lock:
             self._round_over.wait_for(lambda: not self._in_hand())
 
+    def _is_quiet(self) -> bool:
+        may_begin = time.monotonic() <= self._begin_until
+        return not self._in_hand() and not (may_begin and self._wait_seconds() <= 0)
+
     def _end_round(self, waits: Mapping[UUID, float | None], waiting: _Waiting) -> None:
         now = time.monotonic()
         for delivery_id, wait_seconds in waits.items():
             due_at = waiting.in_hand.pop(delivery_id, now)
+            waiting.begun.pop(delivery_id, None)
             waiting.known.discard(delivery_id)
             wait = (wait_seconds or 0) if delivery_id in self._again else wait_seconds
             self._again.discard(delivery_id)
@@ -167,8 +260,7 @@ class Queue:
         self._push(delivery_id, waiting, time.monotonic() + wait_seconds)
 
     def _push(self, delivery_id: UUID, waiting: _Waiting, due_at: float) -> None:
-        waiting.known.add(delivery_id)
-        heapq.heappush(waiting.due, (due_at, next(self._order), delivery_id))
+        waiting.put((due_at, next(self._order), delivery_id))
         self._timer = None  # whoever is woken minds the time anew
         self._wake_one()
 

@@ -18,13 +18,18 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
-from otpmail import compat, courier, database, outbox, owners
+from otpmail import compat, courier, database, outbox, owners, unrecorded
 from otpmail.engines.base import Fault
 from otpmail.engines.broker import QUEUES, BrokerEngine
+from otpmail.faults import ends_process
 from otpmail.models import Lane
 from otpmail.outcomes import describe
 
 ALIAS = "otpmail"
+
+DECLINED_SECONDS = 1.0
+"""Until a task is tried again that this process could not do."""
+
 log = logging.getLogger("otpmail.engine")
 
 
@@ -60,7 +65,9 @@ def deliver(delivery_id: str) -> None:
     """Do one round with a delivery, if it is nobody's; an id that nobody knows is no fault."""
     try:
         _deliver(UUID(delivery_id))
-    except Exception as error:  # noqa: BLE001 - a backend would store a database's words
+    except BaseException as error:  # a backend would store a database's words
+        if ends_process(error):
+            raise
         log.error(  # noqa: TRY400
             "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
         )
@@ -70,8 +77,9 @@ def _deliver(delivery_id: UUID) -> None:
     owner, now = owners.new(), database.now()
     for lane in Lane:
         if outbox.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
-            wait_seconds = courier.run([delivery_id], owner)[delivery_id]
-            outbox.release(owner)
+            ended = courier.run([delivery_id], owner)
+            outbox.release(owner, but=unrecorded.known())
+            wait_seconds = DECLINED_SECONDS if ended.declined else ended.waits[delivery_id]
             if wait_seconds is not None and deliver.get_backend().supports_defer:
                 _enqueue(delivery_id, lane, _after(wait_seconds))
             return

@@ -1,11 +1,14 @@
 """Courier threads inside the process that issues: the embedded default, with no broker.
 
 1. A row is born leased to this engine, and its id is put in memory at commit.
-2. A courier thread takes the id that is due first, a code before other mail, and does one round;
+2. A courier thread takes the id whose turn it is, a code before other mail, and does one round;
    while all of them are busy, it takes several codes at once.
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
-4. A sweep looks now and then for rows whose process died, or that found no room in memory.
-5. At the end, couriers send what is due while there is time, and all else is released for others.
+   If it says that this process cannot do it now, the row is free again, and left to others.
+4. A sweep looks now and then for rows that are due and nobody's, and for what needs care (`Care`).
+5. A process whose routes are all shut, or whose couriers all stand still, keeps nothing in memory
+   and takes nothing: others may be able to send it.
+6. At the end, couriers send what is due while there is time, and all else is released for others.
 
 In: ids. Out: rounds.
 Knows nothing of: codes, mails.
@@ -15,24 +18,34 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from django.db import close_old_connections, connections
 
-from otpmail import courier, database, endings, outbox, owners, routes
+from otpmail import courier, database, outbox, owners, routes, signals, unrecorded
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
+from otpmail.engines.care import Care
+from otpmail.engines.declined import Declined
 from otpmail.engines.queue import Queue
+from otpmail.faults import ends_process
+from otpmail.loop import Loop
 from otpmail.models import Lane
 from otpmail.outcomes import describe
 
-EXPIRE_LIMIT = 100
-"""Challenges ended a sweep; a backlog is worked off sweep by sweep."""
+CLAIM_LIMIT = 100
+"""Rows a claim: what others could send meanwhile does not lie in this process's memory."""
 
 GIVE_BACK_SECONDS = 0.5
 """Of the time to end, what is kept for releasing."""
+
+STILL_SECONDS = 1.0
+"""How long couriers may stand still before what waits for them is given to others."""
+
+STUCK_LEASES = 2
+"""A courier whose round takes longer than so many leases does not count as alive."""
 
 log = logging.getLogger("otpmail.engine")
 
@@ -45,55 +58,74 @@ class ThreadsEngine(Engine):
         *,
         after_sweep: Callable[[], None] | None = None,
         patience_seconds: Callable[[], float] = float,
+        sweep_seconds: Callable[[], float] = lambda: settings.SWEEP_SECONDS,
     ) -> None:
-        """Make one whose sweep leaves to others what is due for less than its patience."""
+        """Make one whose sweep leaves to others what is due for less than its patience.
+
+        ``after_sweep`` is called after each sweep that went well, in its thread.
+        """
         self._after_sweep = after_sweep
         self._patience_seconds = patience_seconds
+        self._sweep_seconds = sweep_seconds
         self._owner = owners.new()
-        self._lock = threading.Lock()
         self._queue = Queue({Lane.CODE: settings.COURIERS, Lane.MAIL: settings.MAIL_COURIERS})
-        self._started = False
+        self._declined = Declined()
+        self._care = Care(self._owner, self._queue)
+        self._sweep = Loop("otpmail-sweep", self._step, last=self._end)
+        self._couriers = [
+            Loop(f"otpmail-courier-{number}", _Carrier(self._queue, self._round), last=_hang_up)
+            for number in range(settings.COURIERS)
+        ]
+        self._claimed_all = dict.fromkeys(Lane, True)
         self._stop_at = math.inf
-        self._ending = threading.Event()
         self._drained = threading.Event()
+        for signal in (signals.circuit_opened, signals.circuit_closed):
+            signal.connect(self._circuit_changed)
 
     def __repr__(self) -> str:
         """Tell its state in one line."""
         return f"<ThreadsEngine {self._owner} {self._queue!r}>"
 
+    @property
+    def is_well(self) -> bool:
+        """Whether all its threads live, and not all of its couriers are stuck."""
+        threads_live = self._sweep.is_alive and all(one.is_alive for one in self._couriers)
+        return threads_live and not self._queue.is_stuck(STUCK_LEASES * settings.LEASE_SECONDS)
+
     def start(self) -> None:
-        """Start couriers and sweep, once."""
-        if self._started:
-            return
-        with self._lock:
-            if self._started or self._queue.is_closed:
-                return
-            # Daemons: the interpreter joins other threads before it calls atexit, for ever.
-            for number in range(settings.COURIERS):
-                threading.Thread(
-                    target=self._carry, name=f"otpmail-courier-{number}", daemon=True
-                ).start()
-            threading.Thread(target=self._sweep, name="otpmail-sweep", daemon=True).start()
-            self._started = True
+        """Start the sweep, which starts the couriers. Never raises; what is missing comes later."""
+        if not self._sweep.is_alive and not self._queue.is_closed:
+            self._sweep.ensure()
+            self._ensure_couriers()
 
     def owner(self, lane: Lane) -> str | None:
-        """Take the row while its lane has room."""
+        """Take the row while it can be sent from here, and its lane has room."""
         self.start()
         return self._owner if self._room(lane) > 0 else None
 
     def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
         self.start()
-        ids, room = list(delivery_ids), self._room(lane)
+        ids, room = list(delivery_ids), self._room_in_memory(lane)
         for delivery_id in ids[:room]:
             self._queue.put(delivery_id, lane)
         if over := ids[room:]:
             self._guard(lambda: outbox.release(self._owner, only=over))
 
+    def nudge(self) -> None:
+        """Have the sweep look now."""
+        self._sweep.nudge()
+
     def take_up(self, lane: Lane, delivery_ids: Collection[UUID] | None = None) -> None:
         """Claim what is due and nobody's, all of a lane or those, as far as there is room."""
-        if (room := self._room(lane)) > 0:
-            self.wake(self._claim(lane, limit=room, only=delivery_ids), lane)
+        self.start()
+        if (room := self._room(lane)) <= 0:
+            return
+        limit = min(room, CLAIM_LIMIT)
+        claimed = self._claim(lane, limit=limit, only=delivery_ids)
+        self._put(claimed, lane)
+        if delivery_ids is None:
+            self._claimed_all[lane] = len(claimed) < limit
 
     def run_now(self, delivery_id: UUID) -> None:
         """Claim a delivery and do a round in the calling thread; a courier does the next ones."""
@@ -102,77 +134,188 @@ class ThreadsEngine(Engine):
 
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
-        with self._lock:
-            self._stop_at = time.monotonic() + seconds
-            self._queue.close()
-        self._ending.set()
-        if self._started and not self._drained.wait(seconds):
+        self._stop_at = time.monotonic() + seconds
+        # What the route's usual time says cannot be finished is not begun: it would be doubled.
+        usual_seconds = max(routes.usual_seconds(), self._queue.longest_in_hand_seconds())
+        self._queue.close(self._stop_at - GIVE_BACK_SECONDS - usual_seconds)
+        self._sweep.nudge()
+        if self._sweep.is_alive and not self._drained.wait(seconds):
             log.warning("Email engine stopped with %d mails in flight", len(self._queue.in_hand()))
+        unrecorded.finish(self._stop_at - time.monotonic())
+
+    # Room.
 
     def _room(self, lane: Lane) -> int:
+        """Tell how many rows may be taken that can be sent from here soon."""
+        if self._is_still() or not any(one.is_alive for one in self._couriers):
+            return 0
+        capacity = routes.capacity(lane)
+        if capacity < math.inf and self._queue.is_busy():
+            return 0
+        return int(min(self._room_in_memory(lane), capacity))
+
+    def _room_in_memory(self, lane: Lane) -> int:
         room = settings.QUEUE_SIZE - self._queue.count(lane)
         return 0 if self._queue.is_closed else max(0, room)
 
-    def _claim(self, lane: Lane, *, limit: int, only: Collection[UUID] | None = None) -> list[UUID]:
+    def _is_still(self) -> bool:
+        seconds = self._queue.still_seconds()
+        return seconds > STILL_SECONDS and seconds > 2 * routes.usual_seconds()
+
+    # Rounds.
+
+    def _put(self, claimed: Mapping[UUID, float], lane: Lane) -> None:
+        for delivery_id, due_seconds in claimed.items():
+            self._queue.put(delivery_id, lane, -due_seconds)
+
+    def _claim(
+        self,
+        lane: Lane,
+        *,
+        limit: int,
+        only: Collection[UUID] | None = None,
+        is_dead: bool = False,
+    ) -> dict[UUID, float]:
         due_by = now = database.now()
         if only is None:
             due_by -= timedelta(seconds=self._patience_seconds())
-        return outbox.claim(self._owner, lane=lane, now=now, due_by=due_by, limit=limit, only=only)
+        return outbox.claim(
+            self._owner,
+            lane=lane,
+            now=now,
+            due_by=due_by,
+            limit=limit,
+            only=only,
+            but=self._declined.now(),
+            is_dead=is_dead,
+        )
 
     def _run_now(self, delivery_id: UUID) -> None:
         for lane in Lane:
-            if self._claim(lane, limit=1, only=[delivery_id]):
+            if self._room(lane) > 0 and self._claim(lane, limit=1, only=[delivery_id]):
                 self._queue.hold(delivery_id, lane)
-                self._queue.let_go(delivery_id, lane, self._round([delivery_id])[delivery_id])
+                waits = self._round([delivery_id])
+                self._queue.let_go(delivery_id, lane, waits[delivery_id])
                 return
-
-    def _carry(self) -> None:
-        turn = self._queue.turn()
-        while taken := self._queue.take(turn, codes=routes.most_together(settings.ROUTES)):
-            delivery_ids, lane = taken
-            self._queue.give_back(self._round(delivery_ids), lane)
-        routes.close()
-        connections.close_all()
 
     def _round(self, delivery_ids: Sequence[UUID]) -> dict[UUID, float | None]:
         try:
-            return courier.run(delivery_ids, self._owner)
+            ended = courier.run(delivery_ids, self._owner)
         finally:
             close_old_connections()
+        self._declined.add(ended.declined)
+        self._ask_for_more()
+        return ended.waits
 
-    def _sweep(self) -> None:
-        self._guard(routes.warm)
-        while not self._queue.is_closed:
-            self._guard(self._look_after)
-            self._ending.wait(settings.SWEEP_SECONDS)
+    def _ask_for_more(self) -> None:
+        for lane, all_ in self._claimed_all.items():
+            if not all_ and self._queue.count(lane) <= CLAIM_LIMIT / 2:
+                self._sweep.nudge()
+
+    # The sweep.
+
+    def _step(self) -> float | None:
+        if self._queue.is_closed:
+            return None
+        try:
+            self._look()
+        finally:
+            close_old_connections()
+        return self._wait_seconds()
+
+    def _look(self) -> None:
+        self._ensure_couriers()
+        routes.knock(then=self._sweep.nudge)
+        self._let_others()
+        for lane in Lane:
+            self.take_up(lane)
+        if self._care.due_in_seconds == 0:
+            self._take_care()
+
+    def _take_care(self) -> None:
+        lost = self._care.take()
+        for lane in Lane:
+            if lost:  # however short it has been due: whoever heard of it is gone
+                self.take_up(lane, lost)
+            self._take_dead(lane)
+        if self._after_sweep is not None:
+            self._after_sweep()
+
+    def _take_dead(self, lane: Lane) -> None:
+        """While nothing can be sent, claim what is past its deadline, so that it is dropped."""
+        if routes.capacity(lane) < math.inf:
+            self._put(self._claim(lane, limit=CLAIM_LIMIT, is_dead=True), lane)
+
+    def _let_others(self) -> None:
+        """Give back what waits in memory and cannot be sent from here soon."""
+        is_still = self._is_still()
+        for lane in Lane:
+            is_shut = routes.capacity(lane) < math.inf
+            if is_shut or is_still:
+                self._claimed_all[lane] = False  # whoever ends a round asks for more
+                if forgotten := self._queue.forget(lane, due_only=not is_shut):
+                    outbox.release(self._owner, only=forgotten)
+
+    def _wait_seconds(self) -> float:
+        seconds = min(self._sweep_seconds(), self._care.due_in_seconds)
+        return min(seconds, routes.knock_seconds())
+
+    def _ensure_couriers(self) -> None:
+        if not self._queue.is_closed:
+            for one in self._couriers:
+                one.ensure()
+
+    def _circuit_changed(self, **_: object) -> None:
+        self._declined.clear()
+        self._sweep.nudge()
+
+    def _end(self) -> None:
         self._guard(self._give_back)
         self._queue.join()
-        self._guard(lambda: outbox.release(self._owner))  # what came back to be tried again
+        self._guard(self._release)  # what came back to be tried again
         connections.close_all()
         self._drained.set()
+
+    def _give_back(self) -> None:
+        self._release(but=self._queue.drain(self._stop_at - GIVE_BACK_SECONDS))
+
+    def _release(self, *, but: Collection[UUID] = ()) -> None:
+        outbox.release(self._owner, but=unrecorded.known().union(but))
 
     def _guard(self, step: Callable[[], object]) -> None:
         try:
             step()
-        except Exception as error:  # noqa: BLE001 - the next sweep tries again
+        except BaseException as error:  # the next sweep tries again
+            if ends_process(error):
+                raise
             log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
         finally:
             close_old_connections()
 
-    def _look_after(self) -> None:
-        now = database.now()
-        if in_hand := self._queue.in_hand():
-            outbox.renew(in_hand, self._owner, now=now)
-        reaped = outbox.reap(now=now)
-        for lane in Lane:
-            if reaped:  # however short it has been due: whoever heard of it is gone
-                self.take_up(lane, reaped)
-            self.take_up(lane)
-        endings.expire(now=now, limit=EXPIRE_LIMIT)
-        endings.revoke(now=now, limit=EXPIRE_LIMIT)
-        if self._after_sweep is not None:
-            self._after_sweep()
 
-    def _give_back(self) -> None:
-        in_hand = self._queue.drain(self._stop_at - GIVE_BACK_SECONDS)
-        outbox.release(self._owner, but=in_hand)
+class _Carrier:
+    """One courier's step: wait for what is due, and do a round with it."""
+
+    def __init__(
+        self, queue: Queue, do_round: Callable[[Sequence[UUID]], dict[UUID, float | None]]
+    ) -> None:
+        self._queue = queue
+        self._round = do_round
+        self._turn = queue.turn()
+
+    def __call__(self) -> float | None:
+        most = routes.most_together(settings.ROUTES)
+        if (taken := self._queue.take(self._turn, codes=most)) is None:
+            return None
+        delivery_ids, lane = taken
+        waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids, settings.SWEEP_SECONDS)
+        try:
+            waits = self._round(delivery_ids)
+        finally:
+            self._queue.give_back(waits, lane)
+        return 0
+
+
+def _hang_up() -> None:
+    routes.close()
+    connections.close_all()

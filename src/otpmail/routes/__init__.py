@@ -5,13 +5,20 @@ Out: a `Round` for each: each `Try` with its outcome.
 Knows nothing of: rows, codes, retries.
 
 ``order`` says which route comes first, ``loads`` how many mails go together. ``race`` runs a round,
-fail-over and hedge, and ``tries`` hands the mails to one route. What a process knows of a route
+fail-over and hedge, and ``tries`` hands the mails to one route. ``knocking`` finds out whether a
+route that was shut can be had again. What a process knows of a route
 lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
 bears) and ``held`` (its open backends).
 """
 
+import math
+
+from otpmail.models import Lane
+from otpmail.routes import hedging
 from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
+from otpmail.routes.circuits import circuits as _circuits  # the module keeps its own name
 from otpmail.routes.held import close, held
+from otpmail.routes.knocking import knock, knock_seconds
 from otpmail.routes.loads import most_together
 from otpmail.routes.order import known, ordered
 from otpmail.routes.race import Round, Try, send
@@ -22,12 +29,16 @@ __all__ = [
     "State",
     "Try",
     "are_shut",
+    "capacity",
     "close",
+    "knock",
+    "knock_seconds",
     "known",
     "most_together",
     "ordered",
     "send",
     "states",
+    "usual_seconds",
     "wait_seconds",
     "warm",
 ]
@@ -39,3 +50,20 @@ def warm() -> None:
         with held[route].lend() as backend:
             if hasattr(backend, "warm"):
                 backend.warm()
+
+
+def capacity(lane: Lane) -> float:
+    """Tell how many mails of a lane this process may have: all, one to find out, or none.
+
+    Of a code's routes those that the settings name; of other mail's those that were used, too.
+    """
+    names = set(known()) | (set(_circuits) if lane is Lane.MAIL else set())
+    if not are_shut(names):
+        return math.inf
+    return 1 if any(_circuits[route].answers for route in names) else 0
+
+
+def usual_seconds() -> float:
+    """Tell how long nearly all mails take on the first route that is open; 0 if it is not known."""
+    open_ = (route for route in known() if _circuits[route].is_closed)
+    return hedging.usual_seconds(next(open_, known()[0]))

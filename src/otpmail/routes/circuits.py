@@ -3,20 +3,24 @@
 ::
 
     closed --- faults in a row, one that is permanent, or a wish to be left alone ---> open
-    open --- a pause is over, and a mail takes the way ---> half-open
+    open --- a pause is over, and a mail takes the way, or a session is tried ---> half-open
     half-open --- the route answers ---> closed; another fault ---> open, for longer
 
 Only what speaks of the route is a fault: never a recipient's refusal, which shows that it answers.
+A session that could be had closes nothing, but a mail may take the way at once.
 
 In: mails that ask for leave to use a route, and what came of them. Out: a `Leave`, or None.
 Knows nothing of: mails, backends, clocks on the wall.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
+
+from django.dispatch import Signal
 
 from otpmail import signals
 from otpmail.conf import settings
@@ -31,6 +35,9 @@ MAX_PAUSE_SECONDS = 30
 
 MAX_LEFT_ALONE_SECONDS = 300
 """A provider that asks to be left alone for longer (HTTP 429) is asked again after this."""
+
+TELL_SECONDS = 60
+"""That a circuit stays open is told once in so long."""
 
 
 class Standing(Enum):
@@ -62,9 +69,12 @@ class Circuit:
         self._since = time.monotonic()
         self._faults = 0
         self._pause_seconds = PAUSE_SECONDS
+        self._is_refused = False  # for good, such as a sign-in: that is not hammered
         self._asked_at = 0.0
         self._left_alone_until = 0.0
         self._probing = False
+        self._answers = False  # a session could be had, and no mail has taken the way since
+        self._told_at = -math.inf
 
     @property
     def state(self) -> State:
@@ -82,6 +92,11 @@ class Circuit:
         """Whether no mail may use it just now; not so while one probes."""
         return self._standing is Standing.OPEN
 
+    @property
+    def answers(self) -> bool:
+        """Whether it is not closed, and a session could be had: one mail is to find out more."""
+        return self._answers
+
     def enter(self, *, alone: bool, may_probe: bool = True) -> "Leave | None":
         """Give leave to use the route: to all while it is closed, else to one probe when due."""
         with self._lock:
@@ -91,7 +106,7 @@ class Circuit:
                 return Leave(self, probe=False)
             if not may_probe:
                 return None
-            self._probing = True
+            self._probing, self._answers = True, False
             self._stand(Standing.HALF_OPEN)
             return Leave(self, probe=True)
 
@@ -105,7 +120,9 @@ class Circuit:
             return 0.0
         if self._probing:
             return PAUSE_SECONDS
-        pause = PAUSE_SECONDS if alone else self._pause_seconds
+        if self._answers:
+            return 0.0
+        pause = PAUSE_SECONDS if alone and not self._is_refused else self._pause_seconds
         return max(0.0, max(self._asked_at + pause, self._left_alone_until) - time.monotonic())
 
     def _stand(self, standing: Standing) -> None:
@@ -126,12 +143,20 @@ class Circuit:
         at_once = outcome.kind is Kind.PERMANENT or wish_seconds > 0
         if self.is_closed and not at_once and self._faults < settings.CIRCUIT_FAULTS:
             return None
-        signal = signals.circuit_opened if self.is_closed else signals.circuit_stays_open
+        was_closed = self.is_closed
         longer = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
         self._pause_seconds = PAUSE_SECONDS if self.is_closed else longer
         self._asked_at = time.monotonic()
+        self._is_refused = outcome.kind is Kind.PERMANENT
         self._left_alone_until = self._asked_at + min(wish_seconds, MAX_LEFT_ALONE_SECONDS)
         self._stand(Standing.OPEN)
+        return self._tell(signals.circuit_opened if was_closed else None, outcome)
+
+    def _tell(self, opened: Signal | None, outcome: Outcome) -> Callable[[], object] | None:
+        if opened is None and time.monotonic() - self._told_at < TELL_SECONDS:
+            return None
+        self._told_at = -math.inf if opened else time.monotonic()
+        signal = opened or signals.circuit_stays_open
         return lambda: signal.send_robust(sender=Circuit, route=self.route, outcome=outcome)
 
     def _sound(self, outcome: Outcome) -> Callable[[], object] | None:
@@ -143,10 +168,10 @@ class Circuit:
         self._stand(Standing.CLOSED)
         return lambda: signals.circuit_closed.send_robust(sender=Circuit, route=self.route)
 
-    def end_probe(self) -> None:
-        """Let another mail probe, if this one did not close the circuit."""
+    def end_probe(self, *, answers: bool = False) -> None:
+        """Let another mail probe, if this one did not close the circuit; at once if it answers."""
         with self._lock:
-            self._probing = False
+            self._probing, self._answers = False, answers
             if self._standing is Standing.HALF_OPEN:
                 self._stand(Standing.OPEN)
 
@@ -170,6 +195,12 @@ class Leave:
         self.judge(outcome)
         if self.is_probe:
             self._circuit.end_probe()
+
+    def end_knock(self, fault: Outcome | None) -> None:
+        """Say that a session was tried, and what kept it from being had, if anything."""
+        if fault is not None:
+            self.judge(fault)
+        self._circuit.end_probe(answers=fault is None)
 
 
 def states() -> dict[str, State]:

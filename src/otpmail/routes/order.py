@@ -4,7 +4,7 @@ In: the routes that a mail may take, its recipients, the routes to avoid. Out: t
 Knows nothing of: whether a route works just now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.utils import parseaddr
 from fnmatch import fnmatchcase
 
@@ -23,8 +23,15 @@ def ordered(routes: Sequence[str], mail: EmailMessage, *, avoid: Sequence[str] =
 
 def known() -> list[str]:
     """List every route that codes may take."""
-    own = (rules.get("ROUTES", ()) for rules in settings.PURPOSES.values())
-    return list(dict.fromkeys([*settings.ROUTES, *(route for routes in own for route in routes)]))
+    return list(dict.fromkeys(route for way in ways() for route in way))
+
+
+def ways() -> Iterator[Sequence[str]]:
+    """Give each set of routes that a code has to choose from."""
+    yield settings.ROUTES
+    for rules in settings.PURPOSES.values():
+        if "ROUTES" in rules:
+            yield rules["ROUTES"]
 
 
 def _first(mail: EmailMessage) -> Sequence[str]:

@@ -40,6 +40,25 @@ def hand_over(
         return [_send_through(backend, mail, still_wanted) for mail in mails]
 
 
+def open_session(route: str) -> Outcome | None:
+    """Have a backend connect and sign in. Gives its fault, or None if it has none or cannot tell.
+
+    Never raises. One that keeps its connections itself keeps this one for the next mail.
+    """
+    try:
+        with held[route].lend() as backend:
+            try:
+                backend.open()
+                if hasattr(backend, "send_outcomes"):
+                    backend.close()
+            except BaseException:
+                shut(backend)
+                raise
+    except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
+        return of_error(error, sending=False)
+    return None
+
+
 def keeps_time(route: str) -> bool:
     """Tell whether its backend ends in the time it is given. What cannot be made ends at once."""
     try:

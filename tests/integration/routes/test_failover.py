@@ -8,11 +8,21 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import challenges, database, engines, issuing, outbox, routes, signals, verdicts
+from otpmail import (
+    challenges,
+    courier,
+    database,
+    engines,
+    issuing,
+    outbox,
+    routes,
+    signals,
+    verdicts,
+)
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
-from tests.rounds import ME, again, carry, one_round, promise, tried
+from tests.rounds import ME, again, carry, promise, tried
 from tests.scripted import scripted
 from tests.waiting import wait_until
 
@@ -187,42 +197,58 @@ def dead_port(settings):
     return port
 
 
-def rows():
-    return list(Delivery.objects.values()), Attempt.objects.count()
+def claim():
+    return list(outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10))
 
 
-def test_round_without_an_open_route_is_no_attempt_and_writes_nothing(dead_port):
+def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(dead_port):
     promise()
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
-    before = rows()
-    assert 0 < again() <= 0.75
-    assert rows() == before
+    (delivery_id,) = claim()
+    before = Attempt.objects.count()
+    ended = courier.run([delivery_id], ME)
+    assert ended.declined == {delivery_id}
+    assert Attempt.objects.count() == before
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
+    assert claim() == [delivery_id]  # due at once, for whoever can send it
 
 
-def test_mail_that_waits_for_a_route_costs_no_query(dead_port, django_assert_num_queries):
+def test_mail_that_found_its_route_shut_again_is_free_for_others_soon(dead_port, pass_pause):
     promise()
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
-    delivery_id = Delivery.objects.get().pk
-    assert one_round(delivery_id)
-    with django_assert_num_queries(0):
-        assert one_round(delivery_id)
+    (delivery_id,) = claim()
+    pass_pause()
+    before, promised = Attempt.objects.count(), Delivery.objects.get()
+    assert courier.run([delivery_id], ME).declined == {delivery_id}
+    assert Attempt.objects.count() == before + 1
+    delivery = Delivery.objects.get()
+    assert delivery.leased_by == ""
+    assert delivery.due_at - promised.due_at < timedelta(seconds=30)
 
 
-def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port):
+@pytest.fixture
+def pass_pause():
+    def move():
+        routes.circuits.circuits["a"]._asked_at -= 60
+
+    return move
+
+
+def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port, pass_pause):
     promise()
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     with mailserver.running(port=dead_port) as server:
-        wait_until(lambda: not Delivery.objects.filter(state="queued") or again() is None, 2)
+        pass_pause()
+        assert carry() == [None]
         assert len(server.mails) == 1
     assert Delivery.objects.get().attempted == 1
 
 
-def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port):
+def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port, pass_pause):
     promise()
     Delivery.objects.update(attempted=7)
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     before = Attempt.objects.count()
-    wait_until(lambda: again() > 0 and Attempt.objects.count() > before)
+    pass_pause()
+    carry()
+    assert Attempt.objects.count() == before + 1
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempted) == ("queued", 7)
 
@@ -255,15 +281,35 @@ def test_mail_that_came_to_a_route_before_it_was_back_goes_to_it_at_once(servers
     assert waits * 0.9 <= verdict.wait_seconds <= waits * 1.1
 
 
-def test_deadline_ends_what_waits_for_a_route(dead_port, settings, pass_time):
-    settings.OTPMAIL_LEASE_SECONDS = 0.2  # so it is read again soon
+def test_deadline_ends_what_waits_for_a_route(dead_port, pass_time):
     issued = promise()
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
-    assert again()
     pass_time(issued.challenge_id, 481)
-    Delivery.objects.update(leased_until=database.now() + timedelta(minutes=1))
-    wait_until(lambda: not Delivery.objects.filter(state="queued") or again() is None)
+    assert outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10, is_dead=True)
+    assert again() is None
     assert Delivery.objects.values_list("state", "reason").get() == ("dropped", "expired")
+
+
+def test_engine_whose_routes_are_all_shut_drops_what_is_past_its_deadline(
+    dead_port, settings, pass_time
+):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    issued = promise()
+    pass_time(issued.challenge_id, 481)
+    engines.current().start()
+    wait_until(lambda: Delivery.objects.get().reason == "expired")
+    engines.current().stop(5)
+
+
+def test_engine_whose_routes_are_all_shut_holds_no_row(dead_port, settings):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    engines.current().start()
+    before = Attempt.objects.count()
+    for _ in range(5):
+        promise()
+    time.sleep(1.2)  # it asks its route twice and more
+    assert set(Delivery.objects.values_list("leased_by", "attempted")) == {("", 0)}
+    assert Attempt.objects.count() == before  # it asks without a mail
+    engines.current().stop(5)
 
 
 def test_all_that_waited_through_an_outage_is_out_soon_after_its_end(settings):
@@ -363,7 +409,7 @@ def test_fault_of_the_database_is_none_of_the_routes(servers, settings, monkeypa
     promise()
     monkeypatch.setattr(outbox, "read_again", broken)
     for settings.OTPMAIL_HEDGE_AFTER in ("auto", None):  # asked by another thread, and by this one
-        assert carry() == [5]
+        assert carry() == [1]
         Delivery.objects.update(leased_by="", leased_until=None)
     assert all(state.faults == 0 for state in routes.states().values())
     assert servers[0].mails == []

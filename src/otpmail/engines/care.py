@@ -1,0 +1,49 @@
+"""What an engine's sweep sees to, besides what is due: leases, what was lost, what is over.
+
+1. Leases of what is in hand are lengthened.
+2. Leases that lapsed, or whose holder died, are taken away.
+3. A row of this engine's own that its memory does not know is put there: its hint was lost.
+4. Challenges end whose life is over, or whose key was revoked.
+
+In: an engine's owner and its queue. Out: ids that are free again.
+Knows nothing of: threads, mails.
+"""
+
+import time
+from uuid import UUID
+
+from otpmail import database, endings, outbox, unrecorded
+from otpmail.conf import settings
+from otpmail.engines.queue import Queue
+
+EXPIRE_LIMIT = 100
+"""Challenges ended a sweep; a backlog is worked off sweep by sweep."""
+
+
+class Care:
+    """Taken by one thread, every ``OTPMAIL_SWEEP_SECONDS``."""
+
+    def __init__(self, owner: str, queue: Queue) -> None:
+        self._owner = owner
+        self._queue = queue
+        self._due_at = 0.0
+
+    @property
+    def due_in_seconds(self) -> float:
+        """How long until it is due."""
+        return max(0.0, self._due_at - time.monotonic())
+
+    def take(self) -> list[UUID]:
+        """See to all of it. Returns what was lost by others."""
+        self._due_at = time.monotonic() + settings.SWEEP_SECONDS
+        now = database.now()
+        if in_hand := self._queue.in_hand():
+            outbox.renew(in_hand, self._owner, now=now)
+        lost = outbox.reap(now=now)
+        accepted = unrecorded.known()
+        for delivery_id, lane in outbox.due_of(self._owner, now=now):
+            if delivery_id not in accepted:
+                self._queue.put(delivery_id, lane)
+        endings.expire(now=now, limit=EXPIRE_LIMIT)
+        endings.revoke(now=now, limit=EXPIRE_LIMIT)
+        return lost

@@ -1,0 +1,61 @@
+"""Whether a route that is shut can be had again is asked without a mail: a session is opened.
+
+So a host that cannot reach its mail server, or does not get past the sign-in there, keeps no code
+to find that out, and writes no attempt. Whether the route takes mails, a mail finds out then.
+
+In: the circuits of this process. Out: circuits of which one mail may try, and a hint.
+Knows nothing of: rows, mails.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+
+from otpmail.routes import order, tries
+from otpmail.routes.circuits import Leave, are_shut, circuits
+
+
+def knock(*, then: Callable[[], object]) -> None:
+    """Have each shut route asked whose time it is, in a thread of its own; wait for none.
+
+    ``then`` is called when one answers.
+    """
+    for route, alone in _shut():
+        if not circuits[route].answers:
+            leave = circuits[route].enter(alone=alone)
+            if leave is not None and leave.is_probe:
+                _ask_apart(route, leave, then)
+
+
+def knock_seconds() -> float:
+    """Tell how long until one is to be asked; infinite if all are closed."""
+    return min(
+        (circuits[route].wait_seconds(alone=alone) for route, alone in _waiting()),
+        default=math.inf,
+    )
+
+
+def _shut() -> Iterator[tuple[str, bool]]:
+    """Give each route that is not closed, and whether some mail has no other."""
+    ways = list(order.ways())
+    alone = {route for way in ways if are_shut(way) for route in way}
+    for route in dict.fromkeys(route for way in ways for route in way):
+        if not circuits[route].is_closed:
+            yield route, route in alone
+
+
+def _waiting() -> Iterator[tuple[str, bool]]:
+    return ((route, alone) for route, alone in _shut() if not circuits[route].answers)
+
+
+def _ask_apart(route: str, leave: Leave, then: Callable[[], object]) -> None:
+    def ask() -> None:
+        fault = tries.open_session(route)
+        leave.end_knock(fault)
+        if fault is None:
+            then()
+
+    try:
+        threading.Thread(target=ask, name=f"otpmail-knock-{route}", daemon=True).start()
+    except RuntimeError:  # no thread can be had just now
+        leave.end(None)
