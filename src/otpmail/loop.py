@@ -27,8 +27,8 @@ log = logging.getLogger("otpmail.engine")
 
 def pause_seconds(faults: int) -> float:
     """Give the pause after so many faults in a row (1 or more)."""
-    longest = min(MOST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS * 2 ** min(faults, 10))
-    return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load, keeps no secret
+    doubled: float = LEAST_PAUSE_SECONDS * 2 ** min(faults, 10)
+    return min(MOST_PAUSE_SECONDS, doubled) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
 
 
 class Loop:

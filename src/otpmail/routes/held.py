@@ -50,7 +50,7 @@ class Held:
 
 def shut(backend: BaseEmailBackend) -> None:
     """Close a backend, broken or not."""
-    with contextlib.suppress(Exception):  # what is broken may break again while it is closed
+    with contextlib.suppress(BaseException):  # what is broken may break again while it is closed
         backend.close()
 
 

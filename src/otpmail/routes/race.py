@@ -225,7 +225,7 @@ class _Race:
         def carry() -> None:
             try:
                 self._carry(running, seconds)
-            except Exception as fault:
+            except BaseException as fault:
                 if not self._events.put(partial(self._fail, fault)):
                     raise
             finally:
@@ -340,7 +340,7 @@ class _Race:
                     mail.end(silent)
         self._running.clear()
 
-    def _fail(self, fault: Exception) -> None:
+    def _fail(self, fault: BaseException) -> None:
         if not self._events.over:
             raise fault
 

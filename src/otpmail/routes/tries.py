@@ -17,6 +17,7 @@ from copy import copy
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
+from otpmail.faults import ends_process
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
 
@@ -26,18 +27,27 @@ type Wanted = Callable[[EmailMessage], bool]
 def hand_over(
     route: str, mails: Sequence[EmailMessage], *, seconds: float, still_wanted: Wanted
 ) -> Sequence[Outcome | None]:
-    """Hand mails to a route. Never raises for a mail's fate."""
+    """Hand mails to a route. Never raises: whatever a backend raises becomes an outcome."""
     with contextlib.ExitStack() as stack:
         try:
             backend = stack.enter_context(held[route].lend())
-        except Exception as error:  # noqa: BLE001 - a wrong option is the route's fault, and is recorded
-            return [of_error(error, sending=False)] * len(mails)
-        if hasattr(backend, "send_outcomes"):
+        except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
+            return [_fault(error, sending=False)] * len(mails)
+        if not hasattr(backend, "send_outcomes"):
+            return [_send_through(backend, mail, still_wanted) for mail in mails]
+        try:
             outcomes: list[Outcome | None] = backend.send_outcomes(
                 mails, timeout=seconds, still_wanted=still_wanted
             )
-            return outcomes
-        return [_send_through(backend, mail, still_wanted) for mail in mails]
+        except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
+            return [_fault(error, sending=True)] * len(mails)
+        return outcomes
+
+
+def _fault(error: BaseException, *, sending: bool) -> Outcome:
+    if ends_process(error):
+        raise error
+    return of_error(error, sending=sending)
 
 
 def open_session(route: str) -> Outcome | None:
@@ -55,7 +65,7 @@ def open_session(route: str) -> Outcome | None:
                 shut(backend)
                 raise
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
-        return of_error(error, sending=False)
+        return _fault(error, sending=False)
     return None
 
 
@@ -64,7 +74,8 @@ def keeps_time(route: str) -> bool:
     try:
         with held[route].lend() as backend:
             return hasattr(backend, "send_outcomes")
-    except Exception:  # noqa: BLE001 - the try itself tells it
+    except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
+        _fault(error, sending=False)
         return True
 
 
@@ -75,17 +86,17 @@ def _send_through(
         if _is_stale(backend):
             shut(backend)
         backend.open()
-    except Exception as error:  # noqa: BLE001 - a foreign backend may raise anything, all are outcomes
+    except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
         shut(backend)
-        return of_error(error, sending=False)
+        return _fault(error, sending=False)
     if not still_wanted(mail):
         return None
     mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
     try:
         sent = backend.send_messages([mail])
-    except Exception as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
         shut(backend)
-        return of_error(error, sending=True)
+        return _fault(error, sending=True)
     if not sent:
         shut(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
