@@ -29,7 +29,22 @@ def database_url() -> str:
 @contextlib.contextmanager
 def worker(smtp_port: int, alive: Path, **environment: str) -> Iterator[Popen]:
     """Run one until the block ends; it has swept once when the block begins."""
-    process = subprocess.Popen(
+    process = start(smtp_port, alive, **environment)
+    try:
+        _wait_for(alive, process)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=15)
+        process.kill()
+        process.wait()
+
+
+def start(smtp_port: int, alive: Path, **environment: str) -> Popen:
+    """Start one, and wait for nothing."""
+    return subprocess.Popen(
         [sys.executable, "manage.py", "otpmail_worker", "--alive", str(alive)],
         cwd=ROOT,
         env=os.environ
@@ -41,16 +56,6 @@ def worker(smtp_port: int, alive: Path, **environment: str) -> Iterator[Popen]:
         }
         | environment,
     )
-    try:
-        _wait_for(alive, process)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=15)
-        process.kill()
-        process.wait()
 
 
 def _wait_for(alive: Path, process: Popen) -> None:

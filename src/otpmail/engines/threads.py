@@ -117,15 +117,18 @@ class ThreadsEngine(Engine):
         self._sweep.nudge()
 
     def take_up(self, lane: Lane, delivery_ids: Collection[UUID] | None = None) -> None:
-        """Claim what is due and nobody's, all of a lane or those, as far as there is room."""
+        """Claim what is due and nobody's, all of a lane or those, as far as there is room.
+
+        Of a backlog no more than is sent soon; whoever ends a round asks for the next part of it.
+        """
         self.start()
         if (room := self._room(lane)) <= 0:
             return
-        limit = min(room, CLAIM_LIMIT)
-        claimed = self._claim(lane, limit=limit, only=delivery_ids)
+        is_hint = delivery_ids is not None
+        limit = min(room, CLAIM_LIMIT - (0 if is_hint else self._queue.count(lane)))
+        claimed = self._claim(lane, limit=limit, only=delivery_ids) if limit > 0 else {}
         self._put(claimed, lane)
-        if delivery_ids is None:
-            self._claimed_all[lane] = len(claimed) < limit
+        self._claimed_all[lane] = len(claimed) < limit
 
     def run_now(self, delivery_id: UUID) -> None:
         """Claim a delivery and do a round in the calling thread; a courier does the next ones."""

@@ -1,0 +1,348 @@
+"""Whatever the database, the network or a thread does, an engine comes back."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+
+from otpmail import courier, database, engines, outbox, routes
+from otpmail.engines.threads import ThreadsEngine
+from otpmail.models import Attempt, Delivery, Lane
+from tests import mailserver, workers
+from tests.mailtemplates import templates
+from tests.rounds import promise, states
+from tests.waiting import wait_until
+from tests.workers import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+on_postgresql = pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="only PostgreSQL has NOTIFY, and can drop a session"
+)
+
+
+def all_accepted():
+    return states() == {"accepted"}
+
+
+@pytest.fixture
+def workers_alone(settings):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.worker.WorkerEngine"
+
+
+@pytest.fixture
+def engine(settings, server):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_SWEEP_SECONDS = 0.1
+    engine = engines.current()
+    yield engine
+    engine.stop(5)
+
+
+# A worker never ends by itself.
+
+
+@on_postgresql
+def test_worker_survives_the_loss_of_all_its_sessions(workers_alone, server, tmp_path):
+    with worker(server.port, tmp_path / "alive") as process:
+        for number in range(1, 4):
+            terminate_other_sessions()
+            promise()
+            server.wait_for(number)
+        assert process.poll() is None
+        wait_until(all_accepted)
+    assert len(server.mails) == 3
+
+
+def terminate_other_sessions():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@on_postgresql
+def test_worker_passes_over_what_is_no_id(workers_alone, server, tmp_path):
+    with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="25") as process:
+        with connection.cursor() as cursor:
+            for payload in ("garbage", "", "x" * 7000, str(Delivery().pk)):
+                for channel in ("otpmail_code", "otpmail_mail"):
+                    cursor.execute("SELECT pg_notify(%s, %s)", [channel, payload])
+        promise()
+        server.wait_for(1)  # long before a sweep: it still listens
+        assert process.poll() is None
+
+
+def test_worker_that_starts_while_the_database_is_silent_ends_in_its_time(server, tmp_path):
+    """Its main thread asks no server for anything."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgres://postgres@127.0.0.1:{silent.getsockname()[1]}/none"
+        started = time.monotonic()
+        process = workers.start(
+            server.port, tmp_path / "alive", DATABASE_URL=url, OTPMAIL_DRAIN_SECONDS="2"
+        )
+        silent.settimeout(30)
+        connected, _ = silent.accept()  # and it never gets an answer
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0, time.monotonic() - started
+        connected.close()
+
+
+# What a loop meets does not end it.
+
+
+def test_thread_of_the_engine_that_ended_is_started_again(engine, server):
+    engine.start()
+    wait_until(lambda: engine.is_well)
+    before = set(threading.enumerate())
+    for one in (engine._sweep, engine._couriers[0]):
+        one._thread = threading.Thread()  # as if it had ended
+    assert not engine.is_well
+    promise()
+    server.wait_for(1)
+    wait_until(lambda: engine.is_well)
+    assert len(set(threading.enumerate()) - before) >= 2
+
+
+def test_panic_in_a_template_is_a_failed_attempt_of_its_mail_alone(engine, server, settings):
+    """What a Rust extension raises is no Exception."""
+    settings.TEMPLATES = [
+        templates({"otpmail/panic/body.txt": "{% load panics %}{% panic %}"}) | {"APP_DIRS": False}
+    ]
+    settings.TEMPLATES[0]["OPTIONS"]["libraries"] = {"panics": "tests.panics"}
+    for _ in range(16):  # two for each courier
+        promise(purpose="panic")
+    promise()
+    server.wait_for(1)
+    wait_until(lambda: Attempt.objects.filter(reply="not rendered: Panic").count() >= 16)
+    assert engine.is_well
+
+
+def test_no_thread_to_be_had_fails_no_request_and_leaks_none(settings, server, monkeypatch):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_SWEEP_SECONDS = 0.1
+    start, allowed = threading.Thread.start, [3]
+
+    def starve(thread):
+        if thread.name.startswith("otpmail"):
+            if not allowed[0]:
+                raise RuntimeError("can't start new thread")
+            allowed[0] -= 1
+        start(thread)
+
+    before = set(threading.enumerate())
+    monkeypatch.setattr(threading.Thread, "start", starve)
+    for _ in range(10):
+        promise()
+    assert len(set(threading.enumerate()) - before) <= 3
+    monkeypatch.setattr(threading.Thread, "start", start)
+    server.wait_for(10)
+    wait_until(all_accepted)
+    wait_until(lambda: engines.current().is_well)
+
+
+def test_none_at_all_leaves_the_row_to_a_sweep(settings, server, monkeypatch):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    start = threading.Thread.start
+
+    def starve(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", starve)
+    promise()
+    assert Delivery.objects.get().leased_by == ""
+    monkeypatch.setattr(threading.Thread, "start", start)
+    wait_until(lambda: engines.current().start() or server.mails)
+
+
+def test_lost_hint_costs_a_sweep_and_not_a_lease(engine, server):
+    """A hook of the project's own that raises keeps Django from calling those after it."""
+
+    def broken():
+        raise ValueError
+
+    with pytest.raises(ValueError), transaction.atomic():  # noqa: PT011 - it is the hook's
+        transaction.on_commit(broken)
+        promise()
+    assert Delivery.objects.get().leased_by
+    server.wait_for(1)
+    wait_until(all_accepted)
+
+
+# One process's trouble is not the world's.
+
+
+def test_worker_that_cannot_reach_the_mail_server_keeps_no_code_from_one_that_can(
+    workers_alone, server, tmp_path
+):
+    dead_port = mailserver.free_port()
+    with (
+        worker(dead_port, tmp_path / "cut off"),
+        worker(server.port, tmp_path / "healthy"),
+    ):
+        for _ in range(30):
+            promise()
+            time.sleep(0.02)
+        wait_until(all_accepted, seconds=20)
+    assert len(server.mails) == 30
+    slow = [row for row in Delivery.objects.all() if row.settled_at - row.created_at > SOON]
+    assert len(slow) <= 3  # those by which it found out
+
+
+SOON = timedelta(seconds=5)
+
+
+def test_process_that_lacks_a_template_leaves_its_mail_to_others(engine, server, settings):
+    settings.TEMPLATES = [templates({"otpmail/new/body.txt": "{% include 'not-here.txt' %}"})]
+    promise(purpose="new")
+    wait_until(engine._declined.now)
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
+    settings.TEMPLATES = [templates({})]
+    engine._declined.clear()
+    wait_until(all_accepted)
+    assert Attempt.objects.count() == 1
+
+
+# What was taken is not sent again.
+
+
+@contextlib.contextmanager
+def unwritable():
+    """Let the database take nothing from other connections until the block ends."""
+    named = connection.settings_dict
+    if connection.vendor == "sqlite":
+        with contextlib.closing(sqlite3.connect(named["NAME"], isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            cursor.execute("LOCK TABLES otpmail_delivery READ, otpmail_attempt READ")
+            yield
+            cursor.execute("UNLOCK TABLES")
+            return
+        alter = f'ALTER DATABASE "{named["NAME"]}" SET default_transaction_read_only = '
+        cursor.execute("SET default_transaction_read_only = off")
+        cursor.execute(alter + "on")
+        terminate_other_sessions()
+        yield
+        cursor.execute(alter + "off")
+        terminate_other_sessions()
+
+
+def test_mail_that_was_taken_while_the_database_took_nothing_is_not_sent_again(
+    settings, caplog, monkeypatch
+):
+    if connection.vendor == "sqlite":  # the tests wait for a minute
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.2)
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_SWEEP_SECONDS = 0.2
+    settings.OTPMAIL_LEASE_SECONDS = 3
+    unwritable_now = threading.Event()
+    with mailserver.running(TakesThen(unwritable_now.set)) as server:
+        mailserver.route_to(settings, server.port)
+        for _ in range(3):
+            promise()
+        assert unwritable_now.wait(10)
+        with unwritable():
+            server.goes_on.set()
+            wait_until(lambda: len(server.mails) == 3)
+            time.sleep(4)  # longer than the lease
+            if connection.vendor != "mysql":  # there a statement waits, and so does its courier
+                wait_until(lambda: not engines.current()._queue.in_hand())
+                assert "does not take it" in caplog.text
+        wait_until(all_accepted)
+        engines.current().stop(5)
+        assert len(server.mails) == 3
+
+
+class TakesThen(mailserver.MailServer):
+    """Takes a mail only when it is told to go on."""
+
+    def __init__(self, tell):
+        super().__init__()
+        self.tell, self.goes_on = tell, threading.Event()
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        self.tell()
+        while not self.goes_on.is_set():
+            await asyncio.sleep(0.01)
+        return await super().handle_DATA(server, session, envelope)
+
+
+# A backlog.
+
+
+def test_backlog_drains_without_a_pause_and_a_fresh_code_overtakes_it(settings, server):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    for _ in range(400):
+        promise()
+    Delivery.objects.update(due_at=database.now() - timedelta(seconds=30))
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_SWEEP_SECONDS = 60  # no second sweep: a claim that filled its room asks again
+    server.delay_seconds = 0.1
+    engines.current().start()
+    wait_until(lambda: server.mails)
+    fresh = promise().challenge_id
+    wait_until(lambda: Delivery.objects.get(challenge=fresh).state == "accepted")
+    assert Delivery.objects.filter(state="queued").count() > 100
+    server.wait_for(401, seconds=60)
+    wait_until(all_accepted)
+    engines.current().stop(5)
+
+
+def test_no_more_is_in_memory_than_is_sent_soon(settings, server):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    for _ in range(300):
+        promise()
+    server.delay_seconds = 0.2
+    engine = ThreadsEngine()
+    engine.start()
+    wait_until(lambda: server.mails)
+    assert engine._queue.count(Lane.CODE) <= 100
+    engine.stop(0.1)
+
+
+# The end.
+
+
+def test_what_the_routes_usual_time_says_cannot_be_finished_is_not_begun(settings, server):
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_COURIERS = 1
+    routes.hedging.took("default", 8.0)
+    engine = engines.current()
+    server.delay_seconds = 1
+    for _ in range(3):
+        promise()
+    wait_until(engine._queue.in_hand)
+    engine.stop(4)
+    assert Delivery.objects.filter(state="queued", leased_by="").count() == 2
+    assert len(server.mails) <= 1
+
+
+def test_liveness_is_told_only_while_couriers_live(settings, server):
+    settings.OTPMAIL_COURIERS = 2
+    engine = ThreadsEngine()
+    assert not engine.is_well
+    engine.start()
+    wait_until(lambda: engine.is_well)
+    engine.stop(1)
+    wait_until(lambda: not engine.is_well)
+
+
+def test_rows_of_a_lost_hint_are_found_by_their_holder(settings, server):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    promise()
+    (mine,) = outbox.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
+    assert outbox.due_of("me", now=database.now()) == [(mine, Lane.CODE)]
+    assert courier.run([mine], "me").waits == {mine: None}
+    assert outbox.due_of("me", now=database.now()) == []
