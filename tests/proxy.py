@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 
@@ -16,6 +17,8 @@ class Proxy:
         self._socks: list[socket.socket] = []
         self._flows = threading.Event()
         self._flows.set()
+        self._used_at: dict[frozenset[socket.socket], float] = {}
+        self._forgotten: set[socket.socket] = set()
         self.drops = 0  # so many of the next connections are closed as they come
 
     def hang(self) -> None:
@@ -29,6 +32,16 @@ class Proxy:
         for sock in self._socks:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
+
+    def forget(self, idle_seconds: float) -> int:
+        """Carry nothing any more on what rested for so long, and close none of it, as a NAT does.
+
+        Returns how many connections that are.
+        """
+        since = time.monotonic() - idle_seconds
+        resting = [pair for pair, used_at in self._used_at.items() if used_at < since]
+        self._forgotten.update(sock for pair in resting for sock in pair)
+        return len(resting)
 
     def serve(self) -> None:
         while True:
@@ -56,7 +69,9 @@ class Proxy:
         with contextlib.suppress(OSError), source, sink:
             while data := source.recv(65536):
                 self._flows.wait()
-                sink.sendall(data)
+                self._used_at[frozenset((source, sink))] = time.monotonic()
+                if sink not in self._forgotten:
+                    sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
 

@@ -61,7 +61,6 @@ class Listener:
     def __init__(self) -> None:
         self._own_channel = f"otpmail_echo_{secrets.token_hex(8)}"
         self._listens_on: Any = None
-        self._heard: list[tuple[str, str]] = []  # channel and payload
         self._rung_at: float | None = None
         self._ring_at = 0.0
         self.is_deaf = False
@@ -73,12 +72,11 @@ class Listener:
         What was rung meanwhile is lost: whoever calls sweeps then.
         """
         try:
-            self._hear(seconds)
+            heard = self._hear(seconds)
         except BaseException:
             self._ring_at = 0.0
             self._leave()
             raise
-        heard, self._heard = self._heard, []
         if any(channel == self._own_channel for channel, _ in heard):
             self._hears()
         elif self._rung_at is not None and time.monotonic() - self._rung_at > DEAF_SECONDS:
@@ -100,24 +98,18 @@ class Listener:
                 self._rung_at = None
                 raise
 
-    def _hear(self, seconds: float) -> None:
+    def _hear(self, seconds: float) -> list[tuple[str, str]]:
+        """Give the channel and the payload of each ring."""
         connection = connections[database.alias()]
         connection.ensure_connection()
         raw: Any = connection.connection
         with connection.wrap_database_errors:  # these are calls of the driver's own
             if raw is not self._listens_on:  # the first time, or the connection was lost
-                raw.add_notify_handler(self._take)
                 for channel in (*CHANNELS, self._own_channel):
                     raw.execute(f"LISTEN {channel}")
                 self._listens_on, self._rung_at = raw, None
-            for rung in raw.notifies(timeout=0 if self._heard else seconds, stop_after=1):
-                self._take(rung)
-            for rung in raw.notifies(timeout=0):
-                self._take(rung)
-
-    def _take(self, rung: Any) -> None:
-        # By some versions of the driver told twice, by the handler and by `notifies`.
-        self._heard.append((rung.channel, rung.payload))
+            first = list(raw.notifies(timeout=seconds, stop_after=1))
+            return [(rung.channel, rung.payload) for rung in [*first, *raw.notifies(timeout=0)]]
 
     def _hears(self) -> None:
         self._rung_at = None

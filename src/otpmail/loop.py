@@ -17,7 +17,7 @@ from collections.abc import Callable
 from otpmail.outcomes import describe
 
 LEAST_PAUSE_SECONDS = 0.1
-MOST_PAUSE_SECONDS = 5.0
+MOST_PAUSE_SECONDS = 1.5
 
 START_AGAIN_SECONDS = 1.0
 """Between two tries to have a thread, where the system gives none."""

@@ -37,7 +37,8 @@ class Care:
         """See to all of it. Returns what was lost by others."""
         self._due_at = time.monotonic() + settings.SWEEP_SECONDS
         now = database.now()
-        if in_hand := self._queue.in_hand():
+        # A round that takes longer than a lease is stuck: others may have its mail.
+        if in_hand := self._queue.in_hand(less_than_seconds=settings.LEASE_SECONDS):
             outbox.renew(in_hand, self._owner, now=now)
         lost = outbox.reap(now=now)
         accepted = unrecorded.known()

@@ -46,7 +46,6 @@ class _Waiting:
     due: list[_Entry] = field(default_factory=list)  # sorted, the oldest first
     known: set[UUID] = field(default_factory=set)  # later, due or in hand
     in_hand: dict[UUID, float] = field(default_factory=dict)  # and when each was due
-    begun: dict[UUID, float] = field(default_factory=dict)  # what is in hand, and since when
     couriers: int = 0  # that have it in hand
     turns: int = 0  # taken in a backlog
 
@@ -73,7 +72,6 @@ class _Waiting:
         end = -1 if self._is_youngests_turn() else 0
         taken = [self.due.pop(end) for _ in range(min(most, len(self.due)))]
         self.in_hand.update({delivery_id: at for at, _, delivery_id in taken})
-        self.begun.update(dict.fromkeys(self.in_hand.keys() - self.begun.keys(), time.monotonic()))
         self.couriers += 1
         return [delivery_id for _, _, delivery_id in taken]
 
@@ -103,7 +101,7 @@ class Queue:
         }
         self._order = itertools.count()
         self._again: set[UUID] = set()  # heard of while in hand
-        self._held: set[UUID] = set()  # in hand of threads that are no couriers
+        self._begun: dict[UUID, float] = {}  # what is in hand, of couriers and of other threads
         self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
         self._timer: threading.Condition | None = None  # the one of them that minds the time
         self._round_over = threading.Condition(self._lock)
@@ -116,21 +114,17 @@ class Queue:
         """Tell how many there are, in one line."""
         known = sum(len(waiting.known) for waiting in self._lanes.values())
         closed = " closed" if self.is_closed else ""
-        return f"known={known} in_hand={len(self._in_hand())}{closed}"
+        return f"known={known} in_hand={len(self._begun)}{closed}"
 
     def count(self, lane: Lane) -> int:
         """Count what waits in a lane or is in hand."""
         return len(self._lanes[lane].known)
 
-    def known(self) -> set[UUID]:
-        """Name what waits or is in hand."""
+    def in_hand(self, *, less_than_seconds: float = math.inf) -> set[UUID]:
+        """Name what is worked on now, for less than so long."""
         with self._lock:
-            return self._held.union(*(waiting.known for waiting in self._lanes.values()))
-
-    def in_hand(self) -> set[UUID]:
-        """Name what couriers work on now."""
-        with self._lock:
-            return self._in_hand()
+            since = time.monotonic() - less_than_seconds
+            return {one for one, began in self._begun.items() if began > since}
 
     def still_seconds(self) -> float:
         """Tell for how long what is due has found no courier, and none began or ended a round."""
@@ -144,7 +138,7 @@ class Queue:
     def is_busy(self) -> bool:
         """Tell whether something is due or in hand."""
         with self._lock:
-            return bool(self._in_hand()) or self._wait_seconds() <= 0
+            return bool(self._begun) or self._wait_seconds() <= 0
 
     def is_stuck(self, seconds: float) -> bool:
         """Tell whether every courier has been in its round for longer than that."""
@@ -154,8 +148,7 @@ class Queue:
     def longest_in_hand_seconds(self) -> float:
         """Tell how long the oldest of the rounds under way takes already."""
         with self._lock:
-            begun = [at for waiting in self._lanes.values() for at in waiting.begun.values()]
-            return time.monotonic() - min(begun) if begun else 0.0
+            return time.monotonic() - min(self._begun.values(), default=time.monotonic())
 
     def forget(self, lane: Lane, *, due_only: bool) -> list[UUID]:
         """Forget what is not in hand: all of a lane, or what is due. Returns the ids."""
@@ -182,6 +175,7 @@ class Queue:
             self._moved_at = time.monotonic()
             most = codes if lane is Lane.CODE and not self._idle else 1
             taken = self._lanes[lane].take(most)
+            self._begun.update(dict.fromkeys(taken, self._moved_at))
             if self._timer is None and self._wait_seconds() < threading.TIMEOUT_MAX:
                 self._wake_one()
             return taken, lane
@@ -190,7 +184,7 @@ class Queue:
         """Take an id in that the calling thread works on itself; it ends that by `let_go`."""
         with self._lock:
             self._lanes[lane].known.add(delivery_id)
-            self._held.add(delivery_id)
+            self._begun[delivery_id] = time.monotonic()
 
     def give_back(self, waits: Mapping[UUID, float | None], lane: Lane) -> None:
         """End a courier's round. Each id is forgotten, or due again in so many seconds."""
@@ -202,7 +196,6 @@ class Queue:
     def let_go(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
         """End the round of a thread that is no courier."""
         with self._lock:
-            self._held.discard(delivery_id)
             self._end_round({delivery_id: wait_seconds}, self._lanes[lane])
 
     def turn(self) -> threading.Condition:
@@ -227,22 +220,22 @@ class Queue:
             self._is_drained = True
             for waiting in self._lanes.values():
                 waiting.forget(due_only=False)
-            return self._in_hand()
+            return set(self._begun)
 
     def join(self) -> None:
         """Wait until nothing is in hand."""
         with self._lock:
-            self._round_over.wait_for(lambda: not self._in_hand())
+            self._round_over.wait_for(lambda: not self._begun)
 
     def _is_quiet(self) -> bool:
         may_begin = time.monotonic() <= self._begin_until
-        return not self._in_hand() and not (may_begin and self._wait_seconds() <= 0)
+        return not self._begun and not (may_begin and self._wait_seconds() <= 0)
 
     def _end_round(self, waits: Mapping[UUID, float | None], waiting: _Waiting) -> None:
         now = time.monotonic()
         for delivery_id, wait_seconds in waits.items():
             due_at = waiting.in_hand.pop(delivery_id, now)
-            waiting.begun.pop(delivery_id, None)
+            self._begun.pop(delivery_id, None)
             waiting.known.discard(delivery_id)
             wait = (wait_seconds or 0) if delivery_id in self._again else wait_seconds
             self._again.discard(delivery_id)
@@ -286,6 +279,3 @@ class Queue:
 
     def _wait_seconds(self) -> float:
         return min(waiting.wait_seconds() for waiting in self._lanes.values())
-
-    def _in_hand(self) -> set[UUID]:
-        return self._held.union(*(waiting.in_hand for waiting in self._lanes.values()))

@@ -44,6 +44,10 @@ GIVE_BACK_SECONDS = 0.5
 STILL_SECONDS = 1.0
 """How long couriers may stand still before what waits for them is given to others."""
 
+REST_SECONDS = 50
+"""A courier's connection to the database that rested longer is opened anew: what stands between
+may have forgotten it."""
+
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
 
@@ -305,6 +309,7 @@ class _Carrier:
         self._queue = queue
         self._round = do_round
         self._turn = queue.turn()
+        self._used_at = 0.0
 
     def __call__(self) -> float | None:
         most = routes.most_together(settings.ROUTES)
@@ -313,9 +318,12 @@ class _Carrier:
         delivery_ids, lane = taken
         waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids, settings.SWEEP_SECONDS)
         try:
+            if time.monotonic() - self._used_at > REST_SECONDS:
+                connections.close_all()
             waits = self._round(delivery_ids)
         finally:
             self._queue.give_back(waits, lane)
+            self._used_at = time.monotonic()
         return 0
 
 

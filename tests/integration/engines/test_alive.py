@@ -16,7 +16,9 @@ from otpmail import courier, database, engines, outbox, routes
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver, workers
+from tests.bouncer import bouncing
 from tests.mailtemplates import templates
+from tests.proxy import proxy
 from tests.rounds import promise, states
 from tests.waiting import wait_until
 from tests.workers import worker
@@ -79,6 +81,52 @@ def test_worker_passes_over_what_is_no_id(workers_alone, server, tmp_path):
         promise()
         server.wait_for(1)  # long before a sweep: it still listens
         assert process.poll() is None
+
+
+@on_postgresql
+def test_worker_that_hears_nothing_through_a_pooler_says_so_and_looks_more_often(
+    workers_alone, server, tmp_path
+):
+    """In transaction mode a session that listens is lent to others, and what it hears is lost."""
+    with (
+        bouncing() as url,
+        worker(
+            server.port,
+            tmp_path / "alive",
+            DATABASE_URL=url,
+            LOG_DIR=str(tmp_path),
+            OTPMAIL_SWEEP_SECONDS="5",
+        ),
+    ):
+        log = tmp_path / "django.log"
+        wait_until(lambda: "does not hear NOTIFY" in log.read_text(), seconds=30)
+        for number in range(1, 4):
+            promise()
+            server.wait_for(number, seconds=4)  # a sweep of those of every second, and not of 5
+        wait_until(all_accepted)
+        assert log.read_text().count("does not hear NOTIFY") == 1
+
+
+@on_postgresql
+def test_listener_whose_connection_was_forgotten_connects_anew(workers_alone, server, tmp_path):
+    """What a firewall forgot is silent in both directions, and never closed."""
+    named = connection.settings_dict
+    with (
+        proxy(int(named["PORT"])) as between,
+        worker(
+            server.port,
+            tmp_path / "alive",
+            DATABASE_URL=workers.database_url().replace(str(named["PORT"]), str(between.port)),
+            LOG_DIR=str(tmp_path),
+            OTPMAIL_SWEEP_SECONDS="0.2",
+        ),
+    ):
+        wait_until(lambda: between.forget(idle_seconds=1) == 1)  # the one that listens
+        log = tmp_path / "django.log"
+        wait_until(lambda: "hears NOTIFY again" in log.read_text(), seconds=30)
+        promise()
+        server.wait_for(1)
+        wait_until(all_accepted)
 
 
 def test_worker_that_starts_while_the_database_is_silent_ends_in_its_time(server, tmp_path):
