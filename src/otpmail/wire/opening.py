@@ -13,7 +13,7 @@ from enum import Enum
 from otpmail.wire import auth, commands
 from otpmail.wire.channel import connect
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Phase, ProtocolError, RefusedError, UnsupportedError
+from otpmail.wire.errors import InPhase, Phase, ProtocolError, RefusedError, UnsupportedError
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Features, Session, Timeouts
@@ -115,7 +115,8 @@ def _sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline
     encrypted = session.channel.encrypted
     ways = auth.choose(credentials, session.features.mechanisms, encrypted=encrypted)
     for name, mechanism in ways:
-        reply = _talk(session, name, mechanism(credentials), deadline)
+        with InPhase(Phase.AUTH):  # a name or password that is no text, a digest that is forbidden
+            reply = _talk(session, name, mechanism(credentials), deadline)
         if reply.code not in WEAK:
             break
     _expect(reply, Phase.AUTH)
