@@ -155,7 +155,7 @@ def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outc
     return Outcome(kind=kinds.get(code // 100, Kind.TRANSIENT), reply=reply, code=code, blame=blame)
 
 
-def of_error(error: Exception, *, sending: bool) -> Outcome:
+def of_error(error: BaseException, *, sending: bool) -> Outcome:
     """Read an exception.
 
     ``sending`` tells whether the mail may have been written: a connection that breaks while it is
@@ -198,7 +198,7 @@ def of_sent(status: object) -> Outcome:
     )
 
 
-def _of_call(error: Exception, called: frozenset[str], *, sending: bool) -> Outcome:
+def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> Outcome:
     answer = apis.answer_of(getattr(error, "response", None))
     if answer or called & REFUSED:
         return _of_answer(answer, named(error), refused=bool(called & REFUSED))
@@ -242,7 +242,7 @@ def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> O
     return replace(outcome, kind=kind, code=code if code > 0 else None)
 
 
-def named(error: Exception) -> str:
+def named(error: BaseException) -> str:
     """Tell an error by its type and its words."""
     return words(f"{type(error).__name__}: {error}")
 

@@ -23,12 +23,12 @@ from django.dispatch import receiver
 from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
-from otpmail.backends.translation import OPENING, as_mail, as_outcome, as_smtplib
-from otpmail.outcomes import Outcome, of_error
+from otpmail.backends.translation import OPENING, as_mail, as_outcome, as_smtplib, of_unmade
+from otpmail.outcomes import Outcome
 from otpmail.wire.auth import Credentials
 from otpmail.wire.client import deliver
 from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.errors import WireError
+from otpmail.wire.errors import WireError, ends_process
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.modes import Mode
 from otpmail.wire.opening import Security, Server, open_session
@@ -198,6 +198,8 @@ class EmailBackend(BaseEmailBackend):
     ) -> list[Outcome | None]:
         """Send mails together and tell each one's outcome; never raises for a mail's fate.
 
+        Whatever a mail's ``message()`` raises is its outcome too, unless it ends the process.
+
         ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
         envelope is written, and before a body that is a step of its own; where it says no, the mail
         is not sent and its outcome is ``None``. Where the server knows how, all are in flight at
@@ -209,8 +211,10 @@ class EmailBackend(BaseEmailBackend):
         for place, message in enumerate(messages):
             try:
                 mails[place] = as_mail(message)
-            except Exception as error:  # noqa: BLE001 - a template, header or attachment of any kind
-                outcomes[place] = of_error(error, sending=False)
+            except BaseException as error:  # a template, header or attachment of any kind
+                if ends_process(error):
+                    raise
+                outcomes[place] = of_unmade(error)
         of = {id(mail): messages[place] for place, mail in mails.items()}
         ends = deliver(
             self.pool,

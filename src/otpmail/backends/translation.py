@@ -12,7 +12,7 @@ import django
 from django.core.mail import EmailMessage
 
 from otpmail.backends import policies
-from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_reply, words
+from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_error, of_reply, words
 from otpmail.wire.addresses import needs_utf8
 from otpmail.wire.errors import (
     InvalidArgumentError,
@@ -22,6 +22,7 @@ from otpmail.wire.errors import (
     TooLargeError,
     UnsupportedError,
     WireError,
+    ends_process,
 )
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.window import Result
@@ -81,6 +82,16 @@ def addr_spec(address: object) -> str:
     if len(parsed.all_mailboxes) != 1:
         raise ValueError("Invalid address: must be a single address")
     return str(parsed.all_mailboxes[0].addr_spec)
+
+
+def of_unmade(error: BaseException) -> Outcome:
+    """Tell what `as_mail` raised: the mail's own fault, and none of the route's."""
+    try:
+        return Outcome(kind=of_error(error, sending=False).kind, reply=named(error))
+    except BaseException as worse:  # its words are as broken as the mail
+        if ends_process(worse):
+            raise
+        return Outcome(kind=Kind.TRANSIENT, reply=words(type(error).__name__))
 
 
 def as_outcome(end: Result) -> Outcome | None:
