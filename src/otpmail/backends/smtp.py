@@ -26,6 +26,7 @@ from django.utils.module_loading import import_string
 from otpmail.backends.translation import OPENING, as_mail, as_outcome, as_smtplib, of_unmade
 from otpmail.outcomes import Outcome
 from otpmail.wire.auth import Credentials
+from otpmail.wire.certificates import Certificates
 from otpmail.wire.client import deliver
 from otpmail.wire.deadlines import NEVER, Deadline
 from otpmail.wire.errors import WireError, ends_process
@@ -78,6 +79,7 @@ class EmailBackend(BaseEmailBackend):
         self.alias = alias
         self.fail_silently = fail_silently
         self.connection: Pool | None = None
+        self._own_context: ssl.SSLContext | None = None
         self.host = host
         self.port = port
         self.username = username
@@ -130,13 +132,21 @@ class EmailBackend(BaseEmailBackend):
         if min(self.limits.size, self.limits.max_messages, self.window) < 1:
             raise invalid("'pool_size', 'max_messages' and 'window' begin at 1.", self.alias)
 
-    @cached_property
+    @property
     def ssl_context(self) -> ssl.SSLContext:
-        """Trust the system's authorities; show a client certificate if one is given."""
-        context = ssl.create_default_context()
-        if self.ssl_certfile:
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-        return context
+        """Trust the system's authorities; show a client certificate if one is given.
+
+        Asked before each session is opened. Certificates that were renewed on disk are in it.
+        """
+        return self._own_context or self._certificates.context()
+
+    @ssl_context.setter
+    def ssl_context(self, context: ssl.SSLContext) -> None:
+        self._own_context = context
+
+    @cached_property
+    def _certificates(self) -> Certificates:
+        return Certificates(self.ssl_certfile, self.ssl_keyfile)
 
     @property
     def pool(self) -> Pool:
@@ -251,7 +261,7 @@ class EmailBackend(BaseEmailBackend):
             port=int(self.port or 0),
             local_name=DNS_NAME.get_fqdn(),
             security=security if encrypted else Security.NONE,
-            context=self.ssl_context if encrypted else None,
+            context=(lambda: self.ssl_context) if encrypted else None,
             credentials=self._credentials(),
             ceiling=Mode.CHUNKED if self.pipelining else Mode.STEPWISE,
             timeouts=Timeouts() if self.timeout is None else Timeouts.all(self.timeout),

@@ -7,13 +7,21 @@ Knows nothing of: mails and pools.
 import binascii
 import ssl
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
 from otpmail.wire import auth, commands
 from otpmail.wire.channel import connect
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import InPhase, Phase, ProtocolError, RefusedError, UnsupportedError
+from otpmail.wire.errors import (
+    InPhase,
+    InsecureChannelError,
+    Phase,
+    ProtocolError,
+    RefusedError,
+    UnsupportedError,
+)
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Features, Session, Timeouts
@@ -43,7 +51,8 @@ class Server:
     port: int
     local_name: str
     security: Security = Security.NONE
-    context: ssl.SSLContext | None = field(default=None, repr=False)
+    context: Callable[[], ssl.SSLContext] | ssl.SSLContext | None = field(default=None, repr=False)
+    """What TLS trusts, or what gives it for each session; ``None``: the system's authorities."""
     credentials: auth.Credentials | None = None
     ceiling: Mode = Mode.CHUNKED
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -54,6 +63,7 @@ def open_session(server: Server, deadline: Deadline) -> Session:
 
     Raises a `WireError` of any kind, with the phase that failed; nothing is left open then.
     """
+    context = None if server.security is Security.NONE else _context(server)
     channel = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
     session = Session(
         channel,
@@ -63,27 +73,41 @@ def open_session(server: Server, deadline: Deadline) -> Session:
         ceiling=min(server.ceiling, memory.ceiling(server.host, server.port)),
     )
     try:
-        _prepare(session, server, deadline)
+        _prepare(session, server, context, deadline)
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _prepare(session: Session, server: Server, deadline: Deadline) -> None:
-    if server.security is Security.TLS:
-        _encrypt(session, server, deadline)
+def _context(server: Server) -> ssl.SSLContext:
+    """Give the context before anything is connected. Its files may be missing or no good."""
+    with InPhase(Phase.TLS):
+        try:
+            if callable(server.context):
+                return server.context()
+            return server.context or ssl.create_default_context()
+        except OSError as error:
+            words = getattr(error, "reason", None) or error.strerror or type(error).__name__
+            words = f"a TLS file cannot be used: {words}"
+            raise InsecureChannelError(words, phase=Phase.TLS) from error
+
+
+def _prepare(
+    session: Session, server: Server, context: ssl.SSLContext | None, deadline: Deadline
+) -> None:
+    if context is not None and server.security is Security.TLS:
+        _encrypt(session, server, context, deadline)
     _expect(session.reply(phase=Phase.BANNER, deadline=deadline), Phase.BANNER)
     _greet(session, server, deadline)
-    if server.security is Security.STARTTLS:
-        _start_tls(session, server, deadline)
+    if context is not None and server.security is Security.STARTTLS:
+        _start_tls(session, server, context, deadline)
         _greet(session, server, deadline)  # what was said in the clear is void (RFC 3207, 4.2)
     if server.credentials is not None:
         _sign_in(session, server.credentials, deadline)
 
 
-def _encrypt(session: Session, server: Server, deadline: Deadline) -> None:
-    context = server.context or ssl.create_default_context()
+def _encrypt(session: Session, server: Server, context: ssl.SSLContext, deadline: Deadline) -> None:
     session.channel.encrypt(context, server.host, deadline=deadline.sooner(server.timeouts.tls))
 
 
@@ -98,7 +122,9 @@ def _greet(session: Session, server: Server, deadline: Deadline) -> None:
     session.features = Features.read(_expect(reply, Phase.EHLO))
 
 
-def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
+def _start_tls(
+    session: Session, server: Server, context: ssl.SSLContext, deadline: Deadline
+) -> None:
     if "STARTTLS" not in session.features:
         raise UnsupportedError("STARTTLS extension not supported by server.", phase=Phase.STARTTLS)
     reply = session.command(commands.STARTTLS, phase=Phase.STARTTLS, deadline=deadline)
@@ -106,7 +132,7 @@ def _start_tls(session: Session, server: Server, deadline: Deadline) -> None:
     if not session.settled:
         # Somebody on the way may have put it there, to be taken for the server's word under TLS.
         raise ProtocolError("plain text follows STARTTLS", phase=Phase.STARTTLS)
-    _encrypt(session, server, deadline)
+    _encrypt(session, server, context, deadline)
 
 
 def _sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline) -> None:
