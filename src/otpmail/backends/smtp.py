@@ -259,7 +259,7 @@ class EmailBackend(BaseEmailBackend):
         return Server(
             host=str(self.host),
             port=int(self.port or 0),
-            local_name=DNS_NAME.get_fqdn(),
+            local_name=DNS_NAME.get_fqdn,
             security=security if encrypted else Security.NONE,
             context=(lambda: self.ssl_context) if encrypted else None,
             credentials=self._credentials(),

@@ -76,6 +76,11 @@ class Channel:
         poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
         return not poll.poll(0)
 
+    def local_literal(self) -> str:
+        """Give this end's address as SMTP writes it (RFC 5321, 4.1.3)."""
+        address = str(self._socket.getsockname()[0])
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
     def close(self) -> None:
         """Close this process's end. Nothing is written: a forked parent may be using its own."""
         self._socket.close()
@@ -87,36 +92,3 @@ def allow(sock: socket.socket, deadline: Deadline) -> None:
     if left == 0.0:
         raise TimeoutError("no time is left")
     sock.settimeout(left)
-
-
-def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> Channel:
-    """Connect to the first address of the host that answers, each within ``limit`` seconds.
-
-    Looking up the name is left to the system's resolver, which knows no deadline.
-    """
-    with InPhase(Phase.CONNECT):
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    last: BrokenError = BrokenError("the host has no address", phase=Phase.CONNECT)
-    for family, kind, protocol, _, address in addresses:
-        try:
-            with InPhase(Phase.CONNECT):
-                return Channel(_connected(family, kind, protocol, address, deadline.sooner(limit)))
-        except BrokenError as error:
-            last = error
-    raise last
-
-
-def _connected(
-    family: int, kind: int, protocol: int, address: object, deadline: Deadline
-) -> socket.socket:
-    sock = socket.socket(family, kind, protocol)
-    try:
-        allow(sock, deadline)
-        sock.connect(address)  # type: ignore[arg-type]
-        # A flight is one write already; waiting for the last one's ACK would cost a round trip.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from otpmail.wire import auth, commands
-from otpmail.wire.channel import connect
+from otpmail.wire.channel import Channel
+from otpmail.wire.connecting import connect
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import (
     InPhase,
@@ -24,6 +25,7 @@ from otpmail.wire.errors import (
 )
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
+from otpmail.wire.resolving import resolver
 from otpmail.wire.session import Features, Session, Timeouts
 
 GO_ON = 334
@@ -31,6 +33,10 @@ WEAK = frozenset({504, 534})
 """The mechanism, not the password, was refused (RFC 4954, 4 and 6): another may do."""
 NO_EHLO = frozenset({500, 501, 502, 504})
 """EHLO is unknown to it (RFC 5321, 3.2)."""
+
+
+NAME_WITHIN = 2.0
+"""Seconds for the look-up of this host's own name."""
 
 
 class Security(Enum):
@@ -49,7 +55,8 @@ class Server:
 
     host: str
     port: int
-    local_name: str
+    local_name: Callable[[], str] | str
+    """This host's, or what looks it up."""
     security: Security = Security.NONE
     context: Callable[[], ssl.SSLContext] | ssl.SSLContext | None = field(default=None, repr=False)
     """What TLS trusts, or what gives it for each session; ``None``: the system's authorities."""
@@ -64,9 +71,9 @@ def open_session(server: Server, deadline: Deadline) -> Session:
     Raises a `WireError` of any kind, with the phase that failed; nothing is left open then.
     """
     context = None if server.security is Security.NONE else _context(server)
-    channel = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
+    sock = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
     session = Session(
-        channel,
+        Channel(sock),
         host=server.host,
         port=server.port,
         timeouts=server.timeouts,
@@ -112,14 +119,27 @@ def _encrypt(session: Session, server: Server, context: ssl.SSLContext, deadline
 
 
 def _greet(session: Session, server: Server, deadline: Deadline) -> None:
-    line = commands.ehlo(server.local_name)
+    name = _local_name(session, server, deadline)
+    line = commands.ehlo(name)
     reply = session.command(line, phase=Phase.EHLO, deadline=deadline)
     if reply.code in NO_EHLO:
-        line = commands.helo(server.local_name)
+        line = commands.helo(name)
         _expect(session.command(line, phase=Phase.EHLO, deadline=deadline), Phase.EHLO)
         session.features = Features()
         return
     session.features = Features.read(_expect(reply, Phase.EHLO))
+
+
+def _local_name(session: Session, server: Server, deadline: Deadline) -> str:
+    """Give this host's name, or its address where nobody tells the name (RFC 5321, 4.1.4)."""
+    look_up = server.local_name
+    if isinstance(look_up, str):
+        return look_up
+    with InPhase(Phase.EHLO):
+        try:
+            return resolver.resolve(look_up, look_up, deadline.sooner(NAME_WITHIN))
+        except TimeoutError:
+            return session.channel.local_literal()
 
 
 def _start_tls(
