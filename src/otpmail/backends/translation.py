@@ -6,6 +6,7 @@ Knows nothing of: sessions and pools.
 
 import re
 import smtplib
+from collections.abc import Sequence
 from email.headerregistry import AddressHeader
 
 import django
@@ -84,8 +85,26 @@ def addr_spec(address: object) -> str:
     return str(parsed.all_mailboxes[0].addr_spec)
 
 
-def of_unmade(error: BaseException) -> Outcome:
-    """Tell what `as_mail` raised: the mail's own fault, and none of the route's."""
+def as_mails(
+    messages: Sequence[EmailMessage],
+) -> tuple[dict[int, Mail], dict[int, Outcome | None]]:
+    """Render messages, each at its place; what one raises is its outcome, unless it `ends_process`.
+
+    It is the mail's own fault and none of the route's: a template, a header, an attachment.
+    """
+    mails: dict[int, Mail] = {}
+    outcomes: dict[int, Outcome | None] = {}
+    for place, message in enumerate(messages):
+        try:
+            mails[place] = as_mail(message)
+        except BaseException as error:
+            if ends_process(error):
+                raise
+            outcomes[place] = _unmade(error)
+    return mails, outcomes
+
+
+def _unmade(error: BaseException) -> Outcome:
     try:
         return Outcome(kind=of_error(error, sending=False).kind, reply=named(error))
     except BaseException as worse:  # its words are as broken as the mail

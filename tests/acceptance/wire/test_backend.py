@@ -501,6 +501,18 @@ def test_a_token_is_named_by_its_dotted_path():
         assert made.send_messages([message()]) == 1
 
 
+def test_a_token_whose_path_leads_nowhere_is_an_outcome_of_the_route():
+    def script(talk: Talk):
+        talk.greet(b"250-scripted\r\n250 AUTH XOAUTH2\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        made = backend(server, username="tim", token="nowhere.at.all")
+        (outcome,) = made.send_outcomes([message()])
+    assert (outcome.kind, outcome.blame) == (Kind.TRANSIENT, Blame.ROUTE)
+    assert "ModuleNotFoundError" in outcome.reply
+
+
 @pytest.mark.parametrize(
     "options",
     [
