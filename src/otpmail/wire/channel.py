@@ -73,8 +73,11 @@ class Channel:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
         poll = select.poll()
-        poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
-        return not poll.poll(0)
+        try:
+            poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
+            return not poll.poll(0)
+        except (OSError, ValueError):  # closed meanwhile
+            return False
 
     def local_literal(self) -> str:
         """Give this end's address as SMTP writes it (RFC 5321, 4.1.3)."""

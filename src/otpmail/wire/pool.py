@@ -228,26 +228,30 @@ class Pool:
             if self.closed or not (going or self._idle or self._busy or self.limits.min_warm):
                 return None
         try:
-            self._open_missing()
+            return self._open_missing()
         finally:
             for session in going:
                 session.quit(Deadline.after(QUIT_WITHIN))
-        return LOOK_EVERY
 
-    def _open_missing(self) -> None:
-        """Open all that are missing, at the same time: each takes as long as eight round trips."""
+    def _open_missing(self) -> float:
+        """Open all that are missing at the same time: each takes as long as eight round trips.
+
+        After a failure it is one alone, until that works. Returns the seconds to the next look.
+        """
         with self._changed:
             due = not self.closed and self._backoff.is_due(time.monotonic())
             missing = max(0, self._missing()) if due else 0
-            self._opening += missing
+            count = min(missing, 1) if self._backoff.failing else missing
+            self._opening += count
         errors: list[BaseException] = []
-        if missing:
+        if count:
             task = functools.partial(self._open_ahead, errors)
-            not_run = run_together(task, missing, name=f"otpmail opening {self.name}")
+            not_run = run_together(task, count, name=f"otpmail opening {self.name}")
             if not_run:
                 self._give_rights_back(not_run)
                 errors.append(RuntimeError("no thread can be had"))
-        self._report(errors)
+        self._report(errors, opened=count > 0)
+        return 0.0 if count < missing and not errors else LOOK_EVERY
 
     def _open_ahead(self, errors: list[BaseException]) -> None:
         try:
@@ -255,11 +259,12 @@ class Pool:
         except BaseException as error:  # noqa: BLE001 - reported by the keeper
             errors.append(error)
 
-    def _report(self, errors: Sequence[BaseException]) -> None:
+    def _report(self, errors: Sequence[BaseException], *, opened: bool) -> None:
         """Back off if there are errors; log the first of a row of failures, and its end."""
         with self._changed:
             begins = bool(errors) and self._backoff.failed(errors[0], time.monotonic())
-            ends = self._missing() <= 0 and not errors and self._backoff.worked()
+            works = not errors and (opened or self._missing() <= 0)
+            ends = works and self._backoff.worked()
         if begins:
             logger.warning("%r: no session could be opened ahead: %s", self, errors[0])
         elif ends:

@@ -426,6 +426,42 @@ def test_what_waiting_does_not_mend_is_tried_again_in_minutes(script, options):
             assert len(server.talks) == 2
 
 
+@pytest.mark.usefixtures("quick")
+def test_after_a_failure_one_session_is_tried_alone_until_it_works():
+    all_four, the_other_three = threading.Barrier(4), threading.Barrier(3)
+    first, alone, opened, under_way = [], [], [], []
+    refusing = threading.Event()
+    refusing.set()
+
+    def opens(deadline):
+        under_way.append(1)
+        try:
+            if refusing.is_set():
+                if len(first) < 4:
+                    first.append(1)
+                    all_four.wait(15)
+                else:
+                    alone.append(len(under_way))
+                raise BrokenError("no", phase=Phase.CONNECT)
+            opened.append(len(under_way))
+            if len(opened) > 1:
+                the_other_three.wait(15)
+            return open_session(place, deadline)
+        finally:
+            under_way.pop()
+
+    with scripted(obedient) as server:
+        place = at(server)
+        pool = Pool(opens, name="test", limits=Limits(min_warm=4))
+        pool.warm()
+        wait_until(lambda: len(alone) > 3)
+        refusing.clear()
+        wait_until(lambda: repr(pool) == "<Pool test: 4 idle, 0 busy, 0 opening of 8>")
+        pool.close()
+    assert set(alone) == {1}
+    assert opened[0] == 1
+
+
 FAMINE = """
 import os, resource, sys
 from otpmail.wire.deadlines import Deadline
