@@ -481,19 +481,22 @@ def allow(threads):
     resource.setrlimit(resource.RLIMIT_NPROC, (threads, hard))
 
 
+def are_kept():
+    pool.warm()
+    return sum(session.usable for session in pool._idle) == 3
+
+
 allow(1)
 pool.warm()
 pool.give(pool.take(Deadline.after(5)))
 print(repr(pool), pool._keeper.is_alive)
 if as_root:
     allow(2)  # the keeper finds a thread, and its openings none
-    pool.warm()
-    wait_until(lambda: len(pool._idle) == 3)
+    wait_until(are_kept)
     for session in pool._idle:
         session.close()
 allow(hard)
-pool.warm()
-wait_until(lambda: len(pool._idle) == 3)
+wait_until(are_kept)
 print(repr(pool), pool._keeper.is_alive)
 """
 
