@@ -41,8 +41,6 @@ class _Question:
             self._answer = self._ask()
         except BaseException as error:  # noqa: BLE001 - raised again where it was asked
             self._error = error
-        finally:
-            self.answered.set()
 
     def answer(self, deadline: Deadline) -> Any:
         if not self.answered.wait(deadline.left()):
@@ -78,9 +76,8 @@ class Resolver:
 
     def _fresh(self, key: Hashable) -> _Question | None:
         question = self._asked.get(key)
-        if question is None or question.answered.is_set():
-            return None
-        return question if time.monotonic() - question.began < STALE else None
+        is_fresh = question is not None and time.monotonic() - question.began < STALE
+        return question if is_fresh else None
 
     def _begin(self, key: Hashable, ask: Callable[[], Any]) -> _Question | None:
         """Start a question's thread; ``None`` if there is none to be had."""
@@ -99,6 +96,7 @@ class Resolver:
             self._threads -= 1
             if self._asked.get(key) is question:
                 del self._asked[key]
+        question.answered.set()  # last: whoever is answered may ask anew
 
 
 resolver = Resolver()

@@ -61,7 +61,7 @@ def test_nobody_waits_longer_than_the_deadline_and_all_for_one_thread(hanging):
     for _ in range(5):
         with pytest.raises(TimeoutError):
             resolver.resolve("a", hanging, soon())
-    assert len(hanging.asked) == 1
+    assert resolver._threads == 1
     assert resolver.resolve("b", lambda: "other", NEVER) == "other"
     hanging.let_go.set()
     assert resolver.resolve("a", hanging, NEVER) == "answer"
@@ -75,7 +75,7 @@ def test_a_question_that_hangs_too_long_is_asked_anew_up_to_the_most_threads(han
     for _ in range(10):
         with pytest.raises(TimeoutError):
             resolver.resolve("a", hanging, soon())
-    assert len(hanging.asked) == 3
+    assert resolver._threads == 3
     hanging.let_go.set()
     wait_until(lambda: resolver._threads == 0 and not resolver._asked)
     assert resolver.resolve("a", hanging, NEVER) == "answer"
