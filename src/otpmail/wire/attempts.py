@@ -73,8 +73,8 @@ class Attempts:
 
     @property
     def silent(self) -> list[Address]:
-        """Those of them that had had their time."""
-        until = time.monotonic() - self._pause
+        """Those of them that had had their time: a caller in a hurry tells nothing of them."""
+        until = time.monotonic() - NEXT_AFTER
         return [attempt.address for attempt in self._under_way.values() if attempt.began <= until]
 
     def run(self) -> tuple[socket.socket, Address] | None:

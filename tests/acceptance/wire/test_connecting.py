@@ -217,6 +217,14 @@ def test_the_callers_deadline_holds_as_well(port, resolves):
         connect(HOST, port, limit=3600, deadline=in_seconds(0.1))
 
 
+@pytest.mark.usefixtures("never_next")
+def test_a_caller_in_a_hurry_tells_nothing_of_an_address(port, resolves):
+    resolves(SWALLOWS)
+    with pytest.raises(TimedOutError):
+        peer(port, limit=0.01)
+    assert order(port, SWALLOWS, ANSWERS) == [SWALLOWS, ANSWERS]
+
+
 def test_a_name_without_an_address_is_told(port, resolves):
     resolves()
     with pytest.raises(BrokenError, match="no address"):
