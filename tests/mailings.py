@@ -26,7 +26,8 @@ def at(place, **options) -> Server:
     """Where a test's server is, with what the test says of it."""
     options.setdefault("timeouts", FIVE_SECONDS)
     options.setdefault("host", place.host)
-    return Server(port=place.port, local_name="client.example.org", **options)
+    options.setdefault("local_name", "client.example.org")
+    return Server(port=place.port, **options)
 
 
 @contextlib.contextmanager

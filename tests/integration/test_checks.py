@@ -11,7 +11,9 @@ from django.db import connection
 from coop_kiosk import celery_app
 from otpmail import compat
 from otpmail.backends.outbox import BACKEND as OUTBOX
+from otpmail.checks import ways
 from otpmail.conf import PREFIX
+from otpmail.wire.session import Timeouts
 from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do
@@ -219,6 +221,47 @@ def test_metrics_without_their_package_are_an_error(settings, found, monkeypatch
 def test_django_backend_without_timeout_is_a_warning(settings, found):
     settings.MAILERS = {"default": {"OPTIONS": {"host": "localhost"}}}
     assert "otpmail.W002" in found()
+
+
+OURS, DJANGOS = mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND
+ANYMAIL = "anymail.backends.mailgun.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("backend", "timeout", "lease", "warned"),
+    [
+        (OURS, 10, 60, False),
+        (OURS, 29.9, 60, False),
+        (OURS, 30, 60, True),
+        (OURS, 60, 60, True),
+        (OURS, 30, 61, False),
+        (OURS, None, 60, False),
+        (OURS, None, 21, False),
+        (OURS, None, 20, True),
+        (DJANGOS, 10, 60, False),
+        (DJANGOS, 30, 60, True),
+        (DJANGOS, None, 60, False),  # W002 says it
+        (ANYMAIL, 10, 60, False),
+        (ANYMAIL, 30, 60, True),
+        (ANYMAIL, (3, 10), 60, False),
+        (ANYMAIL, (10, 20), 60, True),
+        (ANYMAIL, (3, None), 60, True),
+        (ANYMAIL, [3, 40], 60, True),
+    ],
+)
+def test_timeout_that_uses_up_an_attempt_is_a_warning(
+    settings, found, backend, timeout, lease, warned
+):
+    options = {"host": "localhost"} if backend != ANYMAIL else {"api_key": "x"}
+    if timeout is not None:
+        options["timeout"] = timeout
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    settings.OTPMAIL_LEASE_SECONDS = lease
+    assert ("otpmail.W009" in found()) == warned
+
+
+def test_own_timeout_of_our_backend_is_what_the_check_takes_it_for():
+    assert {OURS: Timeouts().connect} == ways.OWN_TIMEOUT
 
 
 @pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])

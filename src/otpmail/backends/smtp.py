@@ -8,6 +8,7 @@ Django makes a backend anew for each use, so the pool lies beside it: one for ea
 each process, dropped when the settings change.
 """
 
+import functools
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -23,9 +24,10 @@ from django.dispatch import receiver
 from django.utils.functional import cached_property
 from django.utils.module_loading import import_string
 
-from otpmail.backends.translation import OPENING, as_mail, as_outcome, as_smtplib
-from otpmail.outcomes import Outcome, of_error
+from otpmail.backends.translation import OPENING, as_mail, as_mails, as_outcome, as_smtplib
+from otpmail.outcomes import Outcome
 from otpmail.wire.auth import Credentials
+from otpmail.wire.certificates import Certificates
 from otpmail.wire.client import deliver
 from otpmail.wire.deadlines import NEVER, Deadline
 from otpmail.wire.errors import WireError
@@ -78,6 +80,7 @@ class EmailBackend(BaseEmailBackend):
         self.alias = alias
         self.fail_silently = fail_silently
         self.connection: Pool | None = None
+        self._own_context: ssl.SSLContext | None = None
         self.host = host
         self.port = port
         self.username = username
@@ -118,11 +121,8 @@ class EmailBackend(BaseEmailBackend):
                     "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those "
                     "settings to True."
                 )
-            raise invalid(
-                "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to "
-                "True.",
-                self.alias,
-            )
+            told = "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. "
+            raise invalid(told + "Set at most one of them to True.", self.alias)
         if self.host is None:
             raise invalid("OPTIONS must define 'host'.", self.alias)
         if self.port is None:
@@ -130,13 +130,21 @@ class EmailBackend(BaseEmailBackend):
         if min(self.limits.size, self.limits.max_messages, self.window) < 1:
             raise invalid("'pool_size', 'max_messages' and 'window' begin at 1.", self.alias)
 
-    @cached_property
+    @property
     def ssl_context(self) -> ssl.SSLContext:
-        """Trust the system's authorities; show a client certificate if one is given."""
-        context = ssl.create_default_context()
-        if self.ssl_certfile:
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
-        return context
+        """Trust the system's authorities; show a client certificate if one is given.
+
+        Asked before each session is opened. Certificates that were renewed on disk are in it.
+        """
+        return self._own_context or self._certificates.context()
+
+    @ssl_context.setter
+    def ssl_context(self, context: ssl.SSLContext) -> None:
+        self._own_context = context
+
+    @cached_property
+    def _certificates(self) -> Certificates:
+        return Certificates(self.ssl_certfile, self.ssl_keyfile)
 
     @property
     def pool(self) -> Pool:
@@ -198,19 +206,14 @@ class EmailBackend(BaseEmailBackend):
     ) -> list[Outcome | None]:
         """Send mails together and tell each one's outcome; never raises for a mail's fate.
 
+        What a mail's ``message()`` raises is its outcome too, unless it ends the process.
         ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
         envelope is written, and before a body that is a step of its own; where it says no, the mail
         is not sent and its outcome is ``None``. Where the server knows how, all are in flight at
         once, however small the ``window``: whoever gives several wants no more than that.
         """
         deadline = Deadline.after(timeout)
-        outcomes: list[Outcome | None] = [None] * len(messages)
-        mails: dict[int, Mail] = {}
-        for place, message in enumerate(messages):
-            try:
-                mails[place] = as_mail(message)
-            except Exception as error:  # noqa: BLE001 - a template, header or attachment of any kind
-                outcomes[place] = of_error(error, sending=False)
+        mails, outcomes = as_mails(messages)
         of = {id(mail): messages[place] for place, mail in mails.items()}
         ends = deliver(
             self.pool,
@@ -219,9 +222,8 @@ class EmailBackend(BaseEmailBackend):
             deadline=deadline,
             still_wanted=still_wanted and (lambda mail: still_wanted(of[id(mail)])),
         )
-        for place, end in zip(mails, ends, strict=True):
-            outcomes[place] = as_outcome(end)
-        return outcomes
+        outcomes |= zip(mails, map(as_outcome, ends), strict=True)
+        return [outcomes[place] for place in range(len(messages))]
 
     def _sendings(self, messages: Sequence[EmailMessage]) -> Iterator[tuple[Result, Mail]]:
         """Send mails one by one or, with a window, together."""
@@ -235,29 +237,32 @@ class EmailBackend(BaseEmailBackend):
             yield deliver(self.pool, [mail])[0], mail
 
     def _new_pool(self) -> Pool:
-        server = self._server()
         name = f"{self.alias or 'default'} {self.host}:{self.port}"
-        return Pool(lambda deadline: open_session(server, deadline), name=name, limits=self.limits)
+        opens = functools.partial(open_session, self._server())
+        return Pool(opens, name=name, limits=self.limits)
 
     def _server(self) -> Server:
-        security = Security.TLS if self.use_ssl else Security.STARTTLS
-        encrypted = self.use_ssl or self.use_tls
+        in_the_clear = Security.STARTTLS if self.use_tls else Security.NONE
         return Server(
             host=str(self.host),
             port=int(self.port or 0),
-            local_name=DNS_NAME.get_fqdn(),
-            security=security if encrypted else Security.NONE,
-            context=self.ssl_context if encrypted else None,
+            local_name=DNS_NAME.get_fqdn,
+            security=Security.TLS if self.use_ssl else in_the_clear,
+            context=lambda: self.ssl_context,
             credentials=self._credentials(),
             ceiling=Mode.CHUNKED if self.pipelining else Mode.STEPWISE,
             timeouts=Timeouts() if self.timeout is None else Timeouts.all(self.timeout),
         )
 
     def _credentials(self) -> Credentials | None:
-        token = import_string(self.token) if isinstance(self.token, str) else self.token
-        if not self.username or not (self.password or token):
+        if not self.username or not (self.password or self.token):
             return None
-        return Credentials(username=self.username, password=self.password or "", token=token)
+        call = functools.partial(_called, self.token) if self.token else None
+        return Credentials(username=self.username, password=self.password or "", token=call)
+
+
+def _called(token: Callable[[], str] | str) -> str:
+    return (import_string(token) if isinstance(token, str) else token)()
 
 
 OLDER_SETTINGS = {
@@ -269,7 +274,6 @@ OLDER_SETTINGS = {
     "ssl_keyfile": "EMAIL_SSL_KEYFILE",
     "ssl_certfile": "EMAIL_SSL_CERTFILE",
 }
-
 KEY = ("host", "port", *OLDER_SETTINGS, "pipelining")
 
 _pools: dict[tuple[Any, ...], Pool] = {}

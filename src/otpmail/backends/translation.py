@@ -6,13 +6,14 @@ Knows nothing of: sessions and pools.
 
 import re
 import smtplib
+from collections.abc import Sequence
 from email.headerregistry import AddressHeader
 
 import django
 from django.core.mail import EmailMessage
 
 from otpmail.backends import policies
-from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_reply, words
+from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_error, of_reply, words
 from otpmail.wire.addresses import needs_utf8
 from otpmail.wire.errors import (
     InvalidArgumentError,
@@ -22,6 +23,7 @@ from otpmail.wire.errors import (
     TooLargeError,
     UnsupportedError,
     WireError,
+    ends_process,
 )
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.window import Result
@@ -81,6 +83,34 @@ def addr_spec(address: object) -> str:
     if len(parsed.all_mailboxes) != 1:
         raise ValueError("Invalid address: must be a single address")
     return str(parsed.all_mailboxes[0].addr_spec)
+
+
+def as_mails(
+    messages: Sequence[EmailMessage],
+) -> tuple[dict[int, Mail], dict[int, Outcome | None]]:
+    """Render messages, each at its place; what one raises is its outcome, unless it `ends_process`.
+
+    It is the mail's own fault and none of the route's: a template, a header, an attachment.
+    """
+    mails: dict[int, Mail] = {}
+    outcomes: dict[int, Outcome | None] = {}
+    for place, message in enumerate(messages):
+        try:
+            mails[place] = as_mail(message)
+        except BaseException as error:
+            if ends_process(error):
+                raise
+            outcomes[place] = _unmade(error)
+    return mails, outcomes
+
+
+def _unmade(error: BaseException) -> Outcome:
+    try:
+        return Outcome(kind=of_error(error, sending=False).kind, reply=named(error))
+    except BaseException as worse:  # its words are as broken as the mail
+        if ends_process(worse):
+            raise
+        return Outcome(kind=Kind.TRANSIENT, reply=words(type(error).__name__))
 
 
 def as_outcome(end: Result) -> Outcome | None:

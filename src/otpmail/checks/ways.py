@@ -19,6 +19,9 @@ from otpmail.routes.rates import RULES as RATES
 
 OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
 
+OWN_TIMEOUT = {OUR_SMTP: 10.0}
+"""Seconds to connect, of a backend that has a time-out of its own."""
+
 
 def routes_known() -> Iterable[CheckMessage]:
     """E003: a route that is no alias of ``MAILERS``; E012: one that leads into the outbox again."""
@@ -82,6 +85,21 @@ def timeouts() -> Iterable[CheckMessage]:
             )
 
 
+def short_timeouts() -> Iterable[CheckMessage]:
+    """W009: one silent step takes all the time that an attempt has, which is half a lease."""
+    half = settings.LEASE_SECONDS / 2
+    for alias, backend, options in _ways():
+        timeout = options.get("timeout") or OWN_TIMEOUT.get(backend)
+        if _seconds(timeout) >= half:
+            yield Warning(
+                f"MAILERS[{alias!r}] has a timeout of {timeout} s, which is not below half of "
+                "OTPMAIL_LEASE_SECONDS: where its server is silent, an attempt has no time left.",
+                hint=f"Set MAILERS[{alias!r}]['OPTIONS']['timeout'] to {min(10, half / 3):g}, "
+                "or raise OTPMAIL_LEASE_SECONDS.",
+                id="otpmail.W009",
+            )
+
+
 def plain_routes() -> Iterable[CheckMessage]:
     """W008: codes go over the network in the clear."""
     for alias, backend, options in _ways():
@@ -126,6 +144,13 @@ def _ways() -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     for alias in routes.known():
         if (config := compat.mailers().get(alias)) is not None:
             yield alias, config.get("BACKEND", compat.SMTP), config.get("OPTIONS", {})
+
+
+def _seconds(timeout: object) -> float:
+    """Read a timeout: a number, or those to connect and to read, as ``requests`` takes them."""
+    parts = timeout if isinstance(timeout, tuple | list) else (timeout or 0,)
+    numbers = [math.inf if part is None else part for part in parts]
+    return sum(part for part in numbers if isinstance(part, int | float))
 
 
 def _is_here(host: str) -> bool:

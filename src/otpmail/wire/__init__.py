@@ -3,7 +3,9 @@
 It stands on Python's standard library alone: no Django, and nothing of otpmail but itself.
 It writes no address, password or body into an exception's words or a log line.
 
-From the outside in: ``pool`` keeps sessions warm, ``opening`` makes one, ``window`` and ``sending``
-put mails through it, ``mails`` fits a mail to what the server can do, ``commands`` and ``replies``
-are the protocol's two directions, ``channel`` is the socket and ``deadlines`` the time it has.
+From the outside in: ``pool`` keeps sessions warm (``keeper`` is its thread, ``backoff`` its
+pauses), ``opening`` makes one (``connecting`` finds the server by ``resolving`` and ``attempts``,
+``certificates`` are what TLS trusts and shows), ``window`` and ``sending`` put mails through it,
+``mails`` fits a mail to what the server can do, ``commands`` and ``replies`` are the protocol's two
+directions, ``channel`` is the socket and ``deadlines`` the time it has.
 """

@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 
-from otpmail.wire.errors import BrokenError, InvalidArgumentError, Phase, UnsupportedError
+from otpmail.wire.errors import BrokenError, InPhase, InvalidArgumentError, Phase, UnsupportedError
 
 Talk = Generator[bytes | None, bytes, None]
 """Yields the initial response first, ``None`` if the server has to speak first."""
@@ -57,10 +57,12 @@ def xoauth2(credentials: Credentials) -> Talk:
 def _token(credentials: Credentials) -> str:
     if credentials.token is None:
         raise InvalidArgumentError("there is no token", phase=Phase.AUTH)
-    try:
-        return credentials.token()
-    except Exception as error:  # the project's own code, which may ask a server of its own
-        raise BrokenError(f"no token was had: {type(error).__name__}", phase=Phase.AUTH) from error
+    with InPhase(Phase.AUTH):  # the project's own code, which may ask a server of its own
+        token = credentials.token()
+    if not isinstance(token, str):
+        words = f"the token's callable gave no text but {type(token).__name__}"
+        raise BrokenError(words, phase=Phase.AUTH)
+    return token
 
 
 Mechanism = Callable[[Credentials], Talk]

@@ -9,7 +9,7 @@ import socket
 import ssl
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import BrokenError, InsecureChannelError, Phase, TimedOutError
+from otpmail.wire.errors import BrokenError, InPhase, Phase
 
 READ_SIZE = 65536
 
@@ -38,7 +38,7 @@ class Channel:
         """
         rest = memoryview(data)
         while rest:
-            with _Told(phase):
+            with InPhase(phase):
                 allow(self._socket, deadline.sooner(limit))
                 sent = self._socket.send(rest)
             self.written += sent
@@ -46,7 +46,7 @@ class Channel:
 
     def read(self, *, phase: Phase, deadline: Deadline) -> bytes:
         """Read what is there, at least one octet."""
-        with _Told(phase):
+        with InPhase(phase):
             allow(self._socket, deadline)
             data = self._socket.recv(READ_SIZE)
         if not data:
@@ -55,7 +55,7 @@ class Channel:
 
     def encrypt(self, context: ssl.SSLContext, host: str, *, deadline: Deadline) -> None:
         """Put TLS over it. Raises `InsecureChannelError` if certificate or name are wrong."""
-        with _Told(Phase.TLS):
+        with InPhase(Phase.TLS):
             allow(self._socket, deadline)
             self._socket = context.wrap_socket(
                 self._socket, server_hostname=host, do_handshake_on_connect=False
@@ -73,8 +73,16 @@ class Channel:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
         poll = select.poll()
-        poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
-        return not poll.poll(0)
+        try:
+            poll.register(self._socket, select.POLLIN | select.POLLHUP | select.POLLERR)
+            return not poll.poll(0)
+        except (OSError, ValueError):  # closed meanwhile
+            return False
+
+    def local_literal(self) -> str:
+        """Give this end's address as SMTP writes it (RFC 5321, 4.1.3)."""
+        address = str(self._socket.getsockname()[0])
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     def close(self) -> None:
         """Close this process's end. Nothing is written: a forked parent may be using its own."""
@@ -87,61 +95,3 @@ def allow(sock: socket.socket, deadline: Deadline) -> None:
     if left == 0.0:
         raise TimeoutError("no time is left")
     sock.settimeout(left)
-
-
-def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> Channel:
-    """Connect to the first address of the host that answers, each within ``limit`` seconds.
-
-    Looking up the name is left to the system's resolver, which knows no deadline.
-    """
-    with _Told(Phase.CONNECT):
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    last: BrokenError = BrokenError("the host has no address", phase=Phase.CONNECT)
-    for family, kind, protocol, _, address in addresses:
-        try:
-            with _Told(Phase.CONNECT):
-                return Channel(_connected(family, kind, protocol, address, deadline.sooner(limit)))
-        except BrokenError as error:
-            last = error
-    raise last
-
-
-def _connected(
-    family: int, kind: int, protocol: int, address: object, deadline: Deadline
-) -> socket.socket:
-    sock = socket.socket(family, kind, protocol)
-    try:
-        allow(sock, deadline)
-        sock.connect(address)  # type: ignore[arg-type]
-        # A flight is one write already; waiting for the last one's ACK would cost a round trip.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-class _Told:
-    """Tells the system's errors in the words of this package; the cause stays attached."""
-
-    def __init__(self, phase: Phase) -> None:
-        self._phase = phase
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        match error:
-            case TimeoutError():
-                raise TimedOutError(f"{self._phase} timed out", phase=self._phase) from error
-            case UnicodeError() if self._phase is Phase.CONNECT:
-                raise BrokenError("the host has no valid name", phase=self._phase) from error
-            case ssl.SSLError() | ssl.CertificateError() if self._phase is Phase.TLS:
-                words = getattr(error, "reason", None) or type(error).__name__
-                raise InsecureChannelError(f"TLS failed: {words}", phase=self._phase) from error
-            case OSError():
-                words = error.strerror or type(error).__name__
-                raise BrokenError(f"the connection broke: {words}", phase=self._phase) from error
-            case _:
-                return

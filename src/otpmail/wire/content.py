@@ -29,9 +29,16 @@ def for_data(content: bytes) -> bytes:
 
 
 def in_seven_bits(content: bytes) -> bytes | None:
-    """Re-encode what uses the eighth bit (RFC 6152, 3); ``None`` if a header does."""
+    """Re-encode what uses the eighth bit (RFC 6152, 3); ``None`` if it cannot be, as in headers."""
     if not content.partition(b"\r\n\r\n")[0].isascii():
         return None  # that takes SMTPUTF8 (RFC 6532)
+    try:
+        return _re_encoded(content)
+    except Exception:  # noqa: BLE001 - a parser of what may be nonsense, parts nested too deep
+        return None
+
+
+def _re_encoded(content: bytes) -> bytes | None:
     message = message_from_bytes(content, policy=AS_IT_IS)
     for part in message.walk():
         if "8bit" in str(part["Content-Transfer-Encoding"]).lower():

@@ -1,11 +1,13 @@
 """What can go wrong on the wire, and how much of the mail had been written when it did.
 
-In: nothing. Out: one tree of exceptions, `WireError` at its root.
+In: whatever a step raised. Out: one tree of exceptions, `WireError` at its root.
 Knows nothing of: addresses, passwords and bodies; no message holds any.
 """
 
 from __future__ import annotations
 
+import ssl
+import threading
 from collections.abc import Mapping
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
@@ -138,3 +140,50 @@ class MisbehavedError(ProtocolError):
     def untried(self) -> bool:
         """Whether the session failed: it did, and the next one is spoken to the plain way."""
         return True
+
+
+class InPhase:
+    """A ``with`` block whose errors, of whatever type, leave it as a `WireError` of one phase.
+
+    The cause stays attached. An error that is neither the system's nor this package's is foreign
+    (a token's callable, a key in hardware, an extension that panics) and told by its type alone.
+    What `ends_process` goes through as it is.
+    """
+
+    __slots__ = ("_phase",)
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None or isinstance(error, WireError) or ends_process(error):
+            return
+        raise _translated(error, self._phase) from error
+
+
+def _translated(error: BaseException, phase: Phase) -> WireError:
+    match error:
+        case TimeoutError():
+            return TimedOutError(f"{phase} timed out", phase=phase)
+        case UnicodeError() if phase is Phase.CONNECT:
+            return BrokenError("the host has no valid name", phase=phase)
+        case ssl.SSLError() if phase is Phase.TLS:
+            words = error.reason or type(error).__name__
+            return InsecureChannelError(f"TLS failed: {words}", phase=phase)
+        case OSError():
+            words = error.strerror or type(error).__name__
+            return BrokenError(f"the connection broke: {words}", phase=phase)
+        case _:
+            return BrokenError(f"{phase} failed: {type(error).__name__}", phase=phase)
+
+
+def ends_process(error: BaseException) -> bool:
+    """Whether the error is an order to end the process, which the main thread alone is given.
+
+    Anywhere else somebody's code raised it, and it is a fault like any other.
+    """
+    is_order = isinstance(error, KeyboardInterrupt | SystemExit)
+    return is_order and threading.current_thread() is threading.main_thread()

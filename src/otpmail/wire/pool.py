@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from otpmail.wire.backoff import Backoff
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import Phase, TimedOutError, WireError
+from otpmail.wire.errors import InPhase, Phase, TimedOutError, WireError
+from otpmail.wire.keeper import Keeper, run_together
 from otpmail.wire.session import Session
 
 logger = logging.getLogger(__name__)
@@ -33,8 +36,6 @@ OPEN_WITHIN = 30.0
 
 QUIT_WITHIN = 1.0
 """Seconds that good-bye may take, for one session or at exit for all."""
-
-MAX_BACKOFF = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +70,8 @@ class Pool:
         self._busy: set[Session] = set()
         self._leaving: list[Session] = []
         self._opening = 0
-        self._keeper: threading.Thread | None = None
-        self._kick = threading.Event()
-        self._failures = 0
-        self._retry_at = 0.0
+        self._keeper = Keeper(self._tend, name=f"otpmail keeper {self.name}")
+        self._backoff = Backoff()
 
     def __repr__(self) -> str:
         with self._changed:
@@ -97,17 +96,22 @@ class Pool:
         """Take a session: the last one used that still seems to be there, or a new one.
 
         Opens one only if all are busy, and waits for one if they are as many as may be. Raises
-        `TimedOutError` if none becomes free in time, and whatever opening raises.
+        `TimedOutError` if none becomes free in time, and the `WireError` of an opening.
         """
         while True:
             with self._changed:
                 session = self._pick(deadline)
             if session is None:
                 return self._open(deadline)
-            if session.quiet() and not self._spent(session):
+            is_good = False
+            try:
+                is_good = session.quiet() and not self._spent(session)
+            finally:
+                if not is_good:
+                    self.give(session, keep=False)
+            if is_good:
                 session.rested = True
                 return session
-            self.give(session, keep=False)
 
     def give(self, session: Session, *, keep: bool = True) -> None:
         """Give a session back. One that is closed, spent or not to be kept is replaced."""
@@ -153,7 +157,8 @@ class Pool:
             self._idle.clear()
             self._leaving.clear()
             self._changed.notify_all()
-        self._kick.set()
+        if self._keeper.is_alive:
+            self._keeper.wake(at_once=True)  # to end
         deadline = Deadline.after(within)
         for session in sessions:
             session.begin_quit()
@@ -176,7 +181,8 @@ class Pool:
         """Use the right to open one."""
         session = None
         try:
-            session = self._open_session(deadline)
+            with InPhase(Phase.POOL):
+                session = self._open_session(deadline)
         finally:
             with self._changed:
                 self._opening -= 1
@@ -184,7 +190,13 @@ class Pool:
                     self._changed.notify()  # whoever waits may try its own luck
                 else:
                     self._busy.add(session)
+                    self._backoff.hurry()
         return session
+
+    def _give_rights_back(self, count: int) -> None:
+        with self._changed:
+            self._opening -= count
+            self._changed.notify(count)
 
     def _total(self) -> int:
         return len(self._idle) + len(self._busy) + self._opening
@@ -200,26 +212,11 @@ class Pool:
             or now - session.used_at >= limits.max_idle
         )
 
-    # The keeper.
+    # The keeper's chore.
 
     def _wake_keeper(self, *, at_once: bool) -> None:
-        with self._changed:
-            if self._keeper is None and not self.closed:
-                self._keeper = threading.Thread(
-                    target=self._keep, name=f"otpmail keeper {self.name}", daemon=True
-                )
-                try:
-                    self._keeper.start()
-                except RuntimeError:  # the process is ending
-                    self._keeper = None
-        if at_once:
-            self._kick.set()
-
-    def _keep(self) -> None:
-        kick = self._kick
-        while (delay := self._tend()) is not None:
-            kick.wait(delay)
-            kick.clear()
+        if not self.closed:
+            self._keeper.wake(at_once=at_once)
 
     def _tend(self) -> float | None:
         """Look after the sessions once. Returns the seconds to the next look, ``None`` to end."""
@@ -229,45 +226,49 @@ class Pool:
             going += self._leaving
             self._leaving = []
             if self.closed or not (going or self._idle or self._busy or self.limits.min_warm):
-                self._keeper = None
                 return None
-        self._open_missing()
-        for session in going:
-            session.quit(Deadline.after(QUIT_WITHIN))
-        return LOOK_EVERY
-
-    def _open_missing(self) -> None:
-        """Open all that are missing, at the same time: each takes as long as eight round trips."""
-        with self._changed:
-            due = not self.closed and time.monotonic() >= self._retry_at
-            missing = max(0, self._missing()) if due else 0
-            self._opening += missing
-        errors: list[WireError] = []
-        threads = [
-            threading.Thread(target=self._open_ahead, args=(errors,), daemon=True)
-            for _ in range(missing)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if errors:
-            self._back_off(errors[0])
-        elif missing:
-            self._failures = 0
-
-    def _open_ahead(self, errors: list[WireError]) -> None:
         try:
-            session = self._open(Deadline.after(OPEN_WITHIN))
-        except WireError as error:
-            errors.append(error)
-        else:
-            self.give(session)
+            return self._open_missing()
+        finally:
+            for session in going:
+                session.quit(Deadline.after(QUIT_WITHIN))
 
-    def _back_off(self, error: WireError) -> None:
-        self._failures += 1
-        self._retry_at = time.monotonic() + min(2.0 ** (self._failures - 1), MAX_BACKOFF)
-        logger.warning("%r: no session could be opened ahead: %s", self, error)
+    def _open_missing(self) -> float:
+        """Open all that are missing at the same time: each takes as long as eight round trips.
+
+        After a failure it is one alone, until that works. Returns the seconds to the next look.
+        """
+        with self._changed:
+            due = not self.closed and self._backoff.is_due(time.monotonic())
+            missing = max(0, self._missing()) if due else 0
+            count = min(missing, 1) if self._backoff.failing else missing
+            self._opening += count
+        errors: list[BaseException] = []
+        if count:
+            task = functools.partial(self._open_ahead, errors)
+            not_run = run_together(task, count, name=f"otpmail opening {self.name}")
+            if not_run:
+                self._give_rights_back(not_run)
+                errors.append(RuntimeError("no thread can be had"))
+        self._report(errors, opened=count > 0)
+        return 0.0 if count < missing and not errors else LOOK_EVERY
+
+    def _open_ahead(self, errors: list[BaseException]) -> None:
+        try:
+            self.give(self._open(Deadline.after(OPEN_WITHIN)))
+        except BaseException as error:  # noqa: BLE001 - reported by the keeper
+            errors.append(error)
+
+    def _report(self, errors: Sequence[BaseException], *, opened: bool) -> None:
+        """Back off if there are errors; log the first of a row of failures, and its end."""
+        with self._changed:
+            begins = bool(errors) and self._backoff.failed(errors[0], time.monotonic())
+            works = not errors and (opened or self._missing() <= 0)
+            ends = works and self._backoff.worked()
+        if begins:
+            logger.warning("%r: no session could be opened ahead: %s", self, errors[0])
+        elif ends:
+            logger.info("%r: sessions are opened ahead again", self)
 
     def _forget_parents(self) -> None:
         """Start empty in a forked child, without a word on the parent's connections."""

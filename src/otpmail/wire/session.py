@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from otpmail.wire import commands
 from otpmail.wire.channel import Channel
 from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.errors import CLOSING, BrokenError, Phase, ProtocolError, WireError
+from otpmail.wire.errors import CLOSING, Phase, ProtocolError, WireError
 from otpmail.wire.modes import Mode
 from otpmail.wire.replies import MalformedReplyError, Reply, ReplyParser
 
@@ -164,7 +164,7 @@ class Session:
         if not self.channel.closed:
             try:
                 self.reply(phase=Phase.QUIT, deadline=deadline)
-            except (BrokenError, ProtocolError):
+            except WireError:
                 return
             finally:
                 self.close()

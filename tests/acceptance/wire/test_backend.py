@@ -3,6 +3,7 @@
 import smtplib
 import ssl
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
 
 import django
@@ -339,6 +340,84 @@ def test_one_bad_message_does_not_keep_the_others_from_leaving():
     assert len(bodies) == 2
 
 
+class PanicError(BaseException):
+    """What an extension in Rust raises: no Exception."""
+
+
+class SpeechlessError(Exception):
+    def __str__(self) -> str:
+        raise PanicError
+
+
+class BrokenMessage(EmailMessage):
+    error: BaseException
+
+    def message(self, **_):
+        raise self.error
+
+
+def broken(error: BaseException) -> EmailMessage:
+    mail = BrokenMessage("Mail", "Body", "alice@example.org", ["bob@example.org"])
+    mail.error = error
+    return mail
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("bob@example.org"), Kind.PERMANENT),
+        (KeyError("x"), Kind.TRANSIENT),
+        (OSError("attachment"), Kind.TRANSIENT),
+        (MemoryError(), Kind.TRANSIENT),
+        (RecursionError(), Kind.TRANSIENT),
+        (PanicError("bob@example.org"), Kind.TRANSIENT),
+        (GeneratorExit(), Kind.TRANSIENT),
+        (SpeechlessError(), Kind.TRANSIENT),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_a_message_raises_is_its_own_outcome_and_no_fault_of_the_route(error, kind):
+    bodies: list[bytes] = []
+    with scripted(taking_all(bodies)) as server:
+        ends = backend(server).send_outcomes([message(1), broken(error), message(2)])
+    assert [end.kind for end in ends] == [Kind.ACCEPTED, kind, Kind.ACCEPTED]
+    assert ends[1].blame is Blame.MAIL
+    assert ends[1].reply.startswith(type(error).__name__)
+    assert "bob@" not in ends[1].reply
+    assert len(bodies) == 2
+
+
+@pytest.mark.parametrize("order", [KeyboardInterrupt, SystemExit])
+def test_an_order_to_end_goes_through_in_the_main_thread_and_is_an_outcome_in_another(order):
+    with scripted(taking_all([])) as server:
+        with pytest.raises(order):
+            backend(server).send_outcomes([broken(order())])
+        with ThreadPoolExecutor(1) as threads:
+            (end,) = threads.submit(backend(server).send_outcomes, [broken(order())]).result()
+    assert (end.kind, end.blame) == (Kind.TRANSIENT, Blame.MAIL)
+
+
+@pytest.mark.parametrize("wrong", [None, 7, PanicError, TypeError, SystemExit])
+def test_a_token_that_is_none_is_an_outcome_of_the_route(wrong):
+    def token():
+        if isinstance(wrong, type):
+            raise wrong("secret")
+        return wrong
+
+    def script(talk: Talk):
+        talk.greet(b"250-scripted\r\n250 AUTH XOAUTH2\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        made = backend(server, username="tim", token=token)
+        with ThreadPoolExecutor(1) as threads:
+            (end,) = threads.submit(made.send_outcomes, [message()]).result()
+        assert "0 busy, 0 opening" in repr(made.pool)
+    assert (end.kind, end.blame) == (Kind.TRANSIENT, Blame.ROUTE)
+    assert (wrong if isinstance(wrong, type) else type(wrong)).__name__ in end.reply
+    assert "secret" not in end.reply
+
+
 def test_an_invalid_address_raises_as_in_django():
     with scripted(taking_all([])) as server, pytest.raises(ValueError, match="Invalid address"):
         backend(server, fail_silently=True).send_messages([message(to=("a@b.c, d@e.f",))])
@@ -420,6 +499,18 @@ def test_a_token_is_named_by_its_dotted_path():
     with scripted(script) as server:
         made = backend(server, username="tim", token=f"{__name__}.token")
         assert made.send_messages([message()]) == 1
+
+
+def test_a_token_whose_path_leads_nowhere_is_an_outcome_of_the_route():
+    def script(talk: Talk):
+        talk.greet(b"250-scripted\r\n250 AUTH XOAUTH2\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        made = backend(server, username="tim", token="nowhere.at.all")
+        (outcome,) = made.send_outcomes([message()])
+    assert (outcome.kind, outcome.blame) == (Kind.TRANSIENT, Blame.ROUTE)
+    assert "ModuleNotFoundError" in outcome.reply
 
 
 @pytest.mark.parametrize(

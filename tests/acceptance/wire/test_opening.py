@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import hmac
+import threading
 import time
 
 import pytest
 
+from otpmail.wire import opening
 from otpmail.wire.auth import Credentials
 from otpmail.wire.errors import (
     BrokenError,
@@ -40,6 +42,40 @@ def test_a_banner_that_never_comes_is_not_waited_for():
         assert time.monotonic() - start < 2
     assert isinstance(error, TimedOutError)
     assert error.phase is Phase.BANNER
+
+
+def test_this_hosts_name_is_looked_up_for_a_while_and_then_its_address_stands_for_it(monkeypatch):
+    monkeypatch.setattr(opening, "NAME_WITHIN", 0.05)
+    found = threading.Event()
+
+    def look_up() -> str:
+        found.wait(15)
+        return "found.example.org"
+
+    def script(talk: Talk):
+        talk.greet()
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        with a_session(server, local_name=look_up):
+            assert server.talks[0].heard == [b"EHLO [127.0.0.1]"]
+        found.set()
+        monkeypatch.setattr(opening, "NAME_WITHIN", 15.0)
+        with a_session(server, local_name=look_up):
+            assert server.talks[1].heard == [b"EHLO found.example.org"]
+
+
+@pytest.mark.parametrize("error", [OSError("no"), UnicodeError("label too long"), TypeError("x")])
+def test_this_hosts_name_that_cannot_be_had_is_told(error):
+    def fails() -> str:
+        raise error
+
+    def script(talk: Talk):
+        talk.say(b"220 scripted\r\n")
+        talk.wait_for_end()
+
+    with scripted(script) as server:
+        assert failure(server, local_name=fails).phase is Phase.EHLO
 
 
 def test_no_phase_outlives_the_callers_budget():

@@ -13,11 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from otpmail.wire.errors import Phase, TimedOutError, WireError
-from otpmail.wire.opening import Security
+from otpmail.wire import backoff
+from otpmail.wire import pool as pools
+from otpmail.wire.auth import Credentials
+from otpmail.wire.errors import BrokenError, Phase, TimedOutError, WireError
+from otpmail.wire.opening import Security, open_session
+from otpmail.wire.pool import Limits, Pool
 from otpmail.wire.sending import send
 from tests.mailings import a_mail, a_pool, at, eventually, in_seconds
 from tests.scripted import Talk, scripted
+from tests.waiting import wait_until
 
 
 def obedient(talk: Talk):
@@ -148,10 +153,10 @@ def test_the_keeper_lets_go_of_what_idles_and_then_rests():
         with pool.lend(in_seconds()), pool.lend(in_seconds()):
             pass
         assert eventually(lambda: repr(pool) == "<Pool test: 0 idle, 0 busy, 0 opening of 8>")
-        assert eventually(lambda: pool._keeper is None)
+        assert eventually(lambda: not pool._keeper.is_alive)
         with pool.lend(in_seconds()):
             pass
-        assert pool._keeper is not None
+        assert pool._keeper.is_alive
 
 
 def test_the_keeper_backs_off_from_a_server_that_is_away(caplog):
@@ -159,7 +164,7 @@ def test_the_keeper_backs_off_from_a_server_that_is_away(caplog):
         place = at(server)
     with a_pool(server, server=place, min_warm=2) as pool:
         pool.warm()
-        assert eventually(lambda: pool._failures >= 2)
+        assert eventually(lambda: pool._backoff._failures >= 2)
         with pytest.raises(WireError):
             pool.take(in_seconds())
         assert repr(pool) == "<Pool test: 0 idle, 0 busy, 0 opening of 8>"
@@ -273,3 +278,243 @@ def test_no_thread_of_the_pool_outlives_it():
     ):
         pass
     assert eventually(lambda: set(threading.enumerate()) <= before)
+
+
+class PanicError(BaseException):
+    """What an extension in Rust raises: no Exception."""
+
+
+FOREIGN = [TypeError, ValueError, MemoryError, PanicError, GeneratorExit]
+ORDERS = [KeyboardInterrupt, SystemExit]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let the keeper look and try again soon."""
+    monkeypatch.setattr(backoff, "PASSING", (0.01, 0.02))
+    monkeypatch.setattr(pools, "LOOK_EVERY", 0.01)
+
+
+@pytest.mark.parametrize("kind", FOREIGN + ORDERS)
+def test_an_opening_that_raises_anything_leaves_its_place_to_the_next(kind):
+    with scripted(obedient) as server:
+        place = at(server)
+        errors = [kind("secret")]
+
+        def opens(deadline):
+            if errors:
+                raise errors.pop()
+            return open_session(place, deadline)
+
+        pool = Pool(opens, name="test", limits=Limits(size=1, min_warm=0))
+        expected = kind if kind in ORDERS else BrokenError
+        with pytest.raises(expected) as caught:
+            pool.take(in_seconds())
+        if expected is BrokenError:
+            assert str(caught.value) == f"pool failed: {kind.__name__}"
+        assert repr(pool) == "<Pool test: 0 idle, 0 busy, 0 opening of 1>"
+        with pool.lend(in_seconds()):
+            pass
+        pool.close()
+
+
+@pytest.mark.parametrize("kind", FOREIGN + ORDERS)
+def test_a_session_that_cannot_be_looked_at_is_let_go(kind, monkeypatch):
+    with scripted(obedient) as server, a_pool(server, size=1) as pool:
+        session = pool.take(in_seconds())
+        pool.give(session)
+
+        def fails() -> bool:
+            raise kind
+
+        monkeypatch.setattr(session, "quiet", fails)
+        with pytest.raises(kind):
+            pool.take(in_seconds())
+        with pool.lend(in_seconds()) as other:
+            assert other is not session
+
+
+def signs_in(talk: Talk):
+    talk.greet(b"250-scripted\r\n250 AUTH XOAUTH2 PLAIN\r\n")
+    assert talk.hear().startswith(b"AUTH XOAUTH2 ")
+    talk.say(b"235 ok\r\n")
+    while True:
+        talk.hear()
+        talk.say(b"221 bye\r\n")
+
+
+@pytest.mark.parametrize("wrong", [None, b"bytes", 7, "\ud800", *FOREIGN, *ORDERS])
+@pytest.mark.usefixtures("quick")
+def test_the_keeper_outlives_any_token_and_says_so_once(wrong, caplog):
+    caplog.set_level("INFO", "otpmail.wire.pool")
+    asked: list[int] = []
+
+    def token() -> str:
+        asked.append(1)
+        if len(asked) > 6:
+            return "good"
+        if isinstance(wrong, type):
+            raise wrong("secret")
+        return wrong
+
+    with scripted(signs_in) as server:
+        place = at(server, credentials=Credentials(username="tim", token=token))
+        with a_pool(server, server=place, min_warm=2) as pool:
+            pool.warm()
+            wait_until(lambda: repr(pool) == "<Pool test: 2 idle, 0 busy, 0 opening of 8>")
+            wait_until(lambda: len(caplog.messages) == 2)
+    begins, ends = caplog.messages
+    assert "no session could be opened ahead: " in begins
+    assert "secret" not in begins
+    assert "sessions are opened ahead again" in ends
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_is_away_is_told_once_and_its_return_too(caplog):
+    caplog.set_level("INFO", "otpmail.wire.pool")
+    hidden = threading.Event()
+    hidden.set()
+
+    def script(talk: Talk):
+        if hidden.is_set():
+            talk.cut()
+        else:
+            obedient(talk)
+
+    with scripted(script) as server, a_pool(server, min_warm=1) as pool:
+        pool.warm()
+        wait_until(lambda: len(server.talks) > 5)
+        assert len(caplog.messages) == 1
+        hidden.clear()
+        wait_until(lambda: len(caplog.messages) == 2)
+        assert repr(pool) == "<Pool test: 1 idle, 0 busy, 0 opening of 8>"
+
+
+def refuses_the_password(talk: Talk):
+    talk.greet(b"250-scripted\r\n250 AUTH PLAIN\r\n")
+    talk.hear()
+    talk.say(b"535 5.7.8 no\r\n")
+    talk.wait_for_end()
+
+
+def offers_no_tls(talk: Talk):
+    talk.greet()
+    talk.wait_for_end()
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        (refuses_the_password, {"credentials": Credentials(username="tim", password="wrong")}),
+        (offers_no_tls, {"security": Security.STARTTLS}),
+    ],
+)
+@pytest.mark.usefixtures("quick")
+def test_what_waiting_does_not_mend_is_tried_again_in_minutes(script, options):
+    with scripted(script) as server:
+        place = at(server, **options)
+        with a_pool(server, server=place, min_warm=1) as pool:
+            pool.warm()
+            wait_until(lambda: pool._backoff.failing)
+            assert pool._backoff.retry_at - time.monotonic() > 60
+            for _ in range(20):
+                pool.warm()
+                time.sleep(0.01)
+            assert len(server.talks) == 1
+            with pytest.raises(WireError):  # a mail asks all the same
+                pool.take(in_seconds())
+            assert len(server.talks) == 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_after_a_failure_one_session_is_tried_alone_until_it_works():
+    all_four, the_other_three = threading.Barrier(4), threading.Barrier(3)
+    first, alone, opened, under_way = [], [], [], []
+    refusing = threading.Event()
+    refusing.set()
+
+    def opens(deadline):
+        under_way.append(1)
+        try:
+            if refusing.is_set():
+                if len(first) < 4:
+                    first.append(1)
+                    all_four.wait(15)
+                else:
+                    alone.append(len(under_way))
+                raise BrokenError("no", phase=Phase.CONNECT)
+            opened.append(len(under_way))
+            if len(opened) > 1:
+                the_other_three.wait(15)
+            return open_session(place, deadline)
+        finally:
+            under_way.pop()
+
+    with scripted(obedient) as server:
+        place = at(server)
+        pool = Pool(opens, name="test", limits=Limits(min_warm=4))
+        pool.warm()
+        wait_until(lambda: len(alone) > 3)
+        refusing.clear()
+        wait_until(lambda: repr(pool) == "<Pool test: 4 idle, 0 busy, 0 opening of 8>")
+        pool.close()
+    assert set(alone) == {1}
+    assert opened[0] == 1
+
+
+FAMINE = """
+import os, resource, sys
+from otpmail.wire.deadlines import Deadline
+from otpmail.wire.opening import Server, open_session
+from otpmail.wire.pool import Limits, Pool
+from tests.waiting import wait_until
+
+server = Server(host="localhost", port=int(sys.argv[1]), local_name="client")
+pool = Pool(lambda d: open_session(server, d), name="x", limits=Limits(min_warm=3))
+open_session(server, Deadline.after(5)).close()  # imports all, while files can be read
+if as_root := os.getuid() == 0:
+    os.setuid(61234)  # RLIMIT_NPROC does not bind root; nobody else is this user
+_, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+
+
+def allow(threads):
+    resource.setrlimit(resource.RLIMIT_NPROC, (threads, hard))
+
+
+def are_kept():
+    pool.warm()
+    return sum(session.usable for session in pool._idle) == 3
+
+
+allow(1)
+pool.warm()
+pool.give(pool.take(Deadline.after(5)))
+print(repr(pool), pool._keeper.is_alive)
+if as_root:
+    allow(2)  # the keeper finds a thread, and its openings none
+    wait_until(are_kept)
+    for session in pool._idle:
+        session.close()
+allow(hard)
+wait_until(are_kept)
+print(repr(pool), pool._keeper.is_alive)
+"""
+
+
+def test_without_threads_mail_is_sent_and_the_pool_recovers_with_them(tmp_path):
+    """Real famine: the limit of the process's user on threads."""
+    root = Path(__file__).parents[3]
+    with scripted(obedient) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", FAMINE, str(server.port)],
+            env={"PYTHONPATH": f"{root / 'src'}:{root}"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stdout.splitlines() == [
+        "<Pool x: 1 idle, 0 busy, 0 opening of 8> False",
+        "<Pool x: 3 idle, 0 busy, 0 opening of 8> True",
+    ], done.stderr

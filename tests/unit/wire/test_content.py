@@ -77,3 +77,13 @@ def test_each_part_is_re_encoded_and_the_rest_left_as_it_is():
 
 def test_a_header_in_eight_bits_cannot_be_re_encoded():
     assert in_seven_bits("Subject: café\r\n\r\nx\r\n".encode()) is None
+
+
+def test_what_is_nested_deeper_than_python_goes_has_no_seven_bit_form():
+    depth = 3000
+    parts = [
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level)
+        for level in range(depth)
+    ]
+    content = b"".join(parts) + b"Content-Type: text/plain\r\n\r\ncaf\xc3\xa9\r\n"
+    assert in_seven_bits(content) is None
