@@ -6,6 +6,7 @@ import sys
 import django
 import pytest
 from django.core.checks import run_checks
+from django.core.management import get_commands
 from django.db import connection
 
 from coop_kiosk import celery_app
@@ -259,6 +260,24 @@ def test_mariadb_that_reads_an_old_snapshot_is_a_warning(found):
         assert "otpmail.W004" in found()
     finally:
         del options["isolation_level"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "warned"),
+    [
+        (["tests.projects.flushing"], True),
+        (["otpmail", "tests.projects.flushing"], False),
+        (["tests.projects.flushing.ours"], False),
+    ],
+    ids=str,
+)
+def test_flush_that_cannot_empty_the_audit_is_a_warning(settings, found, apps, warned):
+    settings.INSTALLED_APPS = list(dict.fromkeys([*apps, *settings.INSTALLED_APPS]))
+    get_commands.cache_clear()
+    try:
+        assert ("otpmail.W009" in found()) == warned
+    finally:
+        get_commands.cache_clear()
 
 
 def test_engine_without_its_package_is_told_what_to_install(settings, found, monkeypatch):
