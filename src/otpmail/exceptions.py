@@ -15,3 +15,11 @@ class UnstorableMailError(OtpmailError, TypeError):
 
 class InsideTransactionError(OtpmailError, RuntimeError):
     """`verify` was called inside a transaction, where a rollback would give the guess back."""
+
+
+class NotHereError(OtpmailError, RuntimeError):
+    """This process cannot do it now; another may, or the same one later. Nothing was lost by it.
+
+    A row stands under a key that this process does not know (yet) or whose key service is away.
+    Whoever holds work gives it back untouched; whoever asked may ask again.
+    """

@@ -64,7 +64,7 @@ def test_each_end_is_told(pass_time, orders):
     change_order()
     verify(changed, "123456", purpose="order")
     pass_time(expired.challenge_id, 1801)
-    endings.expire(now=database.now(), limit=10)
+    endings.expire(now=database.now(), seconds=10)
     told = AuditEntry.objects.exclude(deed__in=["issued", "mailed"]).order_by("pk")
     assert [(row.challenge_id, row.deed) for row in told] == [
         *[(spent.challenge_id, "wrong")] * 5,

@@ -86,6 +86,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("REVOKED_KEYS", "old", "E002"),
         ("KEY_CLASS", "otpmail.nowhere.Key", "E015"),
         ("KEY_CLASS", "otpmail.conf.Settings", "E015"),
         ("BASE_URL", "bank.example", "E016"),
@@ -140,6 +141,13 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E005"])
     settings.OTPMAIL_KEYS = "not-so-secret"
     assert "not-so-secret" not in str(found()["otpmail.E002"])
+
+
+def test_key_that_is_revoked_and_still_in_the_ring_is_an_error(settings, found):
+    settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"good": KEY}, ["stolen"]
+    assert found() == {}
+    settings.OTPMAIL_KEYS = {"good": KEY, "stolen": KEY}
+    assert "otpmail.E022" in found()
 
 
 def test_couriers_of_which_none_is_kept_for_codes_are_a_warning(settings, found):

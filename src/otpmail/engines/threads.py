@@ -28,9 +28,6 @@ from otpmail.engines.queue import Queue
 from otpmail.models import Lane
 from otpmail.outcomes import describe
 
-EXPIRE_LIMIT = 100
-"""Challenges ended a sweep; a backlog is worked off sweep by sweep."""
-
 GIVE_BACK_SECONDS = 0.5
 """Of the time to end, what is kept for releasing."""
 
@@ -168,8 +165,8 @@ class ThreadsEngine(Engine):
             if reaped:  # however short it has been due: whoever heard of it is gone
                 self.take_up(lane, reaped)
             self.take_up(lane)
-        endings.expire(now=now, limit=EXPIRE_LIMIT)
-        endings.revoke(now=now, limit=EXPIRE_LIMIT)
+        endings.expire(now=now, seconds=0.5)
+        endings.revoke(now=now, seconds=0.5)
         if self._after_sweep is not None:
             self._after_sweep()
 
