@@ -13,6 +13,8 @@ MARIADB = mysql://root@127.0.0.1:3306/test
 ON_EACH = tests/unit tests/integration
 # Which statement a process died at is asked on two databases, and of one Django.
 NO_CRASHES = --ignore=tests/integration/test_crash_points.py
+# `manage.py migrate` is tried on all three, once.
+DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariadb/done)
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
@@ -28,7 +30,7 @@ test: test-sqlite test-postgres  ## Run the tests on each database, and on the o
 	$(MAKE) --no-print-directory -j2 --output-sync test-mariadb test-oldest  # they wait more than they work
 
 # Where no database matters (other processes, real mail servers) once is enough, and it is here.
-test-sqlite: .venv/dev.done .venv/django/tests
+test-sqlite: .venv/dev.done .venv/django/tests $(DRIVER)
 	DJANGO_SOURCE=.venv/django $(V)pytest --cov
 
 test-postgres: .venv/dev.done

@@ -19,7 +19,6 @@ from otpmail.models import Attempt, Challenge, Delivery, Lane, State
 SPAN = timedelta(days=30)
 MEMBERS = 100_000
 A_ROUND = 10
-EXPIRE_LIMIT = 100
 OWNER = owners.new()
 
 # RFC 9562, 5.7: 48 bits of milliseconds, a version, a variant, and bits that look random.
@@ -115,7 +114,7 @@ def sweep() -> list[Any]:
     now = database.now()
     outbox.reap(now=now)
     mine = claim()
-    endings.expire(now=now, limit=EXPIRE_LIMIT)
+    endings.expire(now=now, seconds=0.5)
     return mine
 
 

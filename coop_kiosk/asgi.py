@@ -1,11 +1,13 @@
-"""The kiosk for a ASGI server."""
+"""The kiosk for an ASGI server."""
 
 import os
 
 from django.core.asgi import get_asgi_application
 
+from otpmail.asgi import with_lifespan
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coop_kiosk.settings")
-application = get_asgi_application()
+application = with_lifespan(get_asgi_application())
 
 from otpmail import engines  # noqa: E402 - Django's apps are ready only now
 

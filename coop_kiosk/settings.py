@@ -154,6 +154,8 @@ OTPMAIL_OPEN_CHALLENGES = env.int("OTPMAIL_OPEN_CHALLENGES", 3)
 OTPMAIL_RECIPIENT_QUOTA = env.list("OTPMAIL_RECIPIENT_QUOTA", [10, 20], subcast=int)
 OTPMAIL_CLIENT_QUOTA = env.list("OTPMAIL_CLIENT_QUOTA", [60, 300], subcast=int)
 OTPMAIL_KEYS: dict[str, str] = env.dict("OTPMAIL_KEYS", {})  # id=key,id=key; the first is current
+# id,id: what stands under them ends.
+OTPMAIL_REVOKED_KEYS: list[str] = env.list("OTPMAIL_REVOKED_KEYS", [])
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")  # amqp://… or redis://…, for the Celery engine
 CELERY_DB_REUSE_MAX = 1_000  # tasks of a thread that share its database connection

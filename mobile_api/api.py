@@ -20,6 +20,7 @@ from mobile_api.auth import Bearer
 from mobile_api.problems import Problem
 from mobile_api.schemas import ProblemOut
 from mobile_api.views import router
+from otpmail.exceptions import NotHereError
 
 RETRY_AFTER = timedelta(seconds=5)
 PROMISES = frozenset({"create_transfer", "resend_code"})
@@ -92,7 +93,8 @@ def _told(fault: dict[str, Any]) -> dict[str, str]:
 
 
 def _unavailable(request: HttpRequest, error: Any) -> HttpResponse:
-    log.error("The database refuses: %s", type(error).__name__)
+    """Say so whether a database or a key is not to be had just now."""
+    log.error("The kiosk cannot answer: %s", type(error).__name__)
     retry_at = timezone.now() + RETRY_AFTER
     if request.resolver_match and request.resolver_match.url_name in PROMISES:
         detail = "No mail can be promised just now, so nothing was issued."
@@ -113,6 +115,7 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
     InternalError: _unavailable,
+    NotHereError: _unavailable,
     Exception: _fault,
 }
 for _kind, _handler in _HANDLERS.items():

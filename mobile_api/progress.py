@@ -17,6 +17,7 @@ ADVICE = {
     (Word.FAILED, Reason.SUPPRESSED): "Your address refused our mail before. Check it with us.",
     (Word.FAILED, Reason.GAVE_UP): "The mail could not be sent. Ask for the code again.",
     (Word.DROPPED, Reason.EXPIRED): "The code would have come too late. Ask for a new one.",
+    (Word.DROPPED, Reason.RESTORED): "The mail was not sent. Please ask for the code once more.",
     (Word.DROPPED, Reason.SUPERSEDED): "A newer code took its place.",
 }
 """All other ends are the transfer's own."""

@@ -25,7 +25,12 @@ def verify(issued: Issued, typed: str, **changes: Any) -> object:
 
 def wrong_code(issued: Issued) -> str:
     """Give six digits that are not the code."""
-    return f"{(int(live_code(issued.challenge_id) or 0) + 1) % 10**6:06d}"
+    return other_than(live_code(issued.challenge_id) or "")
+
+
+def other_than(code: str) -> str:
+    """Give six digits that are not these."""
+    return f"{(int(code or 0) + 1) % 10**6:06d}"
 
 
 def carry() -> list[float | None]:

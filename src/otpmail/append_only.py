@@ -1,12 +1,23 @@
 """A table of which rows are added, and nothing else: what it tells is past.
 
-In: a model, by its base. Out: `TypeError` for whoever would change or delete a row of it.
-Knows nothing of: which tables, and what their database refuses besides.
+In: a model, by its base. Out: `TypeError` for whoever would change or delete a row of it. And: the
+statements that lift the locks which a migration laid in the database, for ``flush`` alone.
+Knows nothing of: which tables, what their triggers say.
 """
 
 from typing import Any, ClassVar, NoReturn
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+LOCKS = ("append_only", "no_update", "no_delete", "no_truncate")
+"""A trigger that guards such a table is named after it and one of these: ``<table>_<lock>``."""
+
+_SQLITE = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name IN (%s, %s, %s, %s)"
+_POSTGRESQL = (
+    "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'O' "
+    "AND tgname IN (%s, %s, %s, %s)"
+)
 
 
 class _Rows[M: "AppendOnly"](models.QuerySet[M]):
@@ -38,3 +49,57 @@ class AppendOnly(models.Model):
     def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
         """Refuse."""
         raise TypeError(self.REFUSAL)
+
+
+def lift(connection: BaseDatabaseWrapper) -> tuple[list[str], list[str]]:
+    """Give the statements that let ``flush`` empty such tables, and those that lock them again.
+
+    They belong into one transaction with what empties the tables. Not so on MariaDB, where DDL
+    commits: there the tables are emptied by the first of them, which fires no trigger.
+    """
+    tables = _tables(connection) & set(connection.introspection.table_names())
+    give = {"sqlite": _lift_sqlite, "postgresql": _lift_postgresql, "mysql": _lift_mariadb}
+    before: list[str] = []
+    after: list[str] = []
+    for table in sorted(tables) if connection.vendor in give else ():
+        off, on = give[connection.vendor](connection, table)
+        before += off
+        after += on
+    return before, after
+
+
+def _tables(connection: BaseDatabaseWrapper) -> set[str]:
+    migrated = connection.introspection.get_migratable_models()
+    return {
+        model._meta.db_table  # noqa: SLF001 - Django's documented API
+        for model in migrated
+        if issubclass(model, AppendOnly)
+    }
+
+
+def _lift_sqlite(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SQLITE, _names(table))
+        found = cursor.fetchall()
+    drops = [f"DROP TRIGGER {connection.ops.quote_name(name)};" for name, _ in found]
+    return drops, [f"{sql};" for _, sql in found]
+
+
+def _lift_postgresql(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:
+    quote = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        cursor.execute(_POSTGRESQL, [quote(table), *_names(table)])
+        found = [quote(name) for (name,) in cursor.fetchall()]
+    off, on = (
+        [f"ALTER TABLE {quote(table)} {verb} TRIGGER {name};" for name in found]
+        for verb in ("DISABLE", "ENABLE")
+    )
+    return off, on
+
+
+def _lift_mariadb(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:
+    return [f"TRUNCATE {connection.ops.quote_name(table)};"], []
+
+
+def _names(table: str) -> list[str]:
+    return [f"{table}_{lock}" for lock in LOCKS]

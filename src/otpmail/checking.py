@@ -21,6 +21,7 @@ from otpmail import (
     codes,
     database,
     endings,
+    keys,
     limits,
     messages,
     progress,
@@ -30,7 +31,7 @@ from otpmail import (
 )
 from otpmail.clients import NOBODY, Client
 from otpmail.deeds import Deed
-from otpmail.exceptions import InsideTransactionError
+from otpmail.exceptions import InsideTransactionError, NotHereError
 from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
@@ -67,6 +68,8 @@ def verify(
        raises, the challenge stays pending.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
+    Raises `NotHereError` if the challenge's key is not known here or its key service is away:
+    the guess is not counted, or given back, and the same code may be typed again.
     """
     challenge = standing.find(purpose, challenge_id, subject)
     if challenge is None:
@@ -74,11 +77,18 @@ def verify(
     code = codes.normalise(typed, challenge.digits)
     if code is None:
         return Malformed(digits=challenge.digits)
+    if challenge.state == State.PENDING:
+        keys.find(challenge.key_id)  # raises before anything is counted
     guess = _count_guess(challenge)
     if guess is None:
         with transaction.atomic(using=database.alias()):  # waits for whoever decides just now
             return standing.over(standing.locked(challenge_id), database.now())
-    result = _decide(challenge_id, code, guess, confirmed, client)
+    try:
+        result = _decide(challenge_id, code, guess, confirmed, client)
+    except NotHereError:  # no code was compared, or the right one, so nobody learnt of a wrong one
+        with transaction.atomic(using=database.alias(), durable=True):
+            limits.give_back_guess(challenge)
+        raise
     if isinstance(result, Wrong | Superseded):
         guess_failed.send_robust(
             sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
@@ -174,10 +184,19 @@ def _wrong(
     if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
         return _end(challenge, State.EXHAUSTED, now, client)
     left = max(0, rules.guesses - challenge.failures)
-    older = [codes.compare(code, typed) for code in messages.older_codes_of(challenge)]
-    if any(older):
+    if _is_older(challenge, typed):
         return Superseded(guesses_left=left, can_resend=standing.can_reissue(challenge, rules, now))
     return Wrong(guesses_left=left)
+
+
+@sensitive_variables("typed", "older")
+def _is_older(challenge: Challenge, typed: str) -> bool:
+    try:
+        older = messages.older_codes_of(challenge)
+    except NotHereError:  # the wrong code was compared already: its guess stays counted
+        return False
+    compared = [codes.compare(code, typed) for code in older]  # all, whichever it is
+    return any(compared)
 
 
 def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:

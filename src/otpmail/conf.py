@@ -36,6 +36,9 @@ class Settings:
     KEYS: Mapping[str, str] = {}
     """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
 
+    REVOKED_KEYS: Sequence[str] = ()
+    """Ids of keys that are good no more: what stands under them ends. Not those of the ring."""
+
     KEY_CLASS: str = "otpmail.keys.Key"
     """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
 

@@ -18,7 +18,8 @@ class InsideTransactionError(OtpmailError, RuntimeError):
 
 
 class NotHereError(OtpmailError, RuntimeError):
-    """This process cannot do it now, and another may: it lacks a key, a template, a setting.
+    """This process cannot do it now; another may, or the same one later. Nothing was lost by it.
 
-    It says nothing of the mail, and counts as none of its attempts.
+    It lacks a key, a template or a setting, or its key service is away. Whoever holds work gives
+    it back untouched; whoever asked may ask again.
     """

@@ -63,8 +63,9 @@ def issue(
     that is suppressed gets the same answer, and its delivery has failed.
 
     Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
-    Raises `InvalidRecipientError`, and `ImproperlyConfigured` for facts that nothing can read again
-    or for a decoy outside a purpose that is ``BEFORE_SIGN_IN``.
+    Raises `InvalidRecipientError`, `NotHereError` while the key service is away, and
+    `ImproperlyConfigured` for facts that nothing can read again or for a decoy outside a purpose
+    that is ``BEFORE_SIGN_IN``.
     """
     _check_address(recipient)
     rules, now = Purpose(purpose), database.now()
@@ -108,6 +109,7 @@ def resend(
     """Promise one more mail: the same code while it has life enough, else the next generation.
 
     Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
+    Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
     """
     rules, now = Purpose(purpose), database.now()
     challenge = standing.find(purpose, challenge_id, subject)

@@ -3,32 +3,50 @@
 In: ``OTPMAIL_KEYS``, or Django's ``SECRET_KEY`` and its fall-backs. Out: keys by id, MACs, subkeys.
 Knows nothing of: codes, rows.
 
-A row keeps the id of its key, so no key is ever tried in vain. A key that left the ring is
-revoked: the challenges under it end. ``OTPMAIL_KEY_CLASS`` says what a key is: 32 bytes in this
-process (`Key`), or a name under which a key service signs (another `SigningKey`).
+A row keeps the id of its key, so no key is ever tried in vain. What stands under a key that
+``OTPMAIL_REVOKED_KEYS`` names ends. A key that is merely unknown here, or whose key service is
+away, ends nothing: `NotHereError` says that another process may know it, or this one later.
+
+``OTPMAIL_KEY_CLASS`` says what a key is: 32 bytes in this process (`Key`), or a name under which a
+key service signs (another `SigningKey`).
 """
 
 import base64
 import binascii
 import hmac
+import logging
 import re
 import secrets
+import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import cast
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, cast
 
 from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
 
 from otpmail.conf import settings
+from otpmail.exceptions import NotHereError
 
 KEY_BYTES = 32
 ID = re.compile("[A-Za-z0-9._-]{1,50}")
 
+TELL_SECONDS = 60
+"""A key that is not here is logged so often at most."""
+
+MOST_TOLD = 100
+"""Ids that are remembered for that."""
+
+log = logging.getLogger("otpmail.keys")
+
 
 class SigningKey(ABC):
-    """One key of the ring, wherever it lies. ``value`` is what ``OTPMAIL_KEYS`` says of it."""
+    """One key of the ring, wherever it lies. ``value`` is what ``OTPMAIL_KEYS`` says of it.
+
+    Whatever `sign` or `subkey` of a subclass raises reaches the caller as `NotHereError`.
+    """
 
     def __init__(self, key_id: str, value: str) -> None:
         """Take the key in hand; asks nobody. Raises ValueError for a value that is none."""
@@ -36,6 +54,12 @@ class SigningKey(ABC):
             raise ValueError("a key's id is 1 to 50 letters, figures, dots, dashes or underscores")
         self.id, self.value = key_id, value
         self._subkeys: dict[str, bytes] = {}
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let no fault of a key service out but as `NotHereError`, and ask once for a subkey."""
+        super().__init_subclass__(**named)
+        guarded: Any = cls
+        guarded.sign, guarded.subkey = _guarded(cls.sign), _kept(_guarded(cls.subkey))
 
     def __repr__(self) -> str:
         """Name it by its id, and tell nothing of its value."""
@@ -50,9 +74,33 @@ class SigningKey(ABC):
 
     def subkey(self, purpose: str) -> bytes:
         """Give a key for one purpose of this process: 32 bytes. A key service is asked once."""
-        if purpose not in self._subkeys:
-            self._subkeys[purpose] = self.sign(purpose, b"otpmail subkey")
-        return self._subkeys[purpose]
+        return self.sign(purpose, b"otpmail subkey")
+
+
+def _guarded[**P, R](use: Callable[P, R]) -> Callable[P, R]:
+    @wraps(use)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return use(*args, **kwargs)
+        except NotHereError:
+            raise
+        except Exception as error:  # noqa: BLE001 - any library of a key service raises its own
+            key = cast("SigningKey", args[0])
+            # Its words may hold what was signed: only its type, and no chain that leads to it.
+            raise _not_here(key.id, f"cannot be used: {type(error).__name__}") from None
+
+    return guarded
+
+
+def _kept(subkey: Callable[[Any, str], bytes]) -> Callable[[Any, str], bytes]:
+    @wraps(subkey)
+    def kept(self: SigningKey, purpose: str) -> bytes:
+        known = self._subkeys
+        if purpose not in known:
+            known[purpose] = subkey(self, purpose)
+        return known[purpose]
+
+    return kept
 
 
 class Key(SigningKey):
@@ -78,20 +126,69 @@ def new() -> str:
 
 
 def current() -> SigningKey:
-    """Give the key for new challenges: the first of the ring."""
-    return next(iter(ring().values()))
+    """Give the key for new challenges: the first of the ring. `NotHereError` if all are revoked."""
+    try:
+        return next(iter(ring().values()))
+    except StopIteration:
+        raise _not_here(
+            next(iter(settings.KEYS), "?"), "is revoked, and there is no other"
+        ) from None
 
 
 def find(key_id: str) -> SigningKey | None:
-    """Give the key with this id, or None if it was revoked."""
-    return ring().get(key_id)
+    """Give the key with this id, or None if it is revoked.
+
+    Raises `NotHereError` if it is neither known here nor revoked: a process with newer settings
+    may know it.
+    """
+    if key_id in settings.REVOKED_KEYS:
+        return None
+    key = readable().get(key_id)
+    if key is None:
+        raise _not_here(key_id, "is not in the ring of this process, nor named as revoked")
+    return key
 
 
 def ring() -> Mapping[str, SigningKey]:
     """Give the keys in force by id, the current first. Raises ValueError for a malformed one."""
     if settings.KEYS:
-        return _given(settings.KEY_CLASS, tuple(settings.KEYS.items()))
+        return _in_force(_given(settings.KEY_CLASS, tuple(settings.KEYS.items())))
+    return _in_force(_of_secret_key())
+
+
+def readable() -> Mapping[str, SigningKey]:
+    """Give all keys under which rows can be read, by id: the ring, and behind it `SECRET_KEY`'s.
+
+    So the first `OTPMAIL_KEYS` of a project loses nothing that stands under the key of before.
+    """
+    return {**ring(), **_in_force(_of_secret_key())}
+
+
+def _in_force(keys: Mapping[str, SigningKey]) -> Mapping[str, SigningKey]:
+    revoked = settings.REVOKED_KEYS
+    return {key_id: key for key_id, key in keys.items() if key_id not in revoked}
+
+
+def _of_secret_key() -> Mapping[str, SigningKey]:
     return _from_secret_key((django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS))
+
+
+_told: dict[str, float] = {}
+_telling = threading.Lock()
+
+
+def _not_here(key_id: str, why: str) -> NotHereError:
+    """Make the error, and log it, once a minute and key at most."""
+    said, now = f"key {key_id!r} {why}", time.monotonic()
+    with _telling:
+        is_due = now - _told.get(key_id, -TELL_SECONDS) >= TELL_SECONDS
+        if is_due:
+            if len(_told) >= MOST_TOLD:
+                _told.clear()
+            _told[key_id] = now
+    if is_due:
+        log.error("Email %s", said)
+    return NotHereError(said)
 
 
 @lru_cache(maxsize=2)

@@ -18,14 +18,21 @@ from otpmail.purposes import Purpose
 def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int | None:
     """Count a failure, of the challenge and of its subject, before the code is looked at.
 
-    A right code gives both back. Returns the guess's number, or None if none is left. Joins the
-    caller's transaction, in which the row stays locked, so no two guesses have one number.
+    A right code gives both back, and so does `give_back_guess`. Returns the guess's number, or None
+    if none is left. Joins the caller's transaction, in which the row stays locked, so no two
+    guesses have one number.
     """
     room = _pending(challenge).filter(expires_at__gt=now, failures__lt=purpose.guesses)
     if not room.update(failures=F("failures") + 1):
         return None
     budgets.count(challenge.subject, now)
     return _pending(challenge).values_list("failures", flat=True).get()
+
+
+def give_back_guess(challenge: Challenge) -> None:
+    """Give a guess back that was counted and told nothing. Joins the caller's transaction."""
+    _pending(challenge).filter(failures__gt=0).update(failures=F("failures") - 1)
+    budgets.give_back(challenge.subject)
 
 
 def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:

@@ -53,7 +53,10 @@ class Letter:
 
 @sensitive_variables()
 def code_of(challenge: Challenge) -> str | None:
-    """Derive a pending challenge's live code; None if its key was revoked."""
+    """Derive a pending challenge's live code; None if its key was revoked.
+
+    Raises `NotHereError` if its key is not known here, or its key service is away.
+    """
     if challenge.nonce is None:
         return None
     return _derived(challenge, challenge.generation, bytes(challenge.nonce))

@@ -152,7 +152,8 @@ class Reason(models.TextChoices):
     GAVE_UP = "gave up"
     DECOY = "decoy"
     SUPPRESSED = "suppressed"
-    UNREADABLE = "unreadable"  # a sealed mail whose key was revoked
+    UNREADABLE = "unreadable"  # a sealed mail whose key was revoked, or whose seal is broken
+    RESTORED = "restored"  # it waited in a dump, and whoever restored that would not have it sent
 
 
 class Reported(models.TextChoices):

@@ -319,6 +319,26 @@ def reap(*, now: datetime) -> list[UUID]:
     return found
 
 
+def take_over(
+    delivery_ids: Collection[UUID], reason: Reason | None, *, now: datetime
+) -> list[UUID]:
+    """Take queued deliveries from whoever holds them: free for all, or dropped with a reason.
+
+    Only for a database that was restored from a dump (``restoring``), whose holders are elsewhere.
+    Returns those that were still queued.
+    """
+    verdict = Verdict(DeliveryState.DROPPED, reason=reason)
+    changes = _changes(verdict, now) if reason else {"leased_by": "", "leased_until": None}
+    with transaction.atomic(using=database.alias()):
+        queued = _rows().filter(pk__in=delivery_ids, state=DeliveryState.QUEUED)
+        found = list(queued.select_for_update().order_by("pk"))
+        taken = [delivery.pk for delivery in found]
+        _rows().filter(pk__in=taken).update(**changes)
+        if reason:
+            _follow(found, verdict, now)
+    return taken
+
+
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
     delivery_id = uuid7()
     return _rows().create(

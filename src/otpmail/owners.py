@@ -29,6 +29,11 @@ def is_dead(owner: str) -> bool:
     return _is_gone(int(pid)) or _started(int(pid)) not in ("", rest.partition("/")[0])
 
 
+def lives_here(owner: str) -> bool:
+    """Tell whether this owner's process lives on this host, as far as can be told."""
+    return owner.partition("/")[0] == _host() and not is_dead(owner)
+
+
 @cache
 def _host() -> str:
     try:

@@ -5,8 +5,8 @@ and what it is said to be for in, true or false out.
 Knows nothing of: who asks, and what is done on the strength of it.
 
 ``<binding version>.<key id>.<MAC>``: HMAC-SHA256 over the challenge's id, the digest of what it was
-bound to, and the time of confirmation. It stays good as long as its key is in the ring, rotated or
-not.
+bound to, and the time of confirmation. It stays good until its key is revoked. `NotHereError` says
+that this process does not know its key, so it cannot tell.
 """
 
 import hmac
@@ -38,11 +38,16 @@ def of(challenge: Challenge) -> str:
 def check(
     receipt: str, *, challenge_id: UUID, facts: binding.Facts, confirmed_at: datetime
 ) -> bool:
-    """Tell whether this receipt is for this challenge, these facts and this time."""
+    """Tell whether this receipt is for this challenge, these facts and this time.
+
+    Raises `NotHereError` if its key is not known here, or its key service is away.
+    """
     version, _, rest = receipt.partition(".")
     key_id, _, mac = rest.rpartition(".")
+    if version not in _VERSIONS or not keys.ID.fullmatch(key_id):
+        return False
     key = keys.find(key_id)
-    if key is None or version not in _VERSIONS:
+    if key is None:
         return False
     digest = binding.digest(facts, version=_VERSIONS[version])
     expected = _mac(key, challenge_id, digest, confirmed_at)

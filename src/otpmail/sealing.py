@@ -3,7 +3,8 @@
 In: a text, and the id of the delivery that it belongs to. Out: bytes, and the id of their key.
 Knows nothing of: mails, rows.
 
-A seal broken, put under another delivery, or whose key was revoked opens to None.
+A seal broken, put under another delivery, or whose key was revoked opens to None. One whose key is
+not here opens elsewhere, or later: `NotHereError`.
 """
 
 import base64
@@ -25,7 +26,7 @@ def seal(text: str, delivery_id: UUID) -> tuple[str, bytes]:
 
 
 def unseal(content: bytes, key_id: str, delivery_id: UUID) -> str | None:
-    """Give the text back; None if it cannot be had any more."""
+    """Give the text back; None if it cannot be had any more. `NotHereError` if not here, now."""
     from cryptography.fernet import InvalidToken  # optional: otpmail[outbox]
 
     key = keys.find(key_id)

@@ -50,7 +50,7 @@ def prune(*, now: datetime, limit: int) -> int:
 
 
 def _of(address: str) -> QuerySet[Suppression]:
-    return _rows().filter(pk__in=[_digest(address, key) for key in keys.ring().values()])
+    return _rows().filter(pk__in=[_digest(address, key) for key in keys.readable().values()])
 
 
 def _rows() -> QuerySet[Suppression]:

@@ -1,11 +1,15 @@
 """What was done stays told, whatever anybody does afterwards."""
 
 import importlib
+from io import StringIO
 
 import pytest
+from django.core import serializers
+from django.core.management import CommandError, call_command
+from django.core.management.commands import flush as flush_of_django
 from django.db import DatabaseError, connection, transaction
 
-from otpmail import challenges, database, endings
+from otpmail import append_only, challenges, database, endings
 from otpmail.clients import Client
 from otpmail.models import AuditEntry, Challenge
 from otpmail.testing import live_code
@@ -60,7 +64,7 @@ def test_each_end_is_told(pass_time, orders):
     change_order()
     verify(changed, "123456", purpose="order")
     pass_time(expired.challenge_id, 1801)
-    endings.expire(now=database.now(), limit=10)
+    endings.expire(now=database.now(), seconds=10)
     told = AuditEntry.objects.exclude(deed__in=["issued", "mailed"]).order_by("pk")
     assert [(row.challenge_id, row.deed) for row in told] == [
         *[(spent.challenge_id, "wrong")] * 5,
@@ -128,16 +132,6 @@ def test_our_own_code_adds_and_does_nothing_else():
         entry.save()
 
 
-@pytest.fixture
-def locked():
-    """Lay the triggers, which the migration leaves out of a test run."""
-    with connection.schema_editor() as editor:
-        locks.run(editor, locks.BY_VENDOR[connection.vendor][0])
-    yield
-    with connection.schema_editor() as editor:
-        locks.unlock(None, editor)
-
-
 STATEMENTS = {
     "update": "UPDATE otpmail_auditentry SET deed = 'confirmed'",
     "delete": "DELETE FROM otpmail_auditentry",
@@ -146,23 +140,100 @@ STATEMENTS = {
 
 
 @pytest.mark.parametrize("deed", STATEMENTS)
-def test_the_database_refuses_too(locked, deed):
+def test_the_database_refuses_too(deed):
     if deed == "truncate" and connection.vendor != "postgresql":
         pytest.skip("SQLite has no TRUNCATE, and MariaDB no trigger on it")
     issue()
+    assert_refused(deed)
+    assert deeds() == ["issued", "mailed"]
+
+
+def assert_refused(deed):
     with (
         pytest.raises(DatabaseError, match="append-only"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
         cursor.execute(STATEMENTS[deed])
-    assert deeds() == ["issued", "mailed"]
 
 
-def test_the_lock_can_be_taken_away_again(locked):
+def test_the_lock_can_be_taken_away_and_laid_again():
     issue()
     with connection.schema_editor() as editor:
         locks.unlock(None, editor)
-    with connection.cursor() as cursor:
-        cursor.execute(STATEMENTS["delete"])
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(STATEMENTS["delete"])
+        assert deeds() == []
+    finally:
+        for _ in range(2):  # after a run that was cut off, too
+            with connection.schema_editor() as editor:
+                locks.lock(None, editor)
+    issue()
+    assert_refused("delete")
+
+
+@pytest.mark.parametrize("reset_sequences", [True, False])
+@pytest.mark.parametrize("inhibit_post_migrate", [True, False])
+def test_flush_empties_it_and_leaves_it_locked(reset_sequences, inhibit_post_migrate):
+    """As a TransactionTestCase calls it after each test, and as a person does."""
+    issue()
+    call_command(
+        "flush",
+        interactive=False,
+        verbosity=0,
+        reset_sequences=reset_sequences,
+        inhibit_post_migrate=inhibit_post_migrate,
+    )
     assert deeds() == []
+    issue()
+    for deed in ("update", "delete"):
+        assert_refused(deed)
+    assert deeds() == ["issued", "mailed"]
+
+
+def test_flush_that_fails_leaves_it_locked(monkeypatch):
+    issue()
+    monkeypatch.setattr(flush_of_django, "sql_flush", lambda *_, **__: ["DELETE FROM nowhere"])
+    with pytest.raises(CommandError):
+        call_command("flush", interactive=False, verbosity=0)
+    issue()
+    assert_refused("delete")
+
+
+def test_flush_that_nobody_confirms_holds_no_lock_and_changes_nothing(monkeypatch):
+    def answer(_question):
+        assert not connection.in_atomic_block
+        assert_refused("delete")
+        return "no"
+
+    issue()
+    monkeypatch.setattr("builtins.input", answer)
+    call_command("flush", stdout=StringIO())
+    assert deeds() == ["issued", "mailed"]
+
+
+def test_flush_of_a_database_without_our_tables(settings, monkeypatch):
+    monkeypatch.setattr(connection.introspection, "table_names", lambda *_, **__: [])
+    assert append_only.lift(connection) == ([], [])
+
+
+def test_sqlflush_prints_what_flush_runs():
+    issue()
+    told = call_command("sqlflush", stdout=StringIO())
+    with connection.cursor() as cursor:
+        for statement in told.splitlines():
+            cursor.execute(statement)
+    assert deeds() == []
+    issue()
+    assert_refused("delete")
+
+
+def test_rows_that_a_test_case_had_at_the_start_are_laid_again():
+    """Django does so for ``serialized_rollback``, and for fixtures."""
+    issue()
+    told = serializers.serialize("json", AuditEntry.objects.all())
+    call_command("flush", interactive=False, verbosity=0)
+    for entry in serializers.deserialize("json", told):
+        entry.save()
+    assert deeds() == ["issued", "mailed"]

@@ -12,9 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection, transaction
 from django.views.debug import ExceptionReporter
 
-from otpmail import challenges, database, endings, keys, messages
-from otpmail.exceptions import InsideTransactionError, InvalidRecipientError
-from otpmail.models import Challenge, Delivery, State
+import tests.keys
+from otpmail import challenges, codes, database, endings, keys, messages
+from otpmail.exceptions import InsideTransactionError, InvalidRecipientError, NotHereError
+from otpmail.models import Challenge, Counter, Delivery, State
 from otpmail.results import (
     AlreadyUsed,
     Cancelled,
@@ -30,7 +31,7 @@ from otpmail.results import (
 )
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
-from tests import orders
+from tests import orders, rounds
 from tests.crowd import at_once
 from tests.rounds import verify, wrong_code
 
@@ -168,8 +169,69 @@ def test_cancelled_challenge_takes_no_code():
 def test_revoked_key_ends_its_challenges(settings):
     issued = issue()
     code = live_code(issued.challenge_id)
-    settings.SECRET_KEY = "another"
+    settings.OTPMAIL_REVOKED_KEYS = [keys.current().id]
+    settings.OTPMAIL_KEYS = {"new": keys.new()}
     assert verify(issued, code) == Ended(state=State.CANCELLED)
+
+
+def test_unknown_key_ends_nothing_and_costs_no_guess(settings):
+    """An old process of a rolling deploy meets a challenge of a new one."""
+    settings.OTPMAIL_KEYS = {"newer": keys.new()}
+    issued = issue()
+    code, newer = live_code(issued.challenge_id), settings.OTPMAIL_KEYS
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+    for _ in range(6):
+        with pytest.raises(NotHereError):
+            verify(issued, code)
+        with pytest.raises(NotHereError):
+            resend(issued)
+    assert (row(issued).state, row(issued).failures) == ("pending", 0)
+    assert not Counter.objects.filter(kind="failures", hour_until__gt=0).exists()
+    settings.OTPMAIL_KEYS = newer
+    assert isinstance(verify(issued, code), Verified)
+    settings.OTPMAIL_KEYS = {"old": keys.new()}
+    assert isinstance(verify(issued, code), AlreadyUsed)  # for which no key is needed
+
+
+@pytest.fixture
+def vault(settings):
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"hsm-1": "slot 7"}
+    yield
+    tests.keys.away.clear()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "types"),
+    [("sign-in", str), ("sign-in", rounds.other_than), ("otpmail receipt", str)],
+    ids=["right", "wrong", "right, and no receipt"],
+)
+def test_key_service_that_is_away_costs_no_guess(vault, purpose, types):
+    """Six times, which is one more than there are guesses; and then the code is still good."""
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    tests.keys.away.add(purpose)
+    for _ in range(6):
+        with pytest.raises(NotHereError):
+            verify(issued, types(code))
+    assert (row(issued).state, row(issued).failures) == ("pending", 0)
+    tests.keys.away.clear()
+    assert isinstance(verify(issued, code), Verified)
+
+
+def test_wrong_guess_stays_counted_though_the_service_goes_away_over_it(vault, monkeypatch):
+    """Else whoever can make it stumble would learn of wrong codes for nothing."""
+    issued = issue()
+    Challenge.objects.update(generation=2, older_nonces=bytes(16))
+    wrong, compare = wrong_code(issued), codes.compare
+
+    def compare_and_stumble(*given):
+        tests.keys.away.add("sign-in")
+        return compare(*given)
+
+    monkeypatch.setattr(codes, "compare", compare_and_stumble)
+    assert verify(issued, wrong) == Wrong(guesses_left=4)
+    assert row(issued).failures == 1
 
 
 def test_rotated_key_keeps_its_challenges(settings):
@@ -455,7 +517,8 @@ def test_address_longer_than_any_is_refused():
 def test_resend_under_a_revoked_key_ends_the_challenge(settings, pass_time):
     issued = issue()
     pass_time(issued.challenge_id, 61)
-    settings.SECRET_KEY = "another"
+    settings.OTPMAIL_REVOKED_KEYS = [keys.current().id]
+    settings.OTPMAIL_KEYS = {"new": keys.new()}
     assert resend(issued) == Ended(state=State.CANCELLED)
 
 
@@ -476,7 +539,7 @@ def test_receiver_that_refuses_one_end_holds_up_no_other(pass_time):
 
     challenge_ended.connect(refuse)
     try:
-        endings.expire(now=database.now(), limit=100)
+        endings.expire(now=database.now(), seconds=10)
     finally:
         challenge_ended.disconnect(refuse)
     assert (row(first).state, row(second).state) == ("pending", "expired")
@@ -487,9 +550,11 @@ def test_sweep_ends_what_stands_under_a_revoked_key(settings):
     under_old = issue()
     settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
     under_new = issue()
-    assert endings.revoke(now=database.now(), limit=100) == 0
     settings.OTPMAIL_KEYS = {"new": settings.OTPMAIL_KEYS["new"]}
-    assert endings.revoke(now=database.now(), limit=100) == 1
+    endings.revoke(now=database.now(), seconds=10)
+    assert row(under_old).state == "pending"  # unknown here, and not revoked
+    settings.OTPMAIL_REVOKED_KEYS = ["old"]
+    endings.revoke(now=database.now(), seconds=10)
     assert (row(under_old).state, row(under_new).state) == ("cancelled", "pending")
     assert row(under_old).nonce is None
 

@@ -6,6 +6,7 @@ import sys
 import django
 import pytest
 from django.core.checks import run_checks
+from django.core.management import get_commands
 from django.db import connection
 
 from coop_kiosk import celery_app
@@ -87,6 +88,7 @@ def test_the_kiosk_has_no_complaint(found):
         ("ENGINE", "otpmail.engines.nowhere.Engine", "E004"),
         ("ENGINE", "otpmail.conf.Settings", "E004"),
         ("KEYS", {"k": "short"}, "E005"),
+        ("REVOKED_KEYS", "old", "E002"),
         ("KEY_CLASS", "otpmail.nowhere.Key", "E015"),
         ("KEY_CLASS", "otpmail.conf.Settings", "E015"),
         ("BASE_URL", "bank.example", "E016"),
@@ -141,6 +143,13 @@ def test_malformed_key_is_not_shown(settings, found):
     assert "not-so-secret" not in str(found()["otpmail.E005"])
     settings.OTPMAIL_KEYS = "not-so-secret"
     assert "not-so-secret" not in str(found()["otpmail.E002"])
+
+
+def test_key_that_is_revoked_and_still_in_the_ring_is_an_error(settings, found):
+    settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"good": KEY}, ["stolen"]
+    assert found() == {}
+    settings.OTPMAIL_KEYS = {"good": KEY, "stolen": KEY}
+    assert "otpmail.E022" in found()
 
 
 def test_couriers_of_which_none_is_kept_for_codes_are_a_warning(settings, found):
@@ -302,6 +311,24 @@ def test_mariadb_that_reads_an_old_snapshot_is_a_warning(found):
         assert "otpmail.W004" in found()
     finally:
         del options["isolation_level"]
+
+
+@pytest.mark.parametrize(
+    ("apps", "warned"),
+    [
+        (["tests.projects.flushing"], True),
+        (["otpmail", "tests.projects.flushing"], False),
+        (["tests.projects.flushing.ours"], False),
+    ],
+    ids=str,
+)
+def test_flush_that_cannot_empty_the_audit_is_a_warning(settings, found, apps, warned):
+    settings.INSTALLED_APPS = list(dict.fromkeys([*apps, *settings.INSTALLED_APPS]))
+    get_commands.cache_clear()
+    try:
+        assert ("otpmail.W009" in found()) == warned
+    finally:
+        get_commands.cache_clear()
 
 
 def test_engine_without_its_package_is_told_what_to_install(settings, found, monkeypatch):

@@ -68,16 +68,17 @@ def first_read(table, step):
         ("otpmail_leased", lambda: outbox.reap(now=database.now())),
         (
             "otpmail_closing",
-            lambda: endings.expire(now=database.now() + timedelta(hours=1), limit=10),
+            lambda: endings.expire(now=database.now() + timedelta(hours=1), seconds=10),
         ),
-        ("otpmail_closing", lambda: endings.revoke(now=database.now(), limit=10)),
+        ("otpmail_closing", lambda: endings.revoke(now=database.now(), seconds=10)),
         ("otpmail_due", lambda: list(pulse.by_lane(pulse.queued()[0]))),
         ("otpmail_leased", lambda: list(pulse.by_lane(pulse.queued()[1]))),
         ("otpmail_unsent", lambda: list(pulse.unsent(database.now()))),
     ],
     ids=["claim", "reap", "expire", "revoke", "free", "leased", "unsent"],
 )
-def test_sweep_reads_by_its_index(history, index, step):
+def test_sweep_reads_by_its_index(history, settings, index, step):
+    settings.OTPMAIL_REVOKED_KEYS = [Challenge.objects.first().key_id]
     assert index in plan_of(first_read("otpmail_", step))
 
 

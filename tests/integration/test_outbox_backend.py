@@ -117,6 +117,7 @@ def test_mail_past_its_life_is_dropped_and_erased(server, settings):
 
 def test_mail_whose_key_was_revoked_is_dropped(server, settings):
     send()
+    settings.OTPMAIL_REVOKED_KEYS = [SealedMail.objects.get().key_id]
     settings.OTPMAIL_KEYS = {"new": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
     carry()
     assert fate() == ("dropped", "unreadable")

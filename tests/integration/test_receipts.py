@@ -1,11 +1,12 @@
 """A receipt shows that this code was typed for these facts at this time, and nothing else."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
 from otpmail import challenges, keys, receipts
+from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge
 from otpmail.testing import live_code
 from tests import orders
@@ -66,7 +67,17 @@ def test_receipt_outlives_the_rotation_of_its_key_and_not_its_revocation(ring, s
     settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
     assert proves(challenge_id, result)
     settings.OTPMAIL_KEYS = {"new": settings.OTPMAIL_KEYS["new"]}
+    with pytest.raises(NotHereError):  # good or not: this process cannot tell
+        proves(challenge_id, result)
+    settings.OTPMAIL_REVOKED_KEYS = ["old"]
     assert not proves(challenge_id, result)
+
+
+@pytest.mark.parametrize("receipt", ["", "1", "1..x", "1.no key.x", "9.old.x", f"1.{'k' * 51}.x"])
+def test_what_is_no_receipt_is_none_and_no_fault(ring, receipt):
+    """No more is logged than a real key's id would be."""
+    now = datetime.now(UTC)
+    assert not receipts.check(receipt, challenge_id=uuid4(), facts={}, confirmed_at=now)
 
 
 def test_receipt_under_another_key_of_the_same_name_is_none(ring, settings):

@@ -2,8 +2,58 @@ import base64
 
 import pytest
 
+import tests.keys
 from otpmail import keys
+from otpmail.exceptions import NotHereError
 from tests.keys import Service
+
+
+class Derives(Service):
+    """One that has a way of its own to subkeys, as `keys.Key` does."""
+
+    def subkey(self, purpose):
+        return self.sign(purpose, b"mine")
+
+
+class Grandchild(Derives):
+    """Says nothing of either."""
+
+
+@pytest.fixture
+def vault(settings):
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"hsm-1": "slot 7"}
+    tests.keys.asked.clear()
+    yield
+    tests.keys.away.clear()
+
+
+@pytest.mark.parametrize("kind", [Service, Derives, Grandchild])
+@pytest.mark.parametrize("use", [lambda key: key.sign("p", b"it"), lambda key: key.subkey("p")])
+def test_key_service_that_is_away_is_told_by_its_type_alone(vault, kind, use, caplog):
+    tests.keys.away.add("p")
+    with pytest.raises(NotHereError, match="'k' cannot be used: ConnectionError") as caught:
+        use(kind("k", "slot 7"))
+    told = str(caught.value) + caplog.text
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert not any(secret in told for secret in ("slot 7", "b'it'"))
+
+
+@pytest.mark.parametrize("kind", [Service, Derives, Grandchild])
+def test_key_service_is_asked_once_for_a_subkey(vault, kind):
+    key = kind("k", "slot 7")
+    assert key.subkey("p") == key.subkey("p") != key.subkey("q")
+    assert tests.keys.asked == ["p", "q"]
+
+
+def test_subkey_that_was_not_to_be_had_is_asked_for_again(vault):
+    key = Service("k", "slot 7")
+    tests.keys.away.add("p")
+    with pytest.raises(NotHereError):
+        key.subkey("p")
+    tests.keys.away.clear()
+    assert len(key.subkey("p")) == 32
 
 
 def text(byte: int) -> str:
@@ -16,9 +66,54 @@ def test_first_key_of_the_ring_is_current(settings):
     assert keys.find("old").secret == b"\2" * 32
 
 
-def test_key_that_left_the_ring_is_not_found(settings):
+def test_key_that_is_named_as_revoked_is_no_key_any_more(settings):
     settings.OTPMAIL_KEYS = {"new": text(1)}
+    settings.OTPMAIL_REVOKED_KEYS = ["old"]
     assert keys.find("old") is None
+
+
+def test_key_that_is_merely_unknown_is_not_revoked(settings):
+    """It is newer than this process's settings, or was taken out of them without a word."""
+    settings.OTPMAIL_KEYS = {"new": text(1)}
+    with pytest.raises(NotHereError, match="'newer' is not in the ring"):
+        keys.find("newer")
+
+
+def test_revoked_key_signs_nothing_though_it_stands_in_the_ring(settings):
+    """A check says so; a server that runs no checks must not use it all the same."""
+    settings.OTPMAIL_KEYS = {"stolen": text(1), "good": text(2)}
+    settings.OTPMAIL_REVOKED_KEYS = ["stolen"]
+    assert keys.current().id == "good"
+    assert "stolen" not in keys.readable()
+    settings.OTPMAIL_REVOKED_KEYS = ["stolen", "good"]
+    with pytest.raises(NotHereError, match="there is no other"):
+        keys.current()
+
+
+def test_first_ring_loses_nothing_that_stands_under_the_secret_key(settings):
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "today", ["yesterday"]
+    before = list(keys.ring())
+    settings.OTPMAIL_KEYS = {"first": text(1)}
+    assert keys.current().id == "first"
+    assert [keys.find(key_id).id for key_id in before] == before
+    settings.OTPMAIL_REVOKED_KEYS = before[:1]
+    assert keys.find(before[0]) is None
+    assert keys.find(before[1]).id == before[1]
+
+
+def test_key_that_is_not_here_is_logged_once_a_minute(settings, caplog):
+    for _ in range(3):
+        for key_id in ("first of all", "second of all"):
+            with pytest.raises(NotHereError):
+                keys.find(key_id)
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_what_is_remembered_of_unknown_keys_is_bounded(settings):
+    for number in range(3 * keys.MOST_TOLD):
+        with pytest.raises(NotHereError):
+            keys.find(f"made-up-{number}")
+    assert len(keys._told) <= keys.MOST_TOLD
 
 
 @pytest.mark.parametrize("bad", ["", "!!", base64.urlsafe_b64encode(b"x" * 31).decode()])

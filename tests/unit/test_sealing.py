@@ -3,6 +3,7 @@ from uuid import uuid4
 import pytest
 
 from otpmail import sealing
+from otpmail.exceptions import NotHereError
 from otpmail.sealing import seal, unseal
 
 OLD = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -33,8 +34,16 @@ def test_key_that_is_no_longer_current_still_opens(settings):
 def test_revoked_key_opens_nothing(settings):
     delivery_id = uuid4()
     key_id, content = seal("text", delivery_id)
-    settings.OTPMAIL_KEYS = {"new": NEW}
+    settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"new": NEW}, ["old"]
     assert unseal(content, key_id, delivery_id) is None
+
+
+def test_unknown_key_opens_nothing_here_and_ends_nothing(settings):
+    delivery_id = uuid4()
+    key_id, content = seal("text", delivery_id)
+    settings.OTPMAIL_KEYS = {"older": NEW}
+    with pytest.raises(NotHereError):
+        unseal(content, key_id, delivery_id)
 
 
 def test_broken_seal_opens_nothing():

@@ -32,7 +32,7 @@ def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
 
 
 def ring() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits; E015: ``OTPMAIL_KEY_CLASS`` is no class of keys."""
+    """E005: a key that is not 256 bits; E015: no class of keys; E022: a revoked one is in force."""
     try:
         kind = import_string(settings.KEY_CLASS)
     except ImportError:
@@ -51,6 +51,12 @@ def ring() -> Iterable[CheckMessage]:
             f"OTPMAIL_KEYS: {error}.",
             hint="Make one with: manage.py otpmail_key",
             id="otpmail.E005",
+        )
+    for key_id in set(settings.KEYS) & set(settings.REVOKED_KEYS):
+        yield Error(
+            f"OTPMAIL_REVOKED_KEYS names {key_id!r}, which is still in OTPMAIL_KEYS.",
+            hint=f"Take {key_id!r} out of OTPMAIL_KEYS, and let another key stand first.",
+            id="otpmail.E022",
         )
 
 

@@ -11,12 +11,15 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands, load_command_class
 from django.db import connections
 from django.utils.module_loading import import_string
 
 from otpmail.conf import Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.scraping import LEAST_TOKEN
+
+FLUSH = "otpmail.management.commands.flush"
 
 
 @register()
@@ -48,6 +51,21 @@ def check_isolation(**_: Any) -> Iterable[CheckMessage]:
                 hint="Leave isolation_level out: Django's default is 'read committed'.",
                 id="otpmail.W004",
             )
+
+
+@register()
+def check_flush(**_: Any) -> Iterable[CheckMessage]:
+    """W009: another app's ``flush`` hides ours, and meets the locks of the audit."""
+    app = get_commands()["flush"]
+    command = load_command_class(app, "flush") if isinstance(app, str) else app
+    if all(base.__module__ != FLUSH for base in type(command).__mro__):
+        yield Warning(
+            f"manage.py flush is that of {app!r}, which cannot empty the audit: it will fail, and "
+            "so will each TransactionTestCase.",
+            hint="Put 'otpmail' before it in INSTALLED_APPS, or make its Command a subclass of "
+            f"{FLUSH}.Command.",
+            id="otpmail.W009",
+        )
 
 
 def time_zones() -> Iterable[CheckMessage]:

@@ -16,8 +16,8 @@ from otpmail import database, endings, outbox, unrecorded
 from otpmail.conf import settings
 from otpmail.engines.queue import Queue
 
-EXPIRE_LIMIT = 100
-"""Challenges ended a sweep; a backlog is worked off sweep by sweep."""
+END_SECONDS = 0.5
+"""What of a sweep may be spent on ending challenges; if more are over, the next begins at once."""
 
 
 class Care:
@@ -45,6 +45,8 @@ class Care:
         for delivery_id, lane in outbox.due_of(self._owner, now=now):
             if delivery_id not in accepted:
                 self._queue.put(delivery_id, lane)
-        endings.expire(now=now, limit=EXPIRE_LIMIT)
-        endings.revoke(now=now, limit=EXPIRE_LIMIT)
+        is_more = endings.expire(now=now, seconds=END_SECONDS)
+        is_more |= endings.revoke(now=now, seconds=END_SECONDS)
+        if is_more:
+            self._due_at = 0.0
         return lost

@@ -211,7 +211,7 @@ class Laws(RuleBasedStateMachine):
 
     @rule()
     def sweep(self):
-        endings.expire(now=database.now(), limit=100)
+        endings.expire(now=database.now(), seconds=10)
 
     # The laws
 

@@ -11,6 +11,7 @@ from mobile_api import ledger
 from mobile_api.models import Account, Entry, Transfer, TransferState
 from otpmail import binding, keys, receipts
 from otpmail.compat import uuid7
+from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge, State
 
 pytestmark = pytest.mark.django_db
@@ -165,12 +166,21 @@ def test_nothing_is_posted_on_the_receipt_of_something_else(draft, alice, change
 
 
 @pytest.mark.parametrize(
-    "bent", ["", "1.nokey.mac", "x", "1.", "é", "2.{}.mac", "1.{}.mac", "1.{}.é", "1.{}."]
+    "bent", ["", "1.no key.mac", "x", "1.", "é", "2.{}.mac", "1.{}.mac", "1.{}.é", "1.{}."]
 )
 def test_nothing_is_posted_on_what_is_no_receipt(draft, bent):
     transfer, now = draft(challenge_id=uuid7()), timezone.now()
     with pytest.raises(ledger.ReceiptError):
         ledger.post(transfer, now=now, receipt=bent.format(keys.current().id))
+
+
+def test_nothing_is_posted_on_the_receipt_of_a_key_that_is_not_here(draft, settings):
+    transfer, now = draft(challenge_id=uuid7()), timezone.now()
+    with pytest.raises(NotHereError):
+        ledger.post(transfer, now=now, receipt="1.newer.mac")
+    settings.OTPMAIL_REVOKED_KEYS = ["newer"]
+    with pytest.raises(ledger.ReceiptError):
+        ledger.post(transfer, now=now, receipt="1.newer.mac")
 
 
 def test_nothing_is_posted_at_another_time_than_the_receipts(draft):

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 from django.core import mail
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -243,6 +244,24 @@ def test_a_promise_that_cannot_be_written_down_is_not_made(alice, bob, read_only
 def test_a_database_that_takes_no_writes_is_unavailable_to_sign_out(alice, read_only):
     read_only()
     assert alice.post("sign-out", status=503)["type"] == "/problems/unavailable"
+
+
+def test_a_key_that_is_not_here_is_unavailable_and_costs_no_guess(alice, bob, settings):
+    transfer = alice.transfer(bob)
+    code, newer = alice.code(transfer), settings.SECRET_KEY
+    settings.SECRET_KEY = "of a process that was not deployed yet, and knows no newer one"
+    for _ in range(6):
+        response = alice.send(f"transfers/{transfer['id']}/confirm", {"code": code})
+        assert response.status_code == 503
+        assert response.json()["type"] == "/problems/unavailable"
+        assert int(response["Retry-After"]) > 0
+    Challenge.objects.update(resend_at=F("created_at"))
+    response = alice.send(f"transfers/{transfer['id']}/code")
+    assert response.status_code == 503
+    assert response.json()["type"] == "/problems/otp/delivery-unavailable"
+    assert int(response["Retry-After"]) > 0
+    settings.SECRET_KEY = newer
+    assert alice.confirm(transfer, code)["state"] == "confirmed"
 
 
 def test_starting_a_transfer_takes_few_queries(alice, bob, settings):

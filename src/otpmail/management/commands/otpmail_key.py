@@ -11,7 +11,10 @@ from otpmail import keys
 class Command(BaseCommand):
     """Prints the key, and writes it nowhere."""
 
-    help = "Makes a key and prints it as id=value, for OTPMAIL_KEYS or a file of secrets."
+    help = (
+        "Makes a key and prints it as id=value, for OTPMAIL_KEYS or a file of secrets. "
+        "To revoke a stolen one, take it out there and name its id in OTPMAIL_REVOKED_KEYS."
+    )
     requires_system_checks = ()  # the first key is made before the settings are right
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,61 @@
+"""``manage.py otpmail_after_restore``: before any process starts on a database out of a dump.
+
+See docs/how-to/restore.md.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.dateparse import parse_datetime
+
+from otpmail import database, restoring
+
+
+class Command(BaseCommand):
+    """Drops or releases once and ends. May be run again."""
+
+    help = (
+        "Says what becomes of mails that waited in a dump which was restored here: --drop them, "
+        "or --release them to be sent. Run it before any process that sends is started."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take which of the two, and up to when."""
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument(
+            "--drop", action="store_true", help="send none of them; people are told to ask again"
+        )
+        which.add_argument(
+            "--release", action="store_true", help="send all of them; some may arrive twice"
+        )
+        parser.add_argument(
+            "--promised-before",
+            metavar="MOMENT",
+            help="only what was promised before, as 2026-11-25T12:00:00+00:00; by default now",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
+
+    def handle(self, *, drop: bool, promised_before: str | None, dry_run: bool, **_: Any) -> None:
+        """Drop or release, and say how many."""
+        before = database.now() if promised_before is None else _moment(promised_before)
+        act = restoring.drop if drop else restoring.release
+        result = act(before, dry_run=dry_run)
+        verb = ("would be " if dry_run else "") + ("dropped" if drop else "released")
+        self.stdout.write(
+            f"{result.queued} deliveries promised before {before.isoformat()} were queued: "
+            f"{result.taken} {verb}, {result.kept} are held by living processes of this host, "
+            f"{result.queued - result.taken - result.kept} were nobody's."
+        )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = parse_datetime(text)
+    except ValueError:  # of the right form, and no moment
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise CommandError(
+            f"{text!r} is no moment with its offset, as 2026-11-25T12:00:00+00:00 or ...Z."
+        )
+    return moment

@@ -1,0 +1,17 @@
+"""``manage.py sqlflush``: Django's own, with the statements that ``flush`` runs besides."""
+
+from typing import Any
+
+from django.core.management.commands import sqlflush
+from django.db import connections
+
+from otpmail import append_only
+
+
+class Command(sqlflush.Command):
+    """Prints all of what ``flush`` would run."""
+
+    def handle(self, **options: Any) -> str:
+        """Print Django's statements between ours."""
+        before, after = append_only.lift(connections[options["database"]])
+        return "\n".join([*before, super().handle(**options), *after])

@@ -1,0 +1,220 @@
+"""The tables as an installation gets them: by ``manage.py migrate``, in no test run.
+
+On a database of its own, on each kind that runs here; on CI a kind that does not is a failure.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.workers import ROOT
+
+DRIVER = ROOT / ".venv" / "mariadb"
+NAME = f"otpmail_migrate_{os.getpid()}"
+SERVERS = {
+    "postgresql": "postgres://postgres@127.0.0.1:5432/postgres",
+    "mysql": "mysql://root@127.0.0.1:3306/",
+}
+STATES = sorted(path.stem for path in (ROOT / "src/otpmail/migrations").glob("0*.py"))
+
+FILL = """
+from datetime import timedelta
+from uuid import uuid4
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+apps = MigrationExecutor(connection).loader.project_state([("otpmail", "{state}")]).apps
+now, later = timezone.now(), timezone.now() + timedelta(hours=1)
+challenge = apps.get_model("otpmail", "Challenge").objects.create(
+    purpose="x", subject="alice", recipient="alice@example.org", binding=bytes(32),
+    binding_version=1, key_id="k", nonce=bytes(16), digits=6, created_at=now, expires_at=later,
+    closes_at=later, resend_at=later,
+)
+deliveries = apps.get_model("otpmail", "Delivery").objects
+for state in ("queued", "dropped"):
+    settled = {{}} if state == "queued" else {{"reason": "{reason}", "settled_at": now}}
+    delivery = deliveries.create(
+        state=state,
+        challenge=challenge, generation=1, message_id="<x@y>", created_at=now, due_at=now,
+        deadline=later, **settled,
+    )
+    apps.get_model("otpmail", "Attempt").objects.create(
+        delivery=delivery, route="default", started_at=now, took_ms=1, outcome="transient"
+    )
+apps.get_model("otpmail", "AuditEntry").objects.create(
+    at=now, deed="issued", challenge_id=challenge.id, generation=1, purpose="x",
+    recipient="a***@example.org", key_id="k",
+)
+"""
+
+LOOK = """
+from django.db import DatabaseError, connection, transaction
+def run(statement):
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+for statement in (
+    "UPDATE otpmail_auditentry SET deed = 'wrong'", "DELETE FROM otpmail_auditentry"
+):
+    try:
+        run(statement)
+    except DatabaseError as error:
+        assert "append-only" in str(error), error
+    else:
+        raise AssertionError(statement)
+print(*(run(f"SELECT COUNT(*) FROM otpmail_{table}") for table in ("auditentry", "delivery")))
+"""
+
+RUN = """
+import sys
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute(sys.stdin.read())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The kiosk on a database that nobody has touched."""
+
+    vendor: str
+    url: str
+    logs: Path
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment() | {"DATABASE_URL": self.url, "LOG_DIR": str(self.logs)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+
+    def manage(self, *arguments: str, stdin: str = "") -> str:
+        done = self.run("manage.py", *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    def shell(self, script: str, stdin: str = "") -> str:
+        return self.manage("shell", "--no-imports", "-c", script, stdin=stdin)
+
+    def fill(self, state: str, reason: str = "expired") -> None:
+        self.shell(FILL.format(state=state, reason=reason))
+
+    def locked(self) -> str:
+        """See that the audit refuses; tell how many rows it and the outbox have."""
+        return self.shell(LOOK)
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
+        "SECRET_KEY": "a secret that only the tests know, of more than fifty characters",
+        "PYTHONPATH": os.pathsep.join([str(DRIVER), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def fresh(request, tmp_path) -> Iterator[Installation]:
+    vendor: str = request.param
+    if vendor == "sqlite":
+        yield Installation(vendor, f"sqlite:///{tmp_path / 'fresh.sqlite3'}", tmp_path)
+        return
+    with contextlib.closing(connect(vendor)) as connection:
+        execute = connection.cursor().execute
+        execute(f"CREATE DATABASE {NAME}")
+        try:
+            url = urlsplit(SERVERS[vendor])._replace(path=NAME).geturl()
+            yield Installation(vendor, url, tmp_path)
+        finally:
+            execute(f"DROP DATABASE {NAME}")
+
+
+def connect(vendor: str) -> Any:
+    """Connect to the server of this kind, or say why there is none."""
+    server = urlsplit(SERVERS[vendor])
+    try:
+        if vendor == "postgresql":
+            import psycopg
+
+            return psycopg.connect(SERVERS[vendor], autocommit=True)
+        if str(DRIVER) not in sys.path:
+            sys.path.append(str(DRIVER))
+        import MySQLdb
+
+        return MySQLdb.connect(host=server.hostname, port=server.port, user=server.username)
+    except Exception as error:  # noqa: BLE001 - no driver, no server
+        why = f"{vendor} is not here: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+
+
+def test_from_nothing_and_back_and_forth_again(fresh):
+    fresh.manage("migrate")
+    fresh.manage("check", "--database", "default", "--fail-level", "WARNING")
+    fresh.manage("makemigrations", "--check", "--dry-run")
+    fresh.fill(STATES[-1], reason="restored")
+    assert fresh.locked() == "1 2"
+    fresh.manage("migrate", "otpmail", "zero")
+    fresh.manage("migrate")
+    fresh.fill(STATES[-1])
+    assert fresh.locked() == "1 2"
+
+
+@pytest.mark.parametrize("state", STATES[:-1])
+def test_from_each_older_state_with_rows_and_back(fresh, state):
+    fresh.manage("migrate", "otpmail", state)
+    fresh.fill(state)
+    fresh.manage("migrate")
+    assert fresh.locked() == "1 2"
+    fresh.fill(STATES[-1], reason="restored")
+    fresh.manage("migrate", "otpmail", state)
+    fresh.manage("migrate")
+    assert fresh.locked() == "2 4"
+
+
+def test_flush_empties_all_and_the_audit_is_locked_again(fresh):
+    fresh.manage("migrate")
+    fresh.fill(STATES[-1])
+    fresh.manage("flush", "--no-input")
+    fresh.fill(STATES[-1])
+    assert fresh.locked() == "1 2"
+
+
+HALVES = {
+    "0002_append_only_audit": "CREATE TRIGGER otpmail_auditentry_no_update BEFORE update "
+    "ON otpmail_auditentry FOR EACH ROW SET @nothing = 1",
+    "0003_restored": "ALTER TABLE otpmail_delivery DROP CONSTRAINT otpmail_delivery_reason",
+}
+"""What stands on MariaDB when a migration failed in its middle, or on its way back."""
+
+
+@pytest.mark.parametrize("fresh", ["mysql"], indirect=True)
+@pytest.mark.parametrize("half", HALVES)
+def test_after_half_a_migration_mariadb_takes_the_whole(fresh, half):
+    fresh.manage("migrate", "otpmail", STATES[STATES.index(half) - 1])
+    fresh.shell(RUN, stdin=HALVES[half])
+    fresh.manage("migrate")
+    fresh.fill(STATES[-1], reason="restored")
+    assert fresh.locked() == "1 2"
+
+
+@pytest.mark.parametrize("fresh", ["mysql"], indirect=True)
+def test_after_half_a_way_back_mariadb_goes_the_whole(fresh):
+    fresh.manage("migrate")
+    fresh.shell(RUN, stdin=HALVES["0003_restored"])
+    fresh.manage("migrate", "otpmail", "0002")
+    fresh.manage("migrate")
+    fresh.fill(STATES[-1], reason="restored")
+    assert fresh.locked() == "1 2"

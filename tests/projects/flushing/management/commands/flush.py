@@ -1,0 +1,5 @@
+from django.core.management.commands import flush
+
+
+class Command(flush.Command):
+    pass

@@ -1,0 +1,5 @@
+from otpmail.management.commands import flush
+
+
+class Command(flush.Command):
+    pass
