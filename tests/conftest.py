@@ -3,12 +3,22 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models import F
+from django.db.models.signals import post_migrate
 
 from otpmail import routes
 from otpmail.models import Challenge, Delivery
 from tests import mailserver
+from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Make no permissions anew after each test that commits: it took longer than most tests."""
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.disconnect(create_contenttypes)
 
 
 @pytest.fixture
@@ -28,6 +38,15 @@ def pass_time() -> Callable[[UUID, float], None]:
         )
 
     return move
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """Stop the monotonic clock of all otpmail's modules: it passes only by ``clock.move``."""
+    clock = Clock()
+    for module in modules_that_read_it():
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture

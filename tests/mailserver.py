@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -158,12 +159,24 @@ def routes_to(settings: Any, *, timeout: float = 5, **ports: int) -> None:
     settings.OTPMAIL_ROUTES = tuple(ports)
 
 
+RESERVED = 500
+_reserved: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Find a port that nobody listens on, and keep it from all who do not ask for it by number.
+
+    A socket is bound to it and does not listen: connections are refused, the kernel gives the port
+    to nobody, and a server that sets SO_REUSEADDR can have it. The oldest is let go in the end.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    _reserved.append(sock)
+    if len(_reserved) > RESERVED:
+        _reserved.popleft().close()
+    port: int = sock.getsockname()[1]
+    return port
 
 
 def text_of(mail: EmailMessage) -> str:
