@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -9,7 +10,7 @@ from django.db.models.signals import post_migrate
 
 from otpmail import routes
 from otpmail.models import Challenge, Delivery
-from tests import mailserver
+from tests import backends, mailserver
 from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
 
@@ -56,6 +57,14 @@ def server(settings) -> Iterator[MailServer]:
         mailserver.route_to(settings, server.port)
         yield server
         routes.close()
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """Let the backends of `tests.backends` that hang do so until this is set, or the test ends."""
+    backends.Hanging.let_go.clear()
+    yield backends.Hanging.let_go
+    backends.Hanging.let_go.set()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def a_pool(place, *, server: Server | None = None, **limits) -> Iterator[Pool]:
         pool.close()
 
 
-def eventually(claim: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(claim: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait until something comes true; tells whether it did."""
     end = time.monotonic() + seconds
     while not claim():
