@@ -15,6 +15,12 @@ from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
 
 
+@pytest.hookimpl(trylast=True)  # when the order is random already
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what may take long: at the end, one process would work and the others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
     """Make no permissions anew after each test that commits: it took longer than most tests."""

@@ -21,6 +21,8 @@ from otpmail.wire.sending import send
 from tests.acceptance.wire import postfix
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
 
+pytestmark = pytest.mark.xdist_group("postfix")
+
 WAYS = {"full": Mode.CHUNKED, "pipelining": Mode.PIPELINED, "plain": Mode.STEPWISE}
 
 
