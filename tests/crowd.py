@@ -78,7 +78,7 @@ def _in_processes(processes: int, command: list[str], environment: dict[str, str
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        told = [process.communicate(timeout=100)[0] for process in crowd]
+        told = [process.communicate(timeout=250)[0] for process in crowd]
     finally:
         for process in crowd:
             process.kill()

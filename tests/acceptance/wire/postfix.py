@@ -110,7 +110,7 @@ class Postfix:
     def at(self, way: str) -> Place:
         return Place("localhost", self.ports[way])
 
-    def arrived(self, token: str, count: int = 1, seconds: float = 20.0) -> list[bytes]:
+    def arrived(self, token: str, count: int = 1, seconds: float = 60.0) -> list[bytes]:
         """Wait for so many mails that hold the token; returns them, and more if there are."""
         end = time.monotonic() + seconds
         while True:
@@ -182,7 +182,7 @@ def write_home(home: Path, ports: dict[str, int], cert: Path, key: Path) -> None
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
-    for _ in range(200):
+    for _ in range(2400):
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
