@@ -11,6 +11,9 @@ comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
 ON_EACH = tests/unit tests/integration
+# Tests wait more than they work: this many processes keep two cores busy.
+PROCESSES = 4
+PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
 # Which statement a process died at is asked on two databases, and of one Django.
 NO_CRASHES = --ignore=tests/integration/test_crash_points.py
 # `manage.py migrate` is tried on all three, once.
@@ -18,7 +21,7 @@ DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariad
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
-.PHONY: help demo check test test-sqlite test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
+.PHONY: help demo check test test-each test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 | \2/p' Makefile | column -t -s '|'
@@ -26,16 +29,19 @@ help:  ## Show what can be made
 demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and typed back (ONCE=1 ends by itself)
 	@$(V)python -m demo $(if $(ONCE),--once)
 
-test: test-sqlite test-postgres  ## Run the tests on each database, and on the oldest Django and Python
-	$(MAKE) --no-print-directory -j2 --output-sync test-mariadb test-oldest  # they wait more than they work
-
 # Where no database matters (other processes, real mail servers) once is enough, and it is here.
-test-sqlite: .venv/dev.done .venv/django/tests $(DRIVER)
-	DJANGO_SOURCE=.venv/django $(V)pytest --cov
+test: .venv/dev.done .venv/django/tests $(DRIVER)  ## Run all tests, on SQLite
+	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) $(COVERAGE)
+
+test-each:  ## And on PostgreSQL, on MariaDB, and on the oldest Django and Python
+	$(MAKE) --no-print-directory test COVERAGE=--cov
+	$(MAKE) --no-print-directory test-postgres
+	$(MAKE) --no-print-directory test-mariadb
+	$(MAKE) --no-print-directory test-oldest
 
 test-postgres: .venv/dev.done
 	@if $(V)python -c "import psycopg; psycopg.connect('$(POSTGRES)')" 2>/dev/null; then \
-	set -x; DATABASE_URL=$(POSTGRES) $(V)pytest $(ON_EACH); \
+	set -x; DATABASE_URL=$(POSTGRES) $(V)$(PYTEST) $(ON_EACH); \
 	else $(call missing,the tests on PostgreSQL$(comma) which does not run at 127.0.0.1:5432); fi
 
 # The driver is compiled against Debian's libmariadb-dev, so it stands apart from what all need.
@@ -45,14 +51,14 @@ test-mariadb: .venv/dev.done
 	elif ! pkg-config --exists libmariadb 2>/dev/null; then \
 	$(call missing,the tests on MariaDB$(comma) whose driver needs the packages libmariadb-dev and pkg-config); \
 	else $(MAKE) --no-print-directory .venv/mariadb/done && \
-	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)pytest $(ON_EACH) $(NO_CRASHES); fi
+	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)$(PYTEST) $(ON_EACH) $(NO_CRASHES); fi
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
-	set -x && .venv-oldest/bin/pytest -p no:cacheprovider $(ON_EACH) $(NO_CRASHES); \
+	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider $(ON_EACH) $(NO_CRASHES); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
-check: lint types imports migrations test  ## All that CI runs: lint, types, imports, migrations, tests, the demo
+check: lint types imports migrations test-each  ## All that CI runs: lint, types, imports, migrations, tests, the demo
 	$(MAKE) --no-print-directory demo ONCE=1
 
 lint: .venv/dev.done

@@ -1,8 +1,9 @@
 """Mail backends that behave in ways a test needs."""
 
+import functools
 import gc
 import smtplib
-import time
+import threading
 from typing import Any, ClassVar
 
 from django.core.mail.backends.base import BaseEmailBackend
@@ -24,11 +25,13 @@ class SlowToOpen(EmailBackend):
 
 
 class Hanging(BaseEmailBackend):
-    """Takes three seconds for what should take milliseconds: longer than it is waited for."""
+    """Hangs until a test lets it go, or until every bound of waiting is over."""
+
+    let_go: ClassVar[threading.Event] = threading.Event()
 
     def send_messages(self, email_messages: Any) -> int:
         """Hang, then send nothing."""
-        time.sleep(3)
+        self.let_go.wait(90)
         return 0
 
 
@@ -83,12 +86,12 @@ class RefusesTheCancelled(SlowToOpen):
         raise smtplib.SMTPDataError(451, b"4.3.0 later")
 
 
-class Late(EmailBackend):
+class Late(Hanging):
     """Takes a mail, when nobody waits for it any more."""
 
     def send_messages(self, email_messages: Any) -> int:
         """Take it."""
-        time.sleep(2.5)
+        super().send_messages(email_messages)
         return len(email_messages)
 
 
@@ -100,6 +103,11 @@ class Witness(EmailBackend):
 
     def send_messages(self, email_messages: Any) -> int:
         """Look, and take the mail."""
-        ours = [o for o in gc.get_objects() if str(type(o).__module__).startswith("otpmail")]
+        ours = [o for o in gc.get_objects() if _is_ours(type(o))]
         self.seen.append((email_messages[0].body.split()[0], [repr(o) for o in ours]))
         return len(email_messages)
+
+
+@functools.cache
+def _is_ours(kind: type) -> bool:
+    return str(kind.__module__).startswith("otpmail")

@@ -22,7 +22,7 @@ from tests.workers import Popen, database_url, worker
 CELERY = "otpmail.engines.celery.CeleryEngine"
 TASKS = "otpmail.engines.tasks.TasksEngine"
 HOST = "127.0.0.1"
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 def missing(what: str) -> None:

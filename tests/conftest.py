@@ -1,14 +1,31 @@
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models import F
+from django.db.models.signals import post_migrate
 
 from otpmail import routes
 from otpmail.models import Challenge, Delivery
-from tests import mailserver
+from tests import backends, mailserver
+from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
+
+
+@pytest.hookimpl(trylast=True)  # when the order is random already
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what may take long: at the end, one process would work and the others wait."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Make no permissions anew after each test that commits: it took longer than most tests."""
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.disconnect(create_contenttypes)
 
 
 @pytest.fixture
@@ -31,12 +48,29 @@ def pass_time() -> Callable[[UUID, float], None]:
 
 
 @pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """Stop the monotonic clock of all otpmail's modules: it passes only by ``clock.move``."""
+    clock = Clock()
+    for module in modules_that_read_it():
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
 def server(settings) -> Iterator[MailServer]:
     """Run a mail server, where this process sends."""
     with mailserver.running() as server:
         mailserver.route_to(settings, server.port)
         yield server
         routes.close()
+
+
+@pytest.fixture
+def hanging() -> Iterator[threading.Event]:
+    """Let the backends of `tests.backends` that hang do so until this is set, or the test ends."""
+    backends.Hanging.let_go.clear()
+    yield backends.Hanging.let_go
+    backends.Hanging.let_go.set()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from otpmail.wire.opening import Server, open_session
 from otpmail.wire.pool import Limits, Pool
 from otpmail.wire.session import Session, Timeouts
 
-FIVE_SECONDS = Timeouts.all(5)
+A_MINUTE = Timeouts.all(60)
 
 
 def a_mail(number: int = 0, *, to: tuple[str, ...] = ("bob@example.org",), body: str = "") -> Mail:
@@ -18,13 +18,13 @@ def a_mail(number: int = 0, *, to: tuple[str, ...] = ("bob@example.org",), body:
     return Mail(sender="alice@example.org", recipients=to, content=content.encode())
 
 
-def in_seconds(seconds: float = 5.0) -> Deadline:
+def in_seconds(seconds: float = 60.0) -> Deadline:
     return Deadline.after(seconds)
 
 
 def at(place, **options) -> Server:
     """Where a test's server is, with what the test says of it."""
-    options.setdefault("timeouts", FIVE_SECONDS)
+    options.setdefault("timeouts", A_MINUTE)
     options.setdefault("host", place.host)
     options.setdefault("local_name", "client.example.org")
     return Server(port=place.port, **options)
@@ -52,7 +52,7 @@ def a_pool(place, *, server: Server | None = None, **limits) -> Iterator[Pool]:
         pool.close()
 
 
-def eventually(claim: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(claim: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait until something comes true; tells whether it did."""
     end = time.monotonic() + seconds
     while not claim():

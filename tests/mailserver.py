@@ -5,7 +5,8 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
@@ -23,7 +24,7 @@ OK = "250 2.0.0 Ok: queued as 4F2A"
 
 
 class MailServer:
-    """Keeps what it takes, after ``delay_seconds``.
+    """Keeps what it takes, after ``delay_seconds`` and when it ``may_take`` it.
 
     ``rcpt`` and ``data`` are lists of replies: they are used up, but for the last one.
     """
@@ -39,6 +40,9 @@ class MailServer:
         self.data = [OK]
         self.mails: list[EmailMessage] = []
         self.delay_seconds = 0.0
+        self.may_take: Callable[[], object] = lambda: True
+        self.in_hand = 0
+        """Mails that came and are not answered yet."""
         self.sessions = 0
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
@@ -67,7 +71,13 @@ class MailServer:
         return reply
 
     async def handle_DATA(self, server: smtp.SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        await asyncio.sleep(self.delay_seconds)
+        self.in_hand += 1
+        try:
+            await asyncio.sleep(self.delay_seconds)
+            while not self.may_take():
+                await asyncio.sleep(0.01)
+        finally:  # who went away is not waited for
+            self.in_hand -= 1
         reply = self._next(self.data)
         if reply.startswith("2"):
             assert isinstance(envelope.content, bytes)
@@ -76,7 +86,7 @@ class MailServer:
                 self._arrived.notify_all()
         return reply
 
-    def wait_for(self, count: int, seconds: float = 10) -> list[EmailMessage]:
+    def wait_for(self, count: int, seconds: float = 60) -> list[EmailMessage]:
         """Wait until so many mails are here."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.mails) >= count, seconds)
@@ -134,7 +144,7 @@ def running(
         controller.stop()
 
 
-def route_to(settings: Any, port: int, *, backend: str = OUR_BACKEND, timeout: float = 5) -> None:
+def route_to(settings: Any, port: int, *, backend: str = OUR_BACKEND, timeout: float = 30) -> None:
     """Let the default route lead to a port of this machine."""
     route_through(settings, backend, host="127.0.0.1", port=port, timeout=timeout)
 
@@ -146,7 +156,7 @@ def route_through(settings: Any, backend: str, **options: Any) -> None:
     settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
 
 
-def routes_to(settings: Any, *, timeout: float = 5, **ports: int) -> None:
+def routes_to(settings: Any, *, timeout: float = 30, **ports: int) -> None:
     """Let routes of these names lead, in this order, to ports of this machine."""
     if django.VERSION < (6, 1):
         settings.EMAIL_BACKEND = OUR_BACKEND
@@ -158,12 +168,24 @@ def routes_to(settings: Any, *, timeout: float = 5, **ports: int) -> None:
     settings.OTPMAIL_ROUTES = tuple(ports)
 
 
+RESERVED = 500
+_reserved: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Find a port that nobody listens on, and keep it from all who do not ask for it by number.
+
+    A socket is bound to it and does not listen: connections are refused, the kernel gives the port
+    to nobody, and a server that sets SO_REUSEADDR can have it. The oldest is let go in the end.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    _reserved.append(sock)
+    if len(_reserved) > RESERVED:
+        _reserved.popleft().close()
+    port: int = sock.getsockname()[1]
+    return port
 
 
 def text_of(mail: EmailMessage) -> str:

@@ -117,7 +117,7 @@ class ScriptedServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            sock.settimeout(10)
+            sock.settimeout(60)
             talk = Talk(sock, len(self.talks))
             self.talks.append(talk)
             thread = threading.Thread(target=self._run, args=(talk,), daemon=True)

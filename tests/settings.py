@@ -8,7 +8,7 @@ _scratch = tempfile.TemporaryDirectory(prefix="otpmail-tests-")  # gone when the
 os.environ.setdefault(
     "SECRET_KEY", "a secret that only the tests know, of more than fifty characters"
 )
-os.environ.setdefault("LOG_DIR", _scratch.name)
+os.environ["LOG_DIR"] = _scratch.name  # each process's own: those of pytest-xdist inherit another's
 
 from tests.task_settings import *  # noqa: E402, F403
 from tests.task_settings import DATABASES, INSTALLED_APPS, MIDDLEWARE  # noqa: E402
@@ -43,7 +43,11 @@ TEMPLATES = [
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_scratch.name) / "test.sqlite3")}
-    DATABASES["default"]["OPTIONS"]["timeout"] = 60  # for 64 writers that queue up
+    DATABASES["default"]["OPTIONS"] |= {
+        "timeout": 60,  # for 64 writers that queue up
+        # No test cuts the power; processes that are killed leave to the kernel what they wrote.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+    }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"
 # Tests ask for more than people do; those of the caps themselves take these away.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Permission
 from django.test import Client
 
@@ -13,6 +14,7 @@ MODELS = ["challenge", "delivery", "auditentry", "suppression"]
 
 def staff() -> Client:
     """Sign in who may view each row of otpmail, and nothing else."""
+    create_permissions(apps.get_app_config("otpmail"), verbosity=0)  # tests do without them
     user = get_user_model().objects.create_user("operator", is_staff=True)
     views = {"content_type__app_label": "otpmail", "codename__startswith": "view"}
     user.user_permissions.set(Permission.objects.filter(**views))

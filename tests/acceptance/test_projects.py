@@ -17,6 +17,6 @@ def test_journeys_of_another_project_succeed(project):
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
             f"--ds=tests.projects.{project}.settings", f"tests/projects/{project}/journeys.py",
         ],
-        cwd=ROOT, capture_output=True, text=True, timeout=100,
+        cwd=ROOT, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr

@@ -461,7 +461,7 @@ def test_double_click_on_the_last_guess_is_told_already_used():
 
     with ThreadPoolExecutor(1) as pool:
         winner = pool.submit(first)
-        inside.wait(5)
+        inside.wait(60)
         second = verify(issued, code)
         assert isinstance(winner.result(), Verified)
     assert isinstance(second, AlreadyUsed)

@@ -135,7 +135,7 @@ def test_silent_server_costs_its_timeout_and_no_more(settings, backend, silent_p
     assert carry() != [None]
     attempt = Attempt.objects.get()
     assert attempt.outcome == "transient"
-    assert attempt.took_ms < 3000
+    assert attempt.took_ms < 20_000  # a lease would bound it by more
 
 
 @pytest.fixture

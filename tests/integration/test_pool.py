@@ -57,7 +57,10 @@ def ask(tmp_path, server, capsys):
 def pooled() -> int:
     """Count the connections that the kiosk holds."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pooled'")
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = 'pooled' AND datname = current_database()"
+        )
         count: int = cursor.fetchone()[0]
     return count
 

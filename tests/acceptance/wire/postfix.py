@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mailserver import free_port
+
 DAEMONS = Path("/usr/lib/postfix/sbin")
 USER, PASSWORD, REALM = "tim", "tanstaaf", "mail.example.org"
 
@@ -108,7 +110,7 @@ class Postfix:
     def at(self, way: str) -> Place:
         return Place("localhost", self.ports[way])
 
-    def arrived(self, token: str, count: int = 1, seconds: float = 20.0) -> list[bytes]:
+    def arrived(self, token: str, count: int = 1, seconds: float = 60.0) -> list[bytes]:
         """Wait for so many mails that hold the token; returns them, and more if there are."""
         end = time.monotonic() + seconds
         while True:
@@ -130,7 +132,7 @@ def available() -> bool:
 @contextlib.contextmanager
 def running(cert: Path, key: Path) -> Iterator[Postfix]:
     home = Path(tempfile.mkdtemp(prefix="postfix-"))
-    ports = dict(zip(WAYS, free_ports(len(WAYS)), strict=True))
+    ports = dict(zip(WAYS, (free_port() for _ in WAYS), strict=True))
     try:
         write_home(home, ports, cert, key)
         command = ["postfix", "-c", str(home / "etc")]
@@ -179,16 +181,8 @@ def write_home(home: Path, ports: dict[str, int], cert: Path, key: Path) -> None
     (home / "etc" / "master.cf").write_text(MASTER.format(**places))
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [sock.getsockname()[1] for sock in sockets]
-
-
 def wait_for(port: int, process: subprocess.Popen[bytes], home: Path) -> None:
-    for _ in range(200):
+    for _ in range(2400):
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port), 1).close()
             return

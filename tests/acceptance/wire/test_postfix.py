@@ -1,7 +1,6 @@
 """The wire against a real Postfix."""
 
 import os
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +18,9 @@ from otpmail.wire.modes import Mode, memory
 from otpmail.wire.opening import Security, open_session
 from otpmail.wire.sending import send
 from tests.acceptance.wire import postfix
-from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
+from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds
+
+pytestmark = pytest.mark.xdist_group("postfix")
 
 WAYS = {"full": Mode.CHUNKED, "pipelining": Mode.PIPELINED, "plain": Mode.STEPWISE}
 
@@ -157,7 +158,7 @@ def test_a_session_that_postfix_timed_out_is_replaced_unseen(server, token):
         for _ in range(2):
             (end,) = deliver(pool, [a_mail(body=token)], deadline=in_seconds())
             assert isinstance(end, Sent)
-            time.sleep(1.5)
+            assert eventually(lambda: not pool._idle or not pool._idle[0].quiet())
     assert len(server.arrived(token, 2)) == 2
 
 

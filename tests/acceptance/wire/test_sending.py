@@ -396,7 +396,7 @@ def test_a_reply_that_dribbles_is_not_waited_for():
     def script(talk: Talk):
         talk.greet()
         talk.hear_bytes(50)
-        for _ in range(100):
+        for _ in range(2000):
             talk.say(b"2")
             time.sleep(0.05)
 
@@ -404,14 +404,14 @@ def test_a_reply_that_dribbles_is_not_waited_for():
         start = time.monotonic()
         with pytest.raises((TimedOutError, ProtocolError)):
             sent(session)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 20
 
 
 def test_a_server_that_does_not_read_is_not_waited_for():
     def script(talk: Talk):
         talk.greet()
         talk.hear()
-        event.wait(5)
+        event.wait(60)
 
     event = threading.Event()
     mail = a_mail(body="x" * 20_000_000)  # more than the kernels' buffers hold

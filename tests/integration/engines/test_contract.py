@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 IN_PROCESS = ("immediate", "threads")
 KINDS = [*IN_PROCESS, "worker", "celery-redis", "celery-rabbitmq", "tasks-db", "tasks-rq"]
+GROUPED = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def server(settings, one_server):
     routes.close()
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=GROUPED)
 def kind(request):
     return request.param
 

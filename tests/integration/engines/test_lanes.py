@@ -1,7 +1,6 @@
 """However much other mail there is, a code finds room, a courier and a session."""
 
 import asyncio
-import time
 from uuid import uuid4
 
 import pytest
@@ -63,20 +62,17 @@ def put_other_mail(count, subject="newsletter"):
     )
 
 
-def seconds_to_acceptance():
-    started = time.monotonic()
+def wait_for_a_code():
     challenge_id = promise().challenge_id
     mine = Delivery.objects.filter(challenge=challenge_id, lane=Lane.CODE)
     wait_until(lambda: mine.get().state == DeliveryState.ACCEPTED)
-    return time.monotonic() - started
 
 
 def test_code_does_not_wait_behind_thousands_of_mails_that_a_server_takes_slowly(engine, server):
-    alone = seconds_to_acceptance()
     put_other_mail(BACKLOG)
     wait_until(lambda: "known=1000 in_hand=2" in repr(engine))
-    assert seconds_to_acceptance() < alone + 2
-    assert len(server.mails) == 2  # codes both
+    wait_for_a_code()
+    assert len(server.mails) == 1  # no newsletter was taken, and none is
 
 
 def test_full_lane_leaves_room_in_the_other(engine, server):

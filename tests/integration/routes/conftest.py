@@ -2,12 +2,20 @@ import threading
 
 import pytest
 
+from otpmail.routes import circuits
 from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
 def engine(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.OTPMAIL_HEDGE_AFTER = 60  # where a test is of hedges, it says so
+
+
+@pytest.fixture
+def no_probe(monkeypatch):
+    """Let no circuit's pause end by itself, however slow the machine is."""
+    monkeypatch.setattr(circuits, "PAUSE_SECONDS", 60)
 
 
 @pytest.fixture(autouse=True)

