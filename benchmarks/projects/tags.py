@@ -11,7 +11,7 @@ class Panic(BaseException):
 
 @register.simple_tag
 def panic_about(payee: str) -> str:
-    """Raise for every payee whose name ends in 7."""
-    if payee.endswith("7"):
+    """Raise for every payee whose account's number ends in 7, one in ten."""
+    if payee.endswith("7)"):
         raise Panic
     return ""
