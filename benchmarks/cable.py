@@ -126,10 +126,12 @@ class Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cables", daemon=True)
+        self._cables: list[Cable] = []
 
     def cable(self, port: int, to: int, *, mark: bytes = b"") -> Cable:
         """Lay one."""
         cable = Cable(port, to, mark=mark)
+        self._cables.append(cable)
         asyncio.run_coroutine_threadsafe(cable.open(), self._loop).result()
         return cable
 
@@ -139,6 +141,8 @@ class Loop:
 
     def end(self) -> None:
         """Cut all, and end."""
+        for cable in self._cables:
+            cable.down()
         asyncio.run_coroutine_threadsafe(self._cancel(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -149,6 +153,7 @@ class Loop:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed is gone after a turn of the loop
 
 
 @contextlib.contextmanager

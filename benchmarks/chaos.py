@@ -41,7 +41,6 @@ def main() -> int:
         for fault in faults.ALL:
             print(f"{fault.name:20}{(fault.__doc__ or '').splitlines()[0]}")
         return 0
-    shutil.rmtree(HOME, ignore_errors=True)
     rows = list(results(list(cases(options))))
     report.write(rows, HOME)
     broken = sum(len(row.broken) for row in rows)
@@ -116,8 +115,9 @@ def judged(fault: Fault, engine: str, database: Database, cables: cable.Loop) ->
         finally:
             ignore = shutil.ignore_patterns("*.sqlite3*")
             kept = HOME / "-".join(names.values())
+            shutil.rmtree(kept, ignore_errors=True)
             if home.exists():
-                shutil.copytree(home, kept, dirs_exist_ok=True, ignore=ignore)
+                shutil.copytree(home, kept, ignore=ignore)
         words = [*report.broken(seen), *fault.laws(over, seen)]
     took = round(time.monotonic() - begun, 1)
     return report.result(seen, words, took=took, **names)

@@ -100,28 +100,33 @@ class OldKey(OneSidedPassword):
 
 
 class DeadAddress(Fault):
-    """The mail server's name has two addresses, and the first swallows what is sent there."""
+    """The mail server's name has two addresses, the first dead, and sessions do not last."""
 
     name = "dead-address"
     on = {"postgres": ("worker",), "sqlite": ("threads",)}
     allowance = Allowance(code_seconds=4, after_seconds=4)
+    _line: Cable
 
     def prepare(self, stage: Stage) -> None:
         """Fill the first address's backlog, so that it answers no SYN any more."""
-        dead = stage.undo.enter_context(
-            socket.create_server(("127.0.0.2", stage.smtp_port), backlog=0)
-        )
+        self._line = stage.mail_line()
+        here = ("127.0.0.2", self._line.port)
+        dead = stage.undo.enter_context(socket.create_server(here, backlog=0))
         for _ in range(3):
             client = stage.undo.enter_context(contextlib.closing(socket.socket()))
             client.setblocking(False)
             client.connect_ex(dead.getsockname())
-        hooks = str(ROOT / "benchmarks" / "resolver")
-        path = [hooks, *filter(None, [stage.environment["PYTHONPATH"]])]
-        stage.environment |= {"PYTHONPATH": ":".join(path), "EMAIL_HOST": "mail.test"}
+        path = [str(ROOT / "benchmarks" / "resolver"), stage.environment["PYTHONPATH"]]
+        stage.environment |= {
+            "PYTHONPATH": ":".join(filter(None, path)),
+            "EMAIL_HOST": "mail.test",
+        }
 
     def befall(self, trial: Trial) -> None:  # noqa: ARG002
-        """Wait: it is there all the time."""
-        time.sleep(6)
+        """Cut the sessions now and then, so that new ones are needed."""
+        for _ in range(3):
+            self._line.cut()
+            time.sleep(3)
 
 
 class NatMail(Fault):

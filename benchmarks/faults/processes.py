@@ -13,13 +13,14 @@ from typing import ClassVar
 from benchmarks import watch
 from benchmarks.faults.base import EMBEDDED, EVERY, NO_ANSWER, START_SECONDS, Fault
 from benchmarks.laws import Allowance, Seen
-from benchmarks.trial import Trial
+from benchmarks.trial import Stage, Trial
 
 DRAIN_SECONDS = 10
 """`OTPMAIL_DRAIN_SECONDS`, as it comes."""
 
 END_SECONDS = DRAIN_SECONDS + 2
 PIDS = Path("/sys/fs/cgroup/pids")
+GONE_SECONDS = 5
 
 type Event = tuple[float, Callable[[], object]]
 
@@ -81,11 +82,14 @@ class Sigstop(Fault):
     stands_seconds: ClassVar[float] = 9
 
     def befall(self, trial: Trial) -> None:
-        """Stop it, and let it go on."""
+        """Stop it with mails in flight, and let it go on."""
+        trial.site.delay.write_text("1")
+        time.sleep(2)
         pids = senders(trial)
         stopped = time.time()
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
+        trial.site.delay.unlink()
         time.sleep(self.stands_seconds)
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
@@ -105,19 +109,18 @@ class Famine(Fault):
     @classmethod
     def why_not(cls) -> str:
         """Ask for a control group: its limit on threads binds root too."""
-        group = PIDS / f"otpmail-{os.getpid()}"
         try:
-            group.mkdir()
-            group.rmdir()
+            with _control_group():
+                return ""
         except OSError:
             return f"no control group can be made in {PIDS}"
-        return ""
+
+    def prepare(self, stage: Stage) -> None:
+        """Make the group."""
+        self._group = stage.undo.enter_context(_control_group())
 
     def before(self, trial: Trial) -> None:
-        """Limit the site before its first request: then no engine has started."""
-        self._group = PIDS / f"otpmail-{os.getpid()}"
-        self._group.mkdir()
-        trial.stage.undo.callback(self._group.rmdir)
+        """Put the site in it before its first request: no engine has started then."""
         trial.load.rests = True
         time.sleep(START_SECONDS / 5)  # nothing tells that a kiosk is ready but a request
         for kept in trial.site.workers:
@@ -138,6 +141,19 @@ class Famine(Fault):
         trial.load.rests = False
         time.sleep(self.hunger_seconds)
         (self._group / "pids.max").write_text("max")
+
+
+@contextlib.contextmanager
+def _control_group() -> Iterator[Path]:
+    group = PIDS / f"otpmail-{os.getpid()}"
+    group.mkdir()
+    try:
+        yield group
+    finally:
+        until = time.monotonic() + GONE_SECONDS
+        while (group / "cgroup.procs").read_text() and time.monotonic() < until:
+            time.sleep(0.05)  # who was killed is not gone at once
+        group.rmdir()
 
 
 class Sigterm(Fault):
