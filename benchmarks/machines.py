@@ -52,11 +52,12 @@ def database(kind: str) -> Iterator[Database]:
 
 def variables(database: Database, name: str, home: Path) -> dict[str, str]:
     """Give the environment of a kiosk on a database. All have one secret, so tokens are good."""
+    path = [database.python_path, os.environ.get("PYTHONPATH")]
     return {
         **os.environ,
         "SECRET_KEY": "a secret of the benchmarks, of more than fifty characters at least",
         "DATABASE_URL": database.url(name),
-        "PYTHONPATH": database.python_path,
+        "PYTHONPATH": ":".join(filter(None, path)),
         "LOG_DIR": str(home / "logs"),
         "EMAIL_HOST": HOST,
         "EMAIL_TIMEOUT": "5",
