@@ -178,6 +178,7 @@ def running(fault: "Fault", stage: Stage) -> Iterator[Trial]:
         watching = stack.enter_context(watch.Watch(here))
         port, *others = here.ports
         load = Load(port, here.tokens, others=others, mail_every=fault.mail_every)
+        load.rests = fault.rests_first
         yield Trial(stage=stage, site=here, load=load, watch=watching)
 
 

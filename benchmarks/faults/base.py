@@ -42,6 +42,8 @@ class Fault(ABC):
     """Requests a second."""
     mail_every: ClassVar[int] = 0
     """One request in so many is for other mail."""
+    rests_first: ClassVar[bool] = False
+    """Whether the fault itself says when the first request may come."""
     workers: ClassVar[int] = 2
     before_seconds: ClassVar[float] = 1.5
     rest_seconds: ClassVar[float] = 3

@@ -40,7 +40,7 @@ class IdleLimit(Fault):
     """The database ends each session that idles for two seconds, and requests are rare."""
 
     name = "idle-limit"
-    on = {"postgres": EMBEDDED, "mariadb": EMBEDDED}
+    on = {"postgres": EMBEDDED, "mariadb": ("threads",)}
     rate = 2
     environment = {"OTPMAIL_SWEEP_SECONDS": "5"}
     # By then the limit ends what stood; nothing that is asked for is hit.
@@ -60,7 +60,7 @@ class IdleLimitSwept(IdleLimit):
     """As idle-limit, where only the sweep finds what a worker has to send."""
 
     name = "idle-limit-swept"
-    on = {"mariadb": ("worker",), "postgres": ()}
+    on = {"mariadb": ("worker",)}
     environment = {"OTPMAIL_SWEEP_SECONDS": "1"}
 
 
@@ -68,7 +68,7 @@ class Restart(Fault):
     """The database server is restarted."""
 
     name = "restart"
-    on = {"postgres": (*EMBEDDED, "celery-redis", "tasks"), "mariadb": ("worker",)}
+    on = {"postgres": (*EMBEDDED, "tasks"), "mariadb": ("worker",)}
     allowance = Allowance(statuses=NO_ANSWER)
 
     def befall(self, trial: Trial) -> None:
@@ -111,7 +111,7 @@ class Stalled(ReadOnly):
     """
 
     name = "stalled"
-    on = {"postgres": EMBEDDED, "mariadb": EMBEDDED, "sqlite": EMBEDDED}
+    on = {"postgres": ("worker",), "mariadb": ("worker",), "sqlite": EMBEDDED}
     short = {"sqlite": ("threads",)}
 
     def _harm(self, trial: Trial) -> AbstractContextManager[None]:

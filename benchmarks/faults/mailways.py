@@ -21,7 +21,7 @@ class OneSided(Fault):
     """One of two processes that send is refused by the mail server's port; the other is well."""
 
     name = "one-sided"
-    on = {"postgres": BOTH, "mariadb": ("worker",), "sqlite": EMBEDDED}
+    on = {"postgres": BOTH, "sqlite": ("worker",)}
     short = {"sqlite": ("worker",)}
     allowance = Allowance(code_seconds=4)
     lasts_seconds: ClassVar[float] = 8
@@ -42,7 +42,7 @@ class OneSidedSilent(OneSided):
     """One of two processes that send gets no answer from the mail server."""
 
     name = "one-sided-silent"
-    on = {"postgres": EMBEDDED, "sqlite": ("worker",)}
+    on = {"postgres": EMBEDDED}
     short = {}
 
     def befall(self, trial: Trial) -> None:  # noqa: ARG002
@@ -79,7 +79,7 @@ class OldTemplate(OneSidedPassword):
     """One of two processes that send is of before an upgrade, and lacks a template."""
 
     name = "old-template"
-    on = {"postgres": EMBEDDED, "sqlite": ("worker",)}
+    on = {"postgres": EMBEDDED}
 
     def prepare(self, stage: Stage) -> None:
         """Give it older settings."""
@@ -90,7 +90,7 @@ class OldKey(OneSidedPassword):
     """One of two processes that send does not know the key that the kiosks use now."""
 
     name = "old-key"
-    on = {"postgres": ("worker",), "sqlite": ("worker",)}
+    on = {"postgres": ("worker",)}
 
     def prepare(self, stage: Stage) -> None:
         """Give it an older ring."""

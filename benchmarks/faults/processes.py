@@ -37,7 +37,7 @@ class Kills(Fault):
         statuses=NO_ANSWER, lets_give_up=True, after_seconds=4, backlog_seconds=10
     )
     rate = 20
-    span: ClassVar[float] = 16
+    span: ClassVar[float] = 12
     outage: ClassVar[float] = 3
     life: ClassVar[float] = 4
     """Seconds a process lives, about."""
@@ -76,7 +76,7 @@ class Sigstop(Fault):
     """A process that sends stands still for longer than its lease, and then goes on."""
 
     name = "sigstop"
-    on = {"postgres": EMBEDDED, "sqlite": ("worker",), "mariadb": ("worker",)}
+    on = {"postgres": EMBEDDED, "sqlite": ("worker",)}
     environment = {"OTPMAIL_LEASE_SECONDS": "6"}
     allowance = Allowance(statuses=NO_ANSWER, backlog_seconds=6)
     stands_seconds: ClassVar[float] = 9
@@ -103,6 +103,7 @@ class Famine(Fault):
     on = {"postgres": EMBEDDED, "sqlite": ("threads",)}
     environment = {"WEB_THREADS": "1"}  # one that answers, before those of the engine
     allowance = Allowance(backlog_seconds=2)
+    rests_first = True
     hunger_seconds: ClassVar[float] = 4
     _group: Path
 
@@ -121,7 +122,6 @@ class Famine(Fault):
 
     def before(self, trial: Trial) -> None:
         """Put the site in it before its first request: no engine has started then."""
-        trial.load.rests = True
         time.sleep(START_SECONDS / 5)  # nothing tells that a kiosk is ready but a request
         for kept in trial.site.workers:
             trial.dies(kept.process.pid)
@@ -160,7 +160,7 @@ class Sigterm(Fault):
     """Processes that send are told to end while the mail server takes eight seconds to answer."""
 
     name = "sigterm"
-    on = {"postgres": EMBEDDED, "sqlite": ("worker",)}
+    on = {"postgres": EMBEDDED}
     allowance = Allowance(statuses=NO_ANSWER, after_seconds=None, backlog_seconds=10)
     rate = 1.5
     slow_seconds: ClassVar[float] = 8

@@ -14,7 +14,7 @@ class TemplatePanic(Fault):
     """A template tag raises what is no Exception, for one payee in ten."""
 
     name = "template-panic"
-    on = {"postgres": (*EMBEDDED, "celery-redis", "tasks"), "sqlite": ("threads",)}
+    on = {"postgres": (*EMBEDDED, "celery-redis"), "sqlite": ("threads",)}
     short = {"sqlite": ("threads",)}
     settings = "benchmarks.projects.panic"
     # What cannot be rendered is given up in time: after four attempts, 13.2 s.
