@@ -15,6 +15,7 @@ JSON, beside what the processes wrote.
 import argparse
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ type Case = tuple[type[Fault], str, str]
 
 def main() -> int:
     """Run all trials that were asked for. Returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it started ends with it
     options = arguments()
     if options.list:
         for fault in faults.ALL:

@@ -87,6 +87,7 @@ def seen(trial: "Trial", fault: "Fault") -> Seen:
         deliveries={row.transfer or row.message_id: row for row in rows},
         taken=taken(trial.site.journal),
         kills=trial.kills,
+        warm_at=trial.warm_at,
         began=trial.began,
         over=trial.over,
         stops=trial.stops,

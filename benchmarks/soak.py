@@ -12,6 +12,7 @@ Ends with status 1 if it is not.
 import argparse
 import csv
 import itertools
+import signal
 import statistics
 import sys
 import tempfile
@@ -133,6 +134,7 @@ class Soak(Fault):
 
 def main() -> int:
     """Soak one engine. Returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it started ends with it
     options = arguments()
     soak = Soak(options.minutes, options.rate, options.every)
     home = HOME / options.engine

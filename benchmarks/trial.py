@@ -72,6 +72,7 @@ class Trial:
     site: Site
     load: Load
     watch: watch.Watch
+    warm_at: float = 0
     began: float = 0
     over: float = 0
     kills: list[float] = field(default_factory=list)

@@ -48,7 +48,7 @@ class Fault(ABC):
     before_seconds: ClassVar[float] = 1.5
     rest_seconds: ClassVar[float] = 3
     """How long requests go on after the fault."""
-    patience_seconds: ClassVar[float] = 30
+    patience_seconds: ClassVar[float] = 20
     """How long a mail may wait when all is over, before it counts as lost."""
 
     @classmethod
@@ -65,6 +65,7 @@ class Fault(ABC):
         while len(trial.site.journal.read_bytes().splitlines()) < 5:
             assert time.monotonic() < until, "no mail has left the site yet"
             time.sleep(0.1)
+        trial.warm_at = time.time()
         time.sleep(self.before_seconds)
 
     @abstractmethod

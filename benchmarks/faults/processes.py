@@ -33,14 +33,14 @@ class Kills(Fault):
     short = {"postgres": ("worker",)}
     # A mail has 15 s until its deadline, so some outages outlast it.
     environment = {"OTPMAIL_LIFE_SECONDS": "60", "OTPMAIL_DEAD_MAIL_SECONDS": "45"}
-    allowance = Allowance(
-        statuses=NO_ANSWER, lets_give_up=True, after_seconds=4, backlog_seconds=10
-    )
-    rate = 20
+    allowance = Allowance(statuses=NO_ANSWER, lets_give_up=True, backlog_seconds=10)
+    rate = 15
     span: ClassVar[float] = 12
     outage: ClassVar[float] = 3
     life: ClassVar[float] = 4
     """Seconds a process lives, about."""
+    boot_seconds: ClassVar[float] = 4
+    """From a process's start to its first mail: it is not over before."""
 
     def befall(self, trial: Trial) -> None:
         """Let each event happen when it is due."""
@@ -48,6 +48,7 @@ class Kills(Fault):
         for at, happen in sorted(self._events(trial), key=lambda event: event[0]):
             time.sleep(max(0.0, start + at - time.monotonic()))
             happen()
+        time.sleep(self.boot_seconds)
 
     def _events(self, trial: Trial) -> Iterator[Event]:
         site, chance, span = trial.site, random.Random(1), self.span
@@ -101,10 +102,11 @@ class Famine(Fault):
 
     name = "famine"
     on = {"postgres": EMBEDDED, "sqlite": ("threads",)}
-    environment = {"WEB_THREADS": "1"}  # one that answers, before those of the engine
+    # A kiosk that answers in its main thread: only otpmail's are to be had or not.
+    environment = {"GUNICORN_CMD_ARGS": "--worker-class sync"}
     allowance = Allowance(backlog_seconds=2)
     rests_first = True
-    hunger_seconds: ClassVar[float] = 4
+    hunger_seconds: ClassVar[float] = 6
     _group: Path
 
     @classmethod
@@ -121,23 +123,27 @@ class Famine(Fault):
         self._group = stage.undo.enter_context(_control_group())
 
     def before(self, trial: Trial) -> None:
-        """Put the site in it before its first request: no engine has started then."""
-        time.sleep(START_SECONDS / 5)  # nothing tells that a kiosk is ready but a request
+        """Put the kiosks' masters in it, and end the workers: what starts then is in it too."""
+        time.sleep(START_SECONDS / 5)
         for kept in trial.site.workers:
             trial.dies(kept.process.pid)
             kept.down()
         for kept in trial.site.kiosks:
-            for pid in (kept.process.pid, *watch.children(kept.process.pid)):
-                (self._group / "cgroup.procs").write_text(str(pid))
+            (self._group / "cgroup.procs").write_text(str(kept.process.pid))
 
     def befall(self, trial: Trial) -> None:
-        """Give each kiosk one thread more and each worker three, and then as many as it wants."""
-        for kept in trial.site.workers:
+        """Let all start with one thread for each kiosk and three for each worker; then feed them.
+
+        A kiosk's master forks its process anew, which starts its engine before it answers.
+        """
+        kiosks, workers = trial.site.kiosks, trial.site.workers
+        most = len(kiosks) * 3 + len(workers) * 4
+        (self._group / "pids.max").write_text(str(most))
+        for kept in kiosks:
+            kill_child(trial, kept.process.pid)
+        for kept in workers:
             kept.up()
             (self._group / "cgroup.procs").write_text(str(kept.process.pid))
-        held = int((self._group / "pids.current").read_text())
-        most = held + len(trial.site.kiosks) + 3 * len(trial.site.workers)
-        (self._group / "pids.max").write_text(str(most))
         trial.load.rests = False
         time.sleep(self.hunger_seconds)
         (self._group / "pids.max").write_text("max")
