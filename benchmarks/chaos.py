@@ -14,6 +14,7 @@ JSON, beside what the processes wrote.
 
 import argparse
 import contextlib
+import itertools
 import shutil
 import signal
 import sys
@@ -29,6 +30,7 @@ from benchmarks.faults.base import Fault
 from benchmarks.report import Result
 from benchmarks.site import SETUPS
 from demo import machine
+from demo.machine import DemoError
 
 HOME = machine.ROOT / "var" / "chaos"
 
@@ -92,15 +94,20 @@ def _can_run(fault: type[Fault], engine: str, kind: str) -> bool:
 def results(chosen: list[Case]) -> Iterator[Result]:
     """Run them, and print each row as it comes."""
     report.head()
-    with cable.loop() as cables, contextlib.ExitStack() as stack:
-        databases: dict[str, Database] = {}
-        for fault, engine, kind in chosen:
-            if kind not in databases:
-                stack.close()  # one server at a time
-                databases = {kind: stack.enter_context(machines.database(kind))}
-            row = judged(fault(), engine, databases[kind], cables)
-            report.show(row)
-            yield row
+    with cable.loop() as cables:
+        for kind, of_kind in itertools.groupby(chosen, key=lambda case: case[2]):
+            with contextlib.ExitStack() as stack:  # one server at a time
+                try:
+                    database = stack.enter_context(machines.database(kind))
+                except DemoError as error:
+                    print(error)
+                    names = {"fault": "the site's start", "engine": "", "database": kind}
+                    yield Result(**names, broken=("trial: the site could not be set up",))
+                    continue
+                for fault, engine, _ in of_kind:
+                    row = judged(fault(), engine, database, cables)
+                    report.show(row)
+                    yield row
 
 
 def judged(fault: Fault, engine: str, database: Database, cables: cable.Loop) -> Result:
