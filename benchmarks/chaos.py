@@ -1,65 +1,135 @@
-"""Ask whether a promise is lost when all that can die does die, under load.
+"""Ask whether a promise is lost, doubled or late when what it stands on misbehaves, under load.
 
-Requests at a steady rate, through two web processes and two workers on PostgreSQL. Each of these
-processes is killed every few seconds and started anew, the mail server and the broker are down for
-a while, the database crashes once. Then all is left alone until every mail is settled. The laws:
+Each trial is one fault on one engine and one database: a site of two kiosks, two workers and a
+mail server, each a real process, on a database server of the trial's own. Requests come at a steady
+rate before the fault, while it lasts, and after it. Then all is left alone until every mail is
+settled, and the laws (`benchmarks.laws`) are held against what clients were answered, what the mail
+server took and what the rows say: nothing is lost, or mailed when it is of no use any more; a mail
+is doubled only where a process died or an outcome was unknown; no process ends by itself; requests
+fail only where the fault allows it; what is asked for after it is mailed within two seconds.
 
-1. Every request that was answered 2xx has its mail accepted, or a reason in its row.
-2. No mail is written after its deadline.
-3. A mail is doubled only with an unknown outcome, or if a courier was killed after it was taken.
-4. One Idempotency-Key, one transfer, however often it was asked.
-
-Ends with status 1 if one of them is broken. ``--seed`` repeats a storm, as far as machines do.
+Ends with status 1 if one of them is broken. The table is written to ``var/chaos`` as Markdown and
+JSON, beside what the processes wrote.
 """
 
 import argparse
+import contextlib
+import itertools
 import shutil
+import signal
 import sys
 import tempfile
+import time
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import postgres, report, site
-from benchmarks.load import Load
+from benchmarks import cable, faults, machines, report, trial
+from benchmarks.databases import Database
+from benchmarks.faults.base import Fault
+from benchmarks.report import Result
 from benchmarks.site import SETUPS
-from benchmarks.storm import Storm
 from demo import machine
+from demo.machine import DemoError
 
-LOGS = machine.ROOT / "var" / "chaos"
+HOME = machine.ROOT / "var" / "chaos"
+
+type Case = tuple[type[Fault], str, str]
 
 
 def main() -> int:
-    """Run one storm an engine. Returns the exit status."""
+    """Run all trials that were asked for. Returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it started ends with it
     options = arguments()
-    names = list(SETUPS) if options.engine == "all" else [options.engine]
-    kept = [keeps_its_promises(name, options) for name in names]
-    return 0 if all(kept) else 1
+    if options.list:
+        for fault in faults.ALL:
+            print(f"{fault.name:20}{(fault.__doc__ or '').splitlines()[0]}")
+        return 0
+    rows = list(results(list(cases(options))))
+    report.write(rows, HOME)
+    broken = sum(len(row.broken) for row in rows)
+    print(f"\n{len(rows)} trials, promises broken: {broken}")
+    return 1 if broken or not rows else 0
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=[*SETUPS, "all"], default="all")
-    parser.add_argument("--requests", type=int, default=1000)
-    parser.add_argument("--rate", type=float, default=50, help="requests a second")
-    parser.add_argument("--outage", type=float, default=10, help="seconds of an outage")
-    parser.add_argument("--life", type=float, default=5, help="seconds a process lives, about")
-    parser.add_argument("--seed", type=int, default=1)
+    names = [fault.name for fault in faults.ALL]
+    parser.add_argument("--fault", action="append", choices=names, help="may be repeated")
+    parser.add_argument("--engine", action="append", choices=[*SETUPS])
+    parser.add_argument("--database", action="append", choices=[*machines.KINDS])
+    parser.add_argument("--short", action="store_true", help="what CI runs, in about 90 s")
+    parser.add_argument("--list", action="store_true", help="name the faults")
     return parser.parse_args()
 
 
-def keeps_its_promises(name: str, options: argparse.Namespace) -> bool:
-    """Run one storm, print what was seen, and tell whether the laws held."""
-    with tempfile.TemporaryDirectory() as scratch, postgres.running() as database:
+def cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Choose the trials, those on one database together, and say which cannot run here."""
+    for kind in machines.KINDS:
+        for fault in faults.ALL:
+            chosen = fault.short if options.short else fault.on
+            for engine in chosen.get(kind, ()):
+                names = (fault.name, engine, kind)
+                asked = (options.fault, options.engine, options.database)
+                if all(map(_is_asked, names, asked)) and _can_run(fault, engine, kind):
+                    yield fault, engine, kind
+
+
+def _is_asked(name: str, chosen: list[str] | None) -> bool:
+    return not chosen or name in chosen
+
+
+def _can_run(fault: type[Fault], engine: str, kind: str) -> bool:
+    why_not = fault.why_not()
+    if not machines.is_there(kind):
+        why_not = f"no {kind} on this machine"
+    if not machines.broker_is_there(engine):
+        why_not = f"no broker for {engine} on this machine"
+    if why_not:
+        print(f"left out: {fault.name} {engine} {kind}: {why_not}")
+    return not why_not
+
+
+def results(chosen: list[Case]) -> Iterator[Result]:
+    """Run them, and print each row as it comes."""
+    report.head()
+    with cable.loop() as cables:
+        for kind, of_kind in itertools.groupby(chosen, key=lambda case: case[2]):
+            with contextlib.ExitStack() as stack:  # one server at a time
+                try:
+                    database = stack.enter_context(machines.database(kind))
+                except DemoError as error:
+                    print(error)
+                    names = {"fault": "the site's start", "engine": "", "database": kind}
+                    yield Result(**names, broken=("trial: the site could not be set up",))
+                    continue
+                for fault, engine, _ in of_kind:
+                    row = judged(fault(), engine, database, cables)
+                    report.show(row)
+                    yield row
+
+
+def judged(fault: Fault, engine: str, database: Database, cables: cable.Loop) -> Result:
+    """Run one trial and count what came of it."""
+    names = {"fault": fault.name, "engine": engine, "database": database.kind}
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "site"
         try:
-            with site.running(home, SETUPS[name], database.url, options.requests) as here:
-                load = Load(here.port, here.tokens)
-                with Storm(here, database, options) as storm:
-                    load.run(options.requests, options.rate)
-                report.wait_until_settled(database.url)
+            seen, over = trial.run(fault, engine, database, cables, home)
+        except Exception as error:  # noqa: BLE001 - the other trials are of use without it
+            traceback.print_exc()
+            return Result(**names, broken=(f"trial: it could not be held: {error!r}",))
         finally:
-            shutil.copytree(home, LOGS / name, dirs_exist_ok=True)
-        return report.judge(name, database.url, load.asked, here.journal, storm.kills)
+            ignore = shutil.ignore_patterns("*.sqlite3*")
+            kept = HOME / "-".join(names.values())
+            shutil.rmtree(kept, ignore_errors=True)
+            if home.exists():
+                shutil.copytree(home, kept, ignore=ignore)
+        words = [*report.broken(seen), *fault.laws(over, seen)]
+    took = round(time.monotonic() - begun, 1)
+    return report.result(seen, words, took=took, **names)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Members who ask for transfers over HTTP at a steady rate, and once more if nobody answers.
 
-In: where the kiosk is, their tokens. Out: what each request was answered, and when.
+In: where the kiosks are, their tokens. Out: what each request was answered, and when.
 """
 
 import contextlib
+import itertools
 import secrets
+import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +27,8 @@ ASKS = 3
 class Asked:
     """One request. ``status`` is None if no answer came.
 
-    ``database_ms`` is what the answer's ``Server-Timing`` tells of the database.
+    ``transfer`` is its id, or the Message-ID of other mail. ``database_ms`` is what the answer's
+    ``Server-Timing`` tells of the database.
     """
 
     key: str
@@ -39,34 +43,86 @@ class Asked:
         """Whether the kiosk said that a mail is under way."""
         return self.status == 201
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether no answer came, or one that blames the kiosk."""
+        return self.status is None or self.status >= 500
+
 
 class Load:
-    """Asks for so many transfers; ``asked`` is what came of it so far."""
+    """Asks for so many transfers; ``asked`` is what came of it so far.
 
-    def __init__(self, port: int, tokens: list[str]) -> None:
-        self._url = f"http://{HOST}:{port}/api/v1/transfers"
+    ``others`` are more ports of the same kiosk, asked in turns. While it ``rests`` it begins no
+    request. One in ``mail_every`` is for other mail.
+    """
+
+    def __init__(
+        self, port: int, tokens: list[str], *, others: Sequence[int] = (), mail_every: int = 0
+    ) -> None:
+        self._ports = [port, *others]
         self._tokens = tokens
+        self._mail_every = mail_every
         self._name = secrets.token_hex(4)
         self.asked: list[Asked] = []
+        self.rests = False
 
     def run(self, requests: int, rate: float, clients: int = CLIENTS) -> None:
         """Begin so many requests, so many a second, and wait for the last answer."""
+        self._run(range(requests), rate, clients, threading.Event())
+
+    @contextlib.contextmanager
+    def steady(self, rate: float) -> Iterator[None]:
+        """Begin so many requests a second until the block ends, and wait for the last answer."""
+        ending = threading.Event()
+        arguments = (itertools.count(), rate, CLIENTS, ending)
+        thread = threading.Thread(target=self._run, args=arguments, name="load")
+        thread.start()
+        try:
+            yield
+        finally:
+            ending.set()
+            thread.join()
+
+    def _run(
+        self, numbers: Iterator[int] | range, rate: float, clients: int, ending: threading.Event
+    ) -> None:
         start = time.monotonic()
         with httpx.Client(timeout=TIMEOUT_SECONDS) as http, ThreadPoolExecutor(clients) as pool:
-            for number in range(requests):
-                time.sleep(max(0.0, start + number / rate - time.monotonic()))
-                pool.submit(self._insist, http, number)
+            for number in numbers:
+                if ending.wait(max(0.0, start + number / rate - time.monotonic())):
+                    return
+                if not self.rests:
+                    pool.submit(self._insist, http, number)
 
     def _insist(self, http: httpx.Client, number: int) -> None:
         for again in range(ASKS):
             time.sleep(again * AGAIN_SECONDS)
-            asked = self.ask(http, number)
+            asked = self.ask(http, number, again)
             self.asked.append(asked)
-            if asked.status is not None and asked.status < 500:
+            if not asked.has_failed:
                 return
 
-    def ask(self, http: httpx.Client, number: int) -> Asked:
-        """Ask once for the transfer of that number."""
+    def ask(self, http: httpx.Client, number: int, again: int = 0) -> Asked:
+        """Ask once for the transfer, or the mail, of that number."""
+        url = f"http://{HOST}:{self._ports[(number + again) % len(self._ports)]}"
+        is_mail = self._mail_every and number % self._mail_every == 0
+        key = f"{self._name}-{number}"
+        answer, begun_at, begun = None, time.time(), time.perf_counter()
+        with contextlib.suppress(httpx.TransportError):
+            if is_mail:
+                answer = http.post(f"{url}/mail", content=_message_id(key))
+            else:
+                answer = self._ask_transfer(http, f"{url}/api/v1/transfers", number, key)
+        return Asked(
+            key=key,
+            begun_at=begun_at,
+            took_ms=(time.perf_counter() - begun) * 1000,
+            status=None if answer is None else answer.status_code,
+            transfer=_message_id(key) if is_mail else _id_in(answer),
+            database_ms=_database_ms_in(answer),
+        )
+
+    def _ask_transfer(self, http: httpx.Client, url: str, number: int, key: str) -> httpx.Response:
         payer = number % len(self._tokens)
         body = {
             "payer_account": f"A{payer}",
@@ -74,19 +130,12 @@ class Load:
             "amount_minor": 12_50,
             "currency": "EUR",
         }
-        key = f"{self._name}-{number}"
         headers = {"Authorization": f"Bearer {self._tokens[payer]}", "Idempotency-Key": key}
-        answer, begun_at, begun = None, time.time(), time.perf_counter()
-        with contextlib.suppress(httpx.TransportError):
-            answer = http.post(self._url, json=body, headers=headers)
-        return Asked(
-            key=key,
-            begun_at=begun_at,
-            took_ms=(time.perf_counter() - begun) * 1000,
-            status=None if answer is None else answer.status_code,
-            transfer=_id_in(answer),
-            database_ms=_database_ms_in(answer),
-        )
+        return http.post(url, json=body, headers=headers)
+
+
+def _message_id(key: str) -> str:
+    return f"<{key}@chaos.example>"
 
 
 def _id_in(answer: httpx.Response | None) -> str:

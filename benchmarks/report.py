@@ -1,92 +1,202 @@
-"""What a storm came to: a table of counts, and each promise that was broken.
+"""What a trial came to: a row of counts, and each promise that was broken.
 
-In: what clients were answered, a database's URL, a mail server's journal, when processes were
-killed. Out: the table, and whether the laws held.
-Knows nothing of: engines, storms.
+In: a trial that is over. Out: what was seen, its counts, tables.
+Knows nothing of: engines, what befell.
 """
 
 import json
-import statistics
 import time
 from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg
-from psycopg.rows import namedtuple_row
 
 from benchmarks import laws
+from benchmarks.databases import Row, seconds_of
 from benchmarks.laws import Seen
-from benchmarks.load import Asked
+
+if TYPE_CHECKING:
+    from benchmarks.faults.base import Fault
+    from benchmarks.trial import Trial
 
 QUIET_SECONDS = 120
-WAITING = "SELECT count(*) FROM otpmail_delivery WHERE state = 'queued'"
+SHOWN = 3
+"""Broken promises of one law that are printed."""
+
+WAITING = "SELECT count(*) AS waiting FROM otpmail_delivery WHERE state = 'queued'"
 DELIVERIES = """
-    SELECT t.id::text AS transfer, d.message_id, d.state, d.reason,
-        extract(epoch FROM d.created_at)::float AS created_at,
-        extract(epoch FROM d.deadline)::float AS deadline,
-        (SELECT count(*) FROM otpmail_attempt a WHERE a.delivery_id = d.id
-            AND a.outcome = 'unknown') AS unknown
-    FROM mobile_api_transfer t JOIN otpmail_delivery d ON d.challenge_id = t.challenge_id"""
+    SELECT t.id AS transfer, d.lane, d.message_id, d.state, d.reason, d.created_at, d.settled_at,
+        d.deadline, (SELECT count(*) FROM otpmail_attempt a WHERE a.delivery_id = d.id
+            AND a.outcome = 'unknown') AS unknowns
+    FROM otpmail_delivery d LEFT JOIN mobile_api_transfer t ON d.challenge_id = t.challenge_id"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A row of the outbox. Times are seconds since 1970."""
+
+    transfer: str
+    message_id: str
+    state: str
+    reason: str
+    created_at: float
+    settled_at: float | None
+    deadline: float
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A row of the table. ``slowest_after`` and ``drained`` are seconds, from the fault's end."""
+
+    fault: str
+    engine: str
+    database: str
+    asked: int = 0
+    not_answered: int = 0
+    promised: int = 0
+    accepted: int = 0
+    dropped: int = 0
+    doubled: int = 0
+    unknown: int = 0
+    killed: int = 0
+    ended: int = 0
+    slowest: float = 0
+    slowest_after: float = 0
+    drained: float = 0
+    took: float = 0
+    broken: tuple[str, ...] = ()
 
 
 def wait_until_settled(url: str) -> None:
-    """Leave all alone until no mail waits any more, or the patience ends."""
+    """Leave a PostgreSQL database alone until no mail waits any more, or the patience ends."""
     until = time.monotonic() + QUIET_SECONDS
     with psycopg.connect(url, autocommit=True) as database:
         while database.execute(WAITING).fetchone() != (0,) and time.monotonic() < until:
             time.sleep(0.2)
 
 
-def judge(name: str, url: str, asked: list[Asked], journal: Path, kills: list[float]) -> bool:
-    """Print what was seen, and tell whether the laws held."""
-    taken: dict[str, list[float]] = defaultdict(list)
+def seen(trial: "Trial", fault: "Fault") -> Seen:
+    """Gather what is known."""
+    rows = map(_delivery, trial.database.rows(trial.name, DELIVERIES))
+    return Seen(
+        asked=list(trial.load.asked),
+        deliveries={row.transfer or row.message_id: row for row in rows},
+        taken=taken(trial.site.journal),
+        kills=trial.kills,
+        warm_at=trial.warm_at,
+        began=trial.began,
+        over=trial.over,
+        stops=trial.stops,
+        ended=list(trial.watch.ended),
+        sweep_seconds=float(trial.stage.environment["OTPMAIL_SWEEP_SECONDS"]),
+        allowance=fault.allowance,
+    )
+
+
+def taken(journal: Path) -> dict[str, list[float]]:
+    """Read when the mail server took each Message-ID."""
+    times: dict[str, list[float]] = defaultdict(list)
     for line in journal.read_text().splitlines():
         mail = json.loads(line)
-        taken[mail["message_id"]].append(mail["accepted_at"])
-    with psycopg.connect(url, row_factory=namedtuple_row) as database:
-        rows = {row.transfer: row for row in database.execute(DELIVERIES)}
-    seen = Seen(asked=asked, deliveries=rows, taken=taken, kills=kills)
-    broken = [words for law in laws.ALL for words in law(seen)]
-    show(name, counted(seen) | {"laws broken": len(broken)})
-    for words in broken:
-        print(f"  {words}")
-    return not broken
+        times[mail["message_id"]].append(mail["accepted_at"])
+    return dict(times)
 
 
-def counted(seen: Seen) -> dict[str, object]:
+def broken(seen: Seen) -> list[str]:
+    """Name each promise that was broken, with its law."""
+    return [f"{law.__name__}: {words}" for law in laws.ALL for words in law(seen)]
+
+
+def result(seen: Seen, words: list[str], took: float, **names: str) -> Result:
     """Count what the table shows."""
-    answers = [asked.took_ms for asked in seen.asked if asked.is_promised]
+    rows = seen.deliveries.values()
     waits = [
-        (seen.taken[row.message_id][0] - row.created_at) * 1000
-        for row in seen.deliveries.values()
+        seen.taken[row.message_id][0] - row.created_at
+        for row in rows
         if row.message_id in seen.taken
     ]
-    ends = Counter(f"{row.state} {row.reason}".strip() for row in seen.deliveries.values())
-    statuses = Counter(str(asked.status or "no answer") for asked in seen.asked)
-    return {
-        "requests": len(seen.asked),
-        **{f"  answered {status}": count for status, count in sorted(statuses.items())},
-        "processes killed": len(seen.kills),
-        "promises in the database": len(seen.deliveries),
-        **{f"  {end}": count for end, count in sorted(ends.items())},
-        "mails taken by the server": sum(map(len, seen.taken.values())),
-        "  twice or more": sum(len(times) > 1 for times in seen.taken.values()),
-        "unknown outcomes": sum(row.unknown for row in seen.deliveries.values()),
-        "answer, ms": spread(answers),
-        "mail taken after, ms": spread(waits),
-    }
+    settled = [
+        row.settled_at - seen.over for row in rows if row.created_at < seen.over and row.settled_at
+    ]
+    return Result(
+        **names,
+        asked=len(seen.asked),
+        not_answered=sum(asked.has_failed for asked in seen.asked),
+        promised=len(rows),
+        accepted=sum(row.state == "accepted" for row in rows),
+        dropped=sum(row.state in {"dropped", "failed"} for row in rows),
+        doubled=sum(len(times) > 1 for times in seen.taken.values()),
+        unknown=sum(row.unknown for row in rows),
+        killed=len(seen.kills),
+        ended=len(seen.ended),
+        slowest=round(max(waits, default=0), 2),
+        slowest_after=round(max((s for s, _ in seen.waits_after()), default=0), 2),
+        drained=round(max(0.0, *settled) if settled else 0, 2),
+        took=took,
+        broken=tuple(words),
+    )
 
 
-def spread(times: list[float]) -> str:
-    """Show a median, a 99th percentile and the largest."""
-    if len(times) < 2:
-        return "-"
-    p99 = statistics.quantiles(times, n=100)[98]
-    return f"p50 {statistics.median(times):.0f}, p99 {p99:.0f}, max {max(times):.0f}"
+COLUMNS = (
+    *("fault", "engine", "database", "asked", "not answered", "accepted", "dropped", "doubled"),
+    *("unknown", "killed", "ended", "slowest s", "after s", "drained s", "laws broken"),
+)
 
 
-def show(name: str, counts: dict[str, object]) -> None:
-    """Print a table."""
-    print(f"\n{name}")
-    for what, count in counts.items():
-        print(f"  {what:30}{count:>10}")
+def cells(row: Result) -> list[str]:
+    """Give a row of the table in words."""
+    by_law = Counter(words.partition(":")[0] for words in row.broken)
+    return [
+        *(row.fault, row.engine, row.database),
+        *map(str, (row.asked, row.not_answered, row.accepted, row.dropped, row.doubled)),
+        *map(str, (row.unknown, row.killed, row.ended)),
+        *(f"{row.slowest:.2f}", f"{row.slowest_after:.2f}", f"{row.drained:.2f}"),
+        ", ".join(f"{law} {count}" for law, count in by_law.items()) or "0",
+    ]
+
+
+def show(row: Result) -> None:
+    """Print a row as soon as it is known, and the first promises that it broke of each law."""
+    name, engine, database, *counts, laws_broken = cells(row)
+    print(f"{name:20}{engine:16}{database:9}" + "".join(f"{cell:>9}" for cell in counts), end="")
+    print(f"   {laws_broken}", flush=True)
+    shown: Counter[str] = Counter()
+    for words in row.broken:
+        law = words.partition(":")[0]
+        shown[law] += 1
+        if shown[law] <= SHOWN:
+            print(f"    {words}", flush=True)
+
+
+def head() -> None:
+    """Print the head of the table."""
+    fault, engine, database, *counts, laws_broken = COLUMNS
+    short = [column.replace("not answered", "no answer") for column in counts]
+    print(f"{fault:20}{engine:16}{database:9}" + "".join(f"{cell:>9.9}" for cell in short), end="")
+    print(f"   {laws_broken}", flush=True)
+
+
+def write(rows: list[Result], home: Path) -> None:
+    """Write the table in Markdown and in JSON."""
+    home.mkdir(parents=True, exist_ok=True)
+    lines = [COLUMNS, ["---"] * 3 + ["--:"] * (len(COLUMNS) - 4) + ["---"], *map(cells, rows)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    (home / "report.md").write_text(table)
+    (home / "report.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(
+        transfer=str(UUID(str(row["transfer"]))) if row["transfer"] else "",
+        message_id=row["message_id"],
+        state=row["state"],
+        reason=row["reason"],
+        created_at=seconds_of(row["created_at"]),
+        settled_at=seconds_of(row["settled_at"]) if row["settled_at"] else None,
+        deadline=seconds_of(row["deadline"]),
+        unknown=int(row["unknowns"]),
+    )

@@ -5,7 +5,7 @@ Knows nothing of: what is asked of it, what befalls it.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -63,21 +63,19 @@ class Kept:
     def __init__(
         self,
         command: list[str],
-        environment: dict[str, str],
+        environment: Mapping[str, str],
         output: Path,
         port: int | None,
     ) -> None:
         self._command = command
-        self._environment = environment
-        self._output = output
+        self.environment = dict(environment)
+        self.output = output
         self._port = port
         self.process: Popen
 
     def __enter__(self) -> Self:
-        """Start it, and wait until it listens."""
+        """Start it."""
         self.up()
-        if self._port:
-            machine.wait_for(self._port, self.process, self._output)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +84,12 @@ class Kept:
 
     def up(self) -> None:
         """Start it."""
-        self.process = machine.start(self._command, self._environment, self._output)
+        self.process = machine.start(self._command, self.environment, self.output)
+
+    def wait(self) -> None:
+        """Wait until it listens."""
+        if self._port:
+            machine.wait_for(self._port, self.process, self.output)
 
     def down(self) -> None:
         """Kill it and its children."""
@@ -95,15 +98,30 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """All that runs; ``journal`` is where the mail server notes what it took."""
+    """All that runs; ``journal`` is where the mail server notes what it took.
 
-    port: int
+    ``delay`` is the file that makes the mail server slow to answer, if it says so many seconds.
+    """
+
+    home: Path
+    ports: list[int]
     tokens: list[str]
     journal: Path
+    delay: Path
     mail: Kept
     broker: Kept | None
     workers: list[Kept]
-    kiosk: Kept
+    kiosks: list[Kept]
+
+    @property
+    def port(self) -> int:
+        """Where the only kiosk answers."""
+        return self.ports[0]
+
+    @property
+    def kiosk(self) -> Kept:
+        """The only kiosk."""
+        return self.kiosks[0]
 
 
 @contextlib.contextmanager
@@ -117,36 +135,65 @@ def running(
     workers: int = 2,
     settings: str = "benchmarks.load_settings",
 ) -> Iterator[Site]:
-    """Run mail server, broker, kiosk and workers until the block ends."""
-    ports = Ports(kiosk=free_port(), smtp=free_port(), mailbox=free_port())
-    cable_port, journal = free_port(), home / "mails"
-    environment = machine.prepare(
-        home,
-        ports,
-        DJANGO_SETTINGS_MODULE=settings,
-        DATABASE_URL=database_url,
-        OTPMAIL_ENGINE=setup.engine,
-        CELERY_BROKER_URL=setup.broker.format(port=cable_port),
-        WEB_CONCURRENCY=str(web_processes),
-    )
+    """Run mail server, broker, kiosk and workers on an empty database until the block ends."""
+    changes = {"DJANGO_SETTINGS_MODULE": settings, "WEB_CONCURRENCY": str(web_processes)}
+    ports = Ports(kiosk=0, smtp=0, mailbox=0)
+    environment = machine.prepare(home, ports, DATABASE_URL=database_url, **changes)
+    tokens = machine.run(["-m", "benchmarks.members", str(members)], environment).split()
+    with started(home, setup, environment, tokens, workers=workers) as site:
+        yield site
+
+
+@contextlib.contextmanager
+def started(
+    home: Path,
+    setup: Setup,
+    environment: Mapping[str, str],
+    tokens: list[str],
+    *,
+    workers: int = 2,
+    kiosks: int = 1,
+    smtp_port: int | None = None,
+    own: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[Site]:
+    """Run all on a database that is filled, until the block ends.
+
+    ``own`` are the variables of single processes, which are named kiosk0, worker0 and so on.
+    """
+    smtp_port, cable_port = smtp_port or free_port(), free_port()
+    journal, delay = home / "mails", home / "delay"
     journal.touch()
-    mail = ["-m", "demo.mailserver", str(ports.smtp), str(ports.mailbox), str(journal)]
-    cable = ["-m", "benchmarks.cable", str(cable_port), str(setup.broker_port)]
-    names = [f"worker{number}" for number in range(workers)] if setup.worker else []
+    common = {
+        **environment,
+        "OTPMAIL_ENGINE": setup.engine,
+        "CELERY_BROKER_URL": setup.broker.format(port=cable_port),
+        "EMAIL_PORT": str(smtp_port),
+    }
+    ports = [free_port() for _ in range(kiosks)]
     with contextlib.ExitStack() as stack:
 
-        def keep(name: str, command: list[str], port: int | None = None) -> Kept:
-            output = home / f"{name}.out"
-            return stack.enter_context(Kept(command, environment, output, port))
+        def keep(name: str, command: Sequence[str], port: int | None = None) -> Kept:
+            named = [part.format(name=name) for part in command]
+            bind = {"BIND": f"127.0.0.1:{port}"} if port in ports else {}
+            mine = common | bind | dict((own or {}).get(name, {}))
+            return stack.enter_context(Kept(named, mine, home / f"{name}.out", port))
 
-        yield Site(
-            port=ports.kiosk,
-            tokens=machine.run(["-m", "benchmarks.members", str(members)], environment).split(),
+        mail = ["-m", "benchmarks.mailserver", str(smtp_port), str(journal), str(delay)]
+        cable = ["-m", "benchmarks.cable", str(cable_port), str(setup.broker_port)]
+        site = Site(
+            home=home,
+            ports=ports,
+            tokens=tokens,
             journal=journal,
-            mail=keep("mail server", mail, ports.smtp),
+            delay=delay,
+            mail=keep("mailserver", mail, smtp_port),
             broker=keep("broker", cable, cable_port) if setup.broker_port else None,
             workers=[
-                keep(name, [part.format(name=name) for part in setup.worker]) for name in names
+                keep(f"worker{number}", setup.worker) for number in range(workers) if setup.worker
             ],
-            kiosk=keep("kiosk", KIOSK, ports.kiosk),
+            kiosks=[keep(f"kiosk{number}", KIOSK, port) for number, port in enumerate(ports)],
         )
+        for kept in (site.mail, site.broker, *site.kiosks):
+            if kept is not None:
+                kept.wait()
+        yield site
