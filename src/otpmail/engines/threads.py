@@ -28,6 +28,7 @@ from otpmail import courier, database, outbox, owners, routes, signals, unrecord
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
 from otpmail.engines.care import Care
+from otpmail.engines.carrying import Carrying, hang_up
 from otpmail.engines.declined import Declined
 from otpmail.engines.queue import Queue
 from otpmail.faults import ends_process
@@ -43,10 +44,6 @@ GIVE_BACK_SECONDS = 0.5
 
 STILL_SECONDS = 1.0
 """How long couriers may stand still before what waits for them is given to others."""
-
-REST_SECONDS = 50
-"""A courier's connection to the database that rested longer is opened anew: what stands between
-may have forgotten it."""
 
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
@@ -77,7 +74,7 @@ class ThreadsEngine(Engine):
         self._care = Care(self._owner, self._queue)
         self._sweep = Loop("otpmail-sweep", self._step, last=self._end)
         self._couriers = [
-            Loop(f"otpmail-courier-{number}", _Carrier(self._queue, self._round), last=_hang_up)
+            Loop(f"otpmail-courier-{number}", Carrying(self._queue, self._round), last=hang_up)
             for number in range(settings.COURIERS)
         ]
         self._claimed_all = dict.fromkeys(Lane, True)
@@ -234,18 +231,15 @@ class ThreadsEngine(Engine):
         self._ensure_couriers()
         routes.knock(then=self._sweep.nudge)
         self._let_others()
-        for lane in Lane:
-            self.take_up(lane)
-        if self._care.due_in_seconds == 0:
-            self._take_care()
-
-    def _take_care(self) -> None:
-        lost = self._care.take()
+        is_due = self._care.due_in_seconds == 0
+        lost = self._care.take() if is_due else []
         for lane in Lane:
             if lost:  # however short it has been due: whoever heard of it is gone
                 self.take_up(lane, lost)
-            self._take_dead(lane)
-        if self._after_sweep is not None:
+            self.take_up(lane)
+            if is_due:
+                self._take_dead(lane)
+        if is_due and self._after_sweep is not None:
             self._after_sweep()
 
     def _take_dead(self, lane: Lane) -> None:
@@ -298,35 +292,3 @@ class ThreadsEngine(Engine):
             log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
         finally:
             close_old_connections()
-
-
-class _Carrier:
-    """One courier's step: wait for what is due, and do a round with it."""
-
-    def __init__(
-        self, queue: Queue, do_round: Callable[[Sequence[UUID]], dict[UUID, float | None]]
-    ) -> None:
-        self._queue = queue
-        self._round = do_round
-        self._turn = queue.turn()
-        self._used_at = 0.0
-
-    def __call__(self) -> float | None:
-        most = routes.most_together(settings.ROUTES)
-        if (taken := self._queue.take(self._turn, codes=most)) is None:
-            return None
-        delivery_ids, lane = taken
-        waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids, settings.SWEEP_SECONDS)
-        try:
-            if time.monotonic() - self._used_at > REST_SECONDS:
-                connections.close_all()
-            waits = self._round(delivery_ids)
-        finally:
-            self._queue.give_back(waits, lane)
-            self._used_at = time.monotonic()
-        return 0
-
-
-def _hang_up() -> None:
-    routes.close()
-    connections.close_all()
