@@ -1,5 +1,6 @@
 """Other packages' mails leave through the outbox, and none of them was told."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,3 +21,17 @@ def test_journeys_of_another_project_succeed(project):
         cwd=ROOT, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_djangos_own_runner_empties_the_audit_between_tests():
+    """On two databases, of which one has no table of ours."""
+    run = subprocess.run(
+        [sys.executable, "-m", "django", "test", "--pattern=journeys.py", "tests.projects.plain"],
+        cwd=ROOT,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.projects.plain.settings"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Ran 9 tests" in run.stderr
