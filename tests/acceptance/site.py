@@ -12,6 +12,8 @@ from demo import machine
 from demo.machine import HOST, Popen, Ports
 from tests.mailserver import free_port
 
+machine.START_SECONDS = 120  # nobody looks on: a slow machine is no fault
+
 NO_CAPS = {
     "OTPMAIL_OPEN_CHALLENGES": "100000",
     "OTPMAIL_RECIPIENT_QUOTA": "",
