@@ -67,7 +67,14 @@ def prepare(home: Path, ports: Ports, **changes: str) -> dict[str, str]:
     """Make a fresh database with two members, and give the environment that a kiosk runs in."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    environment = os.environ | {
+    made = environment(home, ports) | changes
+    fill(made)
+    return made
+
+
+def environment(home: Path, ports: Ports) -> dict[str, str]:
+    """Give the environment that a kiosk runs in, whose database is in a directory."""
+    return os.environ | {
         "DJANGO_SETTINGS_MODULE": "coop_kiosk.settings",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "DATABASE_URL": f"sqlite:///{home / 'kiosk.sqlite3'}",
@@ -76,10 +83,12 @@ def prepare(home: Path, ports: Ports, **changes: str) -> dict[str, str]:
         "EMAIL_PORT": str(ports.smtp),
         "BIND": f"{HOST}:{ports.kiosk}",
     }
-    environment |= changes
+
+
+def fill(environment: dict[str, str]) -> None:
+    """Make the tables, and two members with money."""
     for command in (["migrate", "--verbosity=0"], ["demo_data"]):
         run(["manage.py", *command], environment)
-    return environment
 
 
 @contextlib.contextmanager

@@ -1,7 +1,10 @@
 """A kiosk on its production server, with a database of its own, that a test may kill."""
 
 import contextlib
+import functools
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,10 @@ import httpx
 from demo import machine
 from demo.machine import HOST, Popen, Ports
 from tests.mailserver import free_port
+
+machine.START_SECONDS = 120  # nobody looks on: a slow machine is no fault
+
+_scratch = tempfile.TemporaryDirectory(prefix="otpmail-site-")  # gone when the run ends
 
 NO_CAPS = {
     "OTPMAIL_OPEN_CHALLENGES": "100000",
@@ -26,8 +33,10 @@ class Site:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.ports = Ports(kiosk=free_port(), smtp=free_port(), mailbox=0)
-        self.environment = machine.prepare(home, self.ports) | NO_CAPS
+        self.environment = machine.environment(home, self.ports) | NO_CAPS
         self.database = home / "kiosk.sqlite3"
+        home.mkdir(parents=True)
+        shutil.copy(_filled_database(), self.database)
         self.phones: list[Phone] = []
         self.log = home / "logs" / "django.log"
 
@@ -56,6 +65,14 @@ class Site:
     def states(self) -> list[str]:
         """Tell the state of each delivery."""
         return [state for (state,) in self.rows("SELECT state FROM otpmail_delivery ORDER BY id")]
+
+
+@functools.cache
+def _filled_database() -> Path:
+    """Make a database as a new installation has it: once a process, for it takes seconds."""
+    home = Path(_scratch.name)
+    machine.fill(machine.environment(home, Ports(kiosk=0, smtp=0, mailbox=0)))
+    return home / "kiosk.sqlite3"
 
 
 class Phone:

@@ -127,7 +127,7 @@ def test_too_many_requests_tell_how_long_to_wait(provider):
 
 def test_answer_that_comes_too_late_leaves_the_mail_in_doubt(provider, settings):
     hurry(settings, provider, provider.url, 0.2)
-    provider.fault = Slow(0.6)
+    provider.fault = Slow(1.5)
     assert send().kind is Kind.UNKNOWN
     wait_until(lambda: len(provider.taken) == 1)  # and it was taken indeed
 
