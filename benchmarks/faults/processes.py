@@ -39,8 +39,6 @@ class Kills(Fault):
     outage: ClassVar[float] = 3
     life: ClassVar[float] = 4
     """Seconds a process lives, about."""
-    boot_seconds: ClassVar[float] = 4
-    """From a process's start to its first mail: it is not over before."""
 
     def befall(self, trial: Trial) -> None:
         """Let each event happen when it is due."""
@@ -48,7 +46,7 @@ class Kills(Fault):
         for at, happen in sorted(self._events(trial), key=lambda event: event[0]):
             time.sleep(max(0.0, start + at - time.monotonic()))
             happen()
-        time.sleep(self.boot_seconds)
+        time.sleep(trial.boot_seconds)  # the last one that was killed is up again
 
     def _events(self, trial: Trial) -> Iterator[Event]:
         site, chance, span = trial.site, random.Random(1), self.span
