@@ -183,7 +183,7 @@ def running(fault: "Fault", stage: Stage) -> Iterator[Trial]:
             )
         )
         stack.callback(_kill_all, here)
-        watching = stack.enter_context(watch.Watch(here))
+        watching = stack.enter_context(watch.Watch(here, supervised=setup.supervised))
         port, *others = here.ports
         load = Load(port, here.tokens, others=others, mail_every=fault.mail_every)
         load.rests = fault.rests_first
