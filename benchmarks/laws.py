@@ -157,8 +157,10 @@ def ended(seen: Seen) -> Iterator[str]:
 
 
 def not_answered(seen: Seen) -> Iterator[str]:
-    """Law 7: a request fails only while the fault lasts, and as the fault allows."""
+    """Law 7: once the site is warm, a request fails only while the fault lasts, as it allows."""
     for asked in seen.asked:
+        if asked.begun_at < seen.warm_at:
+            continue
         until = asked.begun_at + asked.took_ms / 1000
         is_hit = asked.begun_at <= seen.over and until >= seen.began
         if asked.has_failed and not (is_hit and asked.status in seen.allowance.statuses):

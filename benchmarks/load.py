@@ -107,10 +107,11 @@ class Load:
         url = f"http://{HOST}:{self._ports[(number + again) % len(self._ports)]}"
         is_mail = self._mail_every and number % self._mail_every == 0
         key = f"{self._name}-{number}"
+        message_id = f"<{key}-{again}@chaos.example>"  # one that is asked for again is another
         answer, begun_at, begun = None, time.time(), time.perf_counter()
         with contextlib.suppress(httpx.TransportError):
             if is_mail:
-                answer = http.post(f"{url}/mail", content=_message_id(key))
+                answer = http.post(f"{url}/mail", content=message_id)
             else:
                 answer = self._ask_transfer(http, f"{url}/api/v1/transfers", number, key)
         return Asked(
@@ -118,7 +119,7 @@ class Load:
             begun_at=begun_at,
             took_ms=(time.perf_counter() - begun) * 1000,
             status=None if answer is None else answer.status_code,
-            transfer=_message_id(key) if is_mail else _id_in(answer),
+            transfer=message_id if is_mail else _id_in(answer),
             database_ms=_database_ms_in(answer),
         )
 
@@ -132,10 +133,6 @@ class Load:
         }
         headers = {"Authorization": f"Bearer {self._tokens[payer]}", "Idempotency-Key": key}
         return http.post(url, json=body, headers=headers)
-
-
-def _message_id(key: str) -> str:
-    return f"<{key}@chaos.example>"
 
 
 def _id_in(answer: httpx.Response | None) -> str:

@@ -20,12 +20,14 @@ class Setup:
     """How an engine is run: its class, what starts one worker, and the broker between them.
 
     ``broker`` is a URL. With a ``broker_port`` a cable leads there, from the ``{port}`` in the URL.
+    A ``supervised`` worker is not ours, and ends when it loses its database: it is started anew.
     """
 
     engine: str
     worker: tuple[str, ...] = ()
     broker: str = ""
     broker_port: int = 0
+    supervised: bool = False
 
 
 CELERY_WORKER = (
@@ -53,7 +55,9 @@ SETUPS = {
         broker="amqp://guest:guest@127.0.0.1:{port}//",
         broker_port=5672,
     ),
-    "tasks": Setup(engine="otpmail.engines.tasks.TasksEngine", worker=TASKS_WORKER),
+    "tasks": Setup(
+        engine="otpmail.engines.tasks.TasksEngine", worker=TASKS_WORKER, supervised=True
+    ),
 }
 
 

@@ -72,6 +72,7 @@ class Trial:
     site: Site
     load: Load
     watch: watch.Watch
+    started_at: float = field(default_factory=time.time)
     warm_at: float = 0
     began: float = 0
     over: float = 0
@@ -87,6 +88,11 @@ class Trial:
     def name(self) -> str:
         """The name of its database."""
         return self.stage.name
+
+    @property
+    def boot_seconds(self) -> float:
+        """What this machine took from the site's start to its first mails."""
+        return self.warm_at - self.started_at
 
     @property
     def sender(self) -> Kept:
@@ -163,6 +169,7 @@ def running(fault: "Fault", stage: Stage) -> Iterator[Trial]:
     """Run the site until the block ends; then it is killed, since nobody judges its end."""
     with contextlib.ExitStack() as stack:
         setup = stack.enter_context(machines.broker(SETUPS[stage.engine]))
+        started_at = time.time()
         here = stack.enter_context(
             site.started(
                 stage.home,
@@ -176,11 +183,11 @@ def running(fault: "Fault", stage: Stage) -> Iterator[Trial]:
             )
         )
         stack.callback(_kill_all, here)
-        watching = stack.enter_context(watch.Watch(here))
+        watching = stack.enter_context(watch.Watch(here, supervised=setup.supervised))
         port, *others = here.ports
         load = Load(port, here.tokens, others=others, mail_every=fault.mail_every)
         load.rests = fault.rests_first
-        yield Trial(stage=stage, site=here, load=load, watch=watching)
+        yield Trial(stage=stage, site=here, load=load, watch=watching, started_at=started_at)
 
 
 def wait_until_settled(trial: Trial, seconds: float) -> None:

@@ -22,16 +22,18 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Watch:
     """Looks ten times a second which of a site's processes are there.
 
-    Whoever ends one says so before, by `ends`.
+    Whoever ends one says so before, by `ends`. Workers that are ``supervised`` are started anew.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, supervised: bool) -> None:
         self._site = site
+        self._supervised = supervised
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._look, name="watch")
         self._expected: set[int] = set()
         self._known: dict[int, str] = {}
         self.ended: list[str] = []
+        self.restarts = 0
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -51,8 +53,17 @@ class Watch:
         while not self._ending.wait(EVERY_SECONDS):
             there = dict(processes(self._site))
             for pid in self._known.keys() - there.keys() - self._expected:
-                self.ended.append(f"{self._known[pid]} (process {pid}) ended by itself")
+                if not self._restarts(pid):
+                    self.ended.append(f"{self._known[pid]} (process {pid}) ended by itself")
             self._known = there
+
+    def _restarts(self, pid: int) -> bool:
+        ended = [kept for kept in self._site.workers if kept.process.pid == pid]
+        if self._supervised:
+            for kept in ended:
+                kept.up()
+                self.restarts += 1
+        return self._supervised and ended != []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

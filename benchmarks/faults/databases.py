@@ -123,7 +123,6 @@ class Garbage(Fault):
 
     name = "garbage"
     on = {"postgres": ("worker",)}
-    short = {"postgres": ("worker",)}
 
     def befall(self, trial: Trial) -> None:
         """Send what is no id, what is somebody's, and a flood."""

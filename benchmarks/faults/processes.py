@@ -34,13 +34,11 @@ class Kills(Fault):
     # A mail has 15 s until its deadline, so some outages outlast it.
     environment = {"OTPMAIL_LIFE_SECONDS": "60", "OTPMAIL_DEAD_MAIL_SECONDS": "45"}
     allowance = Allowance(statuses=NO_ANSWER, lets_give_up=True, backlog_seconds=10)
-    rate = 15
+    rate = 8
     span: ClassVar[float] = 12
     outage: ClassVar[float] = 3
     life: ClassVar[float] = 4
     """Seconds a process lives, about."""
-    boot_seconds: ClassVar[float] = 4
-    """From a process's start to its first mail: it is not over before."""
 
     def befall(self, trial: Trial) -> None:
         """Let each event happen when it is due."""
@@ -48,7 +46,7 @@ class Kills(Fault):
         for at, happen in sorted(self._events(trial), key=lambda event: event[0]):
             time.sleep(max(0.0, start + at - time.monotonic()))
             happen()
-        time.sleep(self.boot_seconds)
+        time.sleep(trial.boot_seconds)  # the last one that was killed is up again
 
     def _events(self, trial: Trial) -> Iterator[Event]:
         site, chance, span = trial.site, random.Random(1), self.span

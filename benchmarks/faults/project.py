@@ -38,7 +38,6 @@ class RaisingHook(Fault):
 
     name = "raising-hook"
     on = {"postgres": EMBEDDED, "sqlite": ("threads",)}
-    short = {"postgres": ("threads",)}
     settings = "benchmarks.projects.hook"
     # The 500 is the project's own; the code leaves with the next sweep, a second later.
     allowance = Allowance(statuses=frozenset({500}), code_seconds=2.5)

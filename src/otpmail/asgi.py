@@ -77,4 +77,4 @@ class _Life:
 def _drain() -> None:
     from otpmail import engines  # Django's apps are ready only now
 
-    engines._stop()  # noqa: SLF001 - as at exit: only if there is one
+    engines.stop()

@@ -326,7 +326,7 @@ def test_flush_that_cannot_empty_the_audit_is_a_warning(settings, found, apps, w
     settings.INSTALLED_APPS = list(dict.fromkeys([*apps, *settings.INSTALLED_APPS]))
     get_commands.cache_clear()
     try:
-        assert ("otpmail.W009" in found()) == warned
+        assert ("otpmail.W010" in found()) == warned
     finally:
         get_commands.cache_clear()
 

@@ -95,8 +95,17 @@ def second(**changes):
         ),
         after(row(), taken={"m1": [101.0, 111.0]}, stops=[(101.2, 110.5)]),
         after(row(settled_at=118.0)),
+        after(asked=[Asked(key="one", begun_at=89, **FAILED)], taken={}, warm_at=90),
     ],
-    ids=["well", "in time", "refused while it lasts", "may give up", "stood still", "backlog"],
+    ids=[
+        "well",
+        "in time",
+        "refused while it lasts",
+        "may give up",
+        "stood still",
+        "backlog",
+        "boots",
+    ],
 )
 def test_site_that_bears_a_fault_breaks_no_law(kept):
     assert broken(kept) == []

@@ -55,7 +55,7 @@ def check_isolation(**_: Any) -> Iterable[CheckMessage]:
 
 @register()
 def check_flush(**_: Any) -> Iterable[CheckMessage]:
-    """W009: another app's ``flush`` hides ours, and meets the locks of the audit."""
+    """W010: another app's ``flush`` hides ours, and meets the locks of the audit."""
     app = get_commands()["flush"]
     command = load_command_class(app, "flush") if isinstance(app, str) else app
     if all(base.__module__ != FLUSH for base in type(command).__mro__):
@@ -64,7 +64,7 @@ def check_flush(**_: Any) -> Iterable[CheckMessage]:
             "so will each TransactionTestCase.",
             hint="Put 'otpmail' before it in INSTALLED_APPS, or make its Command a subclass of "
             f"{FLUSH}.Command.",
-            id="otpmail.W009",
+            id="otpmail.W010",
         )
 
 

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
 
-__all__ = ["Engine", "become", "current"]
+__all__ = ["Engine", "become", "current", "stop"]
 
 _lock = threading.Lock()
 _current: Engine | None = None
@@ -32,13 +32,14 @@ def become[E: Engine](kind: type[E]) -> E:
     global _current  # noqa: PLW0603 - one engine a process
     with _lock:
         if not isinstance(_current, kind):
-            _stop()
+            stop()
             _current = kind()
         return _current
 
 
 @atexit.register
-def _stop() -> None:
+def stop() -> None:
+    """Stop this process's engine, if it has one, within ``OTPMAIL_DRAIN_SECONDS``."""
     if _current is not None:
         _current.stop(settings.DRAIN_SECONDS)
 
@@ -56,5 +57,5 @@ os.register_at_fork(after_in_child=_forget_in_child)
 def _replace(*, setting: str, **_: Any) -> None:
     global _current  # noqa: PLW0603
     if setting == "OTPMAIL_ENGINE":
-        _stop()
+        stop()
         _current = None

@@ -1,7 +1,7 @@
 """``manage.py flush``: Django's own, which may empty the tables that are otherwise only added to.
 
 Django's tests call it too, after each ``TransactionTestCase``. Another app's ``flush`` that stands
-before otpmail in ``INSTALLED_APPS`` has to be a subclass of this one (``otpmail.W009``).
+before otpmail in ``INSTALLED_APPS`` has to be a subclass of this one (``otpmail.W010``).
 """
 
 from collections.abc import Iterable, Iterator
