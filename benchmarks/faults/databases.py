@@ -86,10 +86,10 @@ class ReadOnly(Fault):
 
     name = "read-only"
     on = {"postgres": (*EMBEDDED, "celery-redis"), "mariadb": EMBEDDED}
-    environment = {"OTPMAIL_LEASE_SECONDS": "8"}
+    environment = {"OTPMAIL_LEASE_SECONDS": "14"}  # two in flight and ten of harm are less
     mail_every = 4
-    allowance = Allowance(statuses=NO_ANSWER, after_seconds=4, backlog_seconds=8)
-    lasts_seconds: ClassVar[float] = 7
+    allowance = Allowance(statuses=NO_ANSWER, after_seconds=4, backlog_seconds=12)
+    lasts_seconds: ClassVar[float] = 10
 
     def befall(self, trial: Trial) -> None:
         """Let mails be in flight, and then refuse."""

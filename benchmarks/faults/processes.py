@@ -101,7 +101,7 @@ class Famine(Fault):
     name = "famine"
     on = {"postgres": EMBEDDED, "sqlite": ("threads",)}
     # A kiosk that answers in its main thread: only otpmail's are to be had or not.
-    environment = {"GUNICORN_CMD_ARGS": "--worker-class sync"}
+    environment = {"GUNICORN_CMD_ARGS": "--worker-class sync", "WEB_THREADS": "1"}
     allowance = Allowance(backlog_seconds=2)
     rests_first = True
     hunger_seconds: ClassVar[float] = 6
