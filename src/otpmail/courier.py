@@ -35,7 +35,7 @@ from otpmail import cargo, database, outbox, routes, signals, unrecorded, verdic
 from otpmail.conf import settings
 from otpmail.database import Clock
 from otpmail.exceptions import NotHereError
-from otpmail.faults import ends_process
+from otpmail.faults import Rarely, ends_process
 from otpmail.messages import Letter
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outbox import Verdict
@@ -61,6 +61,7 @@ _SIGNALS = {
 }
 
 log = logging.getLogger("otpmail.courier")
+_rarely = Rarely()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,31 +350,31 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
     except DatabaseError:
         raise
     except NOT_HERE as error:
-        log.error(  # noqa: TRY400 - its words can quote a template
-            "Email cannot be made by this process, and is left to others delivery=%s %s error=%s",
-            delivery.pk,
-            delivery.told,
-            _where(error),
-        )
+        if _rarely.may_tell(f"{type(error).__name__} {delivery.lane}"):
+            _tell_fault("Email cannot be rendered here, and is left to others", delivery, error)
         return None
     except BaseException as error:
         if ends_process(error):
             raise
-        # An error's words can quote a template's context, and the code with it: only its type.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        log.error(  # noqa: TRY400 - exception() would print those words
-            "Email cannot be rendered delivery=%s %s error=%s\n%s",
-            delivery.pk,
-            delivery.told,
-            type(error).__name__,
-            where,
-        )
-        return Outcome(
-            kind=Kind.TRANSIENT, reply=f"not rendered: {type(error).__name__}", blame=Blame.MAIL
-        )
+        _tell_fault("Email cannot be rendered", delivery, error)
+        name = type(error).__name__
+        return Outcome(kind=Kind.TRANSIENT, reply=f"not rendered: {name}", blame=Blame.MAIL)
     if isinstance(letter, Reason):
         carried.give_up(letter, now)
     return letter
+
+
+def _tell_fault(what: str, delivery: Delivery, error: BaseException) -> None:
+    # An error's words can quote a template's context, and the code with it: only its type.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error(
+        "%s delivery=%s %s error=%s\n%s",
+        what,
+        delivery.pk,
+        delivery.told,
+        type(error).__name__,
+        where,
+    )
 
 
 def _tell_end(end: _End) -> None:
@@ -435,9 +436,3 @@ def _insist[T](act: Callable[[], T]) -> T:
             if isinstance(error, IntegrityError) or time.monotonic() >= until:
                 raise
             time.sleep(0.1)
-
-
-def _where(error: BaseException) -> str:
-    """Name the fault, and what is missing if that is the name of a template."""
-    named = f" {error}" if isinstance(error, TemplateDoesNotExist | NotHereError) else ""
-    return type(error).__name__ + named

@@ -17,8 +17,6 @@ import hmac
 import logging
 import re
 import secrets
-import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
@@ -29,15 +27,10 @@ from django.utils.module_loading import import_string
 
 from otpmail.conf import settings
 from otpmail.exceptions import NotHereError
+from otpmail.faults import Rarely, ends_process
 
 KEY_BYTES = 32
 ID = re.compile("[A-Za-z0-9._-]{1,50}")
-
-TELL_SECONDS = 60
-"""A key that is not here is logged so often at most."""
-
-MOST_TOLD = 100
-"""Ids that are remembered for that."""
 
 log = logging.getLogger("otpmail.keys")
 
@@ -84,7 +77,9 @@ def _guarded[**P, R](use: Callable[P, R]) -> Callable[P, R]:
             return use(*args, **kwargs)
         except NotHereError:
             raise
-        except Exception as error:  # noqa: BLE001 - any library of a key service raises its own
+        except BaseException as error:  # any library of a key service raises its own
+            if ends_process(error):
+                raise
             key = cast("SigningKey", args[0])
             # Its words may hold what was signed: only its type, and no chain that leads to it.
             raise _not_here(key.id, f"cannot be used: {type(error).__name__}") from None
@@ -173,20 +168,13 @@ def _of_secret_key() -> Mapping[str, SigningKey]:
     return _from_secret_key((django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS))
 
 
-_told: dict[str, float] = {}
-_telling = threading.Lock()
+_rarely = Rarely()
 
 
 def _not_here(key_id: str, why: str) -> NotHereError:
     """Make the error, and log it, once a minute and key at most."""
-    said, now = f"key {key_id!r} {why}", time.monotonic()
-    with _telling:
-        is_due = now - _told.get(key_id, -TELL_SECONDS) >= TELL_SECONDS
-        if is_due:
-            if len(_told) >= MOST_TOLD:
-                _told.clear()
-            _told[key_id] = now
-    if is_due:
+    said = f"key {key_id!r} {why}"
+    if _rarely.may_tell(key_id):
         log.error("Email %s", said)
     return NotHereError(said)
 

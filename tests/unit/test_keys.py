@@ -109,13 +109,6 @@ def test_key_that_is_not_here_is_logged_once_a_minute(settings, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
-def test_what_is_remembered_of_unknown_keys_is_bounded(settings):
-    for number in range(3 * keys.MOST_TOLD):
-        with pytest.raises(NotHereError):
-            keys.find(f"made-up-{number}")
-    assert len(keys._told) <= keys.MOST_TOLD
-
-
 @pytest.mark.parametrize("bad", ["", "!!", base64.urlsafe_b64encode(b"x" * 31).decode()])
 def test_malformed_key_is_refused_by_its_id_and_not_its_value(settings, bad):
     settings.OTPMAIL_KEYS = {"broken": bad}

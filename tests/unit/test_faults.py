@@ -1,0 +1,38 @@
+"""What may be told again, and which exceptions are let through."""
+
+import threading
+
+import pytest
+
+from otpmail import faults
+from otpmail.faults import Rarely, ends_process
+
+
+def test_thing_is_told_once_a_minute(clock):
+    rarely = Rarely()
+    assert [rarely.may_tell("a"), rarely.may_tell("a"), rarely.may_tell("b")] == [True, False, True]
+    clock.move(61)
+    assert rarely.may_tell("a")
+
+
+def test_what_is_remembered_is_bounded():
+    rarely = Rarely()
+    for number in range(3 * Rarely.MOST):
+        assert rarely.may_tell(str(number))
+    assert len(rarely._told_at) == Rarely.MOST
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_order_to_end_is_one_in_the_main_thread_alone(kind):
+    said = []
+    thread = threading.Thread(target=lambda: said.append(ends_process(kind())))
+    thread.start()
+    thread.join()
+    assert (ends_process(kind()), said) == (True, [False])
+
+
+def test_panic_ends_no_process():
+    class Panic(BaseException):
+        pass
+
+    assert not faults.ends_process(Panic())
