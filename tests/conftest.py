@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
 
+import hypothesis
 import pytest
 from django.contrib.contenttypes.management import create_contenttypes
 from django.db.models import F
@@ -13,6 +14,9 @@ from otpmail.models import Challenge, Delivery
 from tests import backends, mailserver
 from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
+
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.hookimpl(trylast=True)  # when the order is random already

@@ -79,8 +79,8 @@ def test_an_operator_sees_how_mail_stands(operator, settings):
         promise(subject="bob")
         page = words(shown(operator, PULSE))
         routes.close()
-    assert "Code 1 0." in page  # one waits, due for less than a second
-    assert "a open for 0 s 3 3 transient" in page
+    assert re.search(r"Code 1 \d+\.", page)  # one waits
+    assert re.search(r"a open for \d+ s 3 3 transient", page)
     assert "b closed" in page
     assert "0 3 accepted" in page
     assert "code accepted 3" in page
