@@ -11,11 +11,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.test import override_settings
 
 from otpmail import courier, database, engines, outbox, routes
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Delivery, Lane
-from tests import mailserver, workers
+from tests import mailserver, orders, workers
 from tests.bouncer import bouncing
 from tests.mailtemplates import templates
 from tests.proxy import proxy
@@ -248,14 +249,44 @@ def test_worker_that_cannot_reach_the_mail_server_keeps_no_code_from_one_that_ca
 SOON = timedelta(seconds=5)
 
 
-def test_process_that_lacks_a_template_leaves_its_mail_to_others(engine, server, settings):
+ONE, TWO = ("A" * 43 + "=", "E" * 43 + "=")
+BODY = "otpmail/sign-in/body.txt"
+LACKS = {
+    "a template": {"TEMPLATES": [templates({BODY: "{% include 'of-a-newer-release.txt' %}"})]},
+    "a tag library": {"TEMPLATES": [templates({BODY: "{% load of_a_newer_release %}"})]},
+    "a key": {"OTPMAIL_KEYS": {"two": TWO}},
+    "a key service": {
+        "OTPMAIL_KEY_CLASS": "tests.keys.Service",
+        "OTPMAIL_KEYS": {"one": "no such slot"},
+    },
+    "facts": {"OTPMAIL_PURPOSES": {}},
+    "a function": {"OTPMAIL_PURPOSES": {"sign-in": {"FACTS": "tests.orders.of_a_newer_release"}}},
+}
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_what_an_old_process_lacks_costs_its_mail_no_attempt(server, settings, lack):
+    """In a rolling deploy another process has it; here the same one, later."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.OTPMAIL_KEYS = {"one": ONE}
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"FACTS": "tests.orders.facts"}}
+    promise(facts=orders.place())
+    (mine,) = outbox.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
+    with override_settings(**LACKS[lack]):
+        assert courier.run([mine], "me").declined == {mine}
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
+    assert not Attempt.objects.exists()
+    assert outbox.claim("another", lane=Lane.CODE, now=database.now(), limit=1)
+    courier.run([mine], "another")
+    assert states() == {"accepted"}
+
+
+def test_declined_mail_is_tried_again_by_an_engine_that_is_alone(engine, server, settings):
     settings.TEMPLATES = [templates({"otpmail/new/body.txt": "{% include 'not-here.txt' %}"})]
     promise(purpose="new")
     wait_until(engine._declined.now)
-    delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
     settings.TEMPLATES = [templates({})]
-    engine._declined.clear()
     wait_until(all_accepted)
     assert Attempt.objects.count() == 1
 
