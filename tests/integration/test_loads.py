@@ -398,10 +398,12 @@ def test_load_is_hedged_whole_or_not_at_all(settings, two):
 
 def test_what_the_hedge_took_the_slow_route_does_not_write(settings, two):
     settings.OTPMAIL_HEDGE_AFTER = 0.2
-    two[0].may_take = lambda: len(two[1].mails) == 4
+    settled = threading.Event()
+    two[0].may_take = settled.is_set
     two[1].may_take = lambda: two[0].in_hand
     promises(4)
     assert carry() == [None] * 4
+    settled.set()
     assert len(two[1].mails) == 4
     wait_until(lambda: two[0].mails)
     assert len(two[0].mails) == 1

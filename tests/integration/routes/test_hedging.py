@@ -195,7 +195,8 @@ def test_without_tokens_there_is_no_hedge(settings, first, second):
 def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
     settings, first, second
 ):
-    first.may_take = lambda: second.mails
+    settled = threading.Event()
+    first.may_take = settled.is_set
     second.may_take = lambda: first.in_hand
     mailserver.routes_to(settings, a=first.port, b=second.port)
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
@@ -205,6 +206,7 @@ def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
     routes.circuits.circuits["a"]._asked_at -= 60  # its first pause is over
     promise()
     carry()
+    settled.set()
     wait_until(lambda: len(tried()) == 2)
     assert sorted(tried()) == [("a", "accepted"), ("b", "accepted")]
     assert routes.states()["a"].standing is routes.Standing.OPEN
