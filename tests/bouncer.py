@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.db import connection
 
 from tests.mailserver import free_port
+from tests.missing import missing
 from tests.waiting import wait_until
 
 CONFIG = """
@@ -34,8 +34,7 @@ ignore_startup_parameters = extra_float_digits
 def bouncing() -> Iterator[str]:
     """Run one until the block ends. Gives the URL that leads through it to the test database."""
     if shutil.which("pgbouncer") is None:
-        assert os.environ.get("CI") != "true", "CI has PgBouncer"
-        pytest.skip("needs Debian's package pgbouncer")
+        missing("Debian's package pgbouncer")
     named: dict[str, Any] = connection.settings_dict
     port, user = free_port(), named["USER"]
     with tempfile.TemporaryDirectory(prefix="bouncer-") as home:

@@ -17,17 +17,13 @@ from coop_kiosk import celery_app
 from demo import machine
 from otpmail.engines import tasks  # noqa: F401 - declared under the kind of backend that asks for it
 from tests.mailserver import free_port
+from tests.missing import missing
 from tests.workers import Popen, database_url, worker
 
 CELERY = "otpmail.engines.celery.CeleryEngine"
 TASKS = "otpmail.engines.tasks.TasksEngine"
 HOST = "127.0.0.1"
 START_SECONDS = 120
-
-
-def missing(what: str) -> None:
-    """Skip what a newcomer's machine does not have; on CI it must be there."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{what} is missing here")
 
 
 @contextlib.contextmanager

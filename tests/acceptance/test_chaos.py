@@ -8,11 +8,9 @@ import pytest
 
 from benchmarks import postgres
 from demo.machine import ROOT
+from tests.missing import needs
 
-pytest.importorskip("psycopg")
-pytestmark = pytest.mark.skipif(
-    not postgres.is_there(), reason="a PostgreSQL server's programs are not installed"
-)
+programs = needs("Debian's package postgresql", postgres.is_there)
 
 
 @pytest.mark.timeout(600)

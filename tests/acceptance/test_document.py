@@ -8,6 +8,7 @@ import pytest
 
 from demo.machine import HOST
 from tests import mailserver
+from tests.missing import needs
 
 SECONDS = 250
 CHECKS = (
@@ -15,9 +16,7 @@ CHECKS = (
     "content_type_conformance,response_schema_conformance"
 )
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("schemathesis") is None, reason="needs schemathesis"
-)
+schemathesis = needs("schemathesis", lambda: importlib.util.find_spec("schemathesis"))
 
 
 @pytest.mark.parametrize("signed_in", [True, False])

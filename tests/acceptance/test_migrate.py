@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.missing import missing
 from tests.workers import ROOT
 
 DRIVER = ROOT / ".venv" / "mariadb"
@@ -154,10 +155,7 @@ def connect(vendor: str) -> Any:
 
         return MySQLdb.connect(host=server.hostname, port=server.port, user=server.username)
     except Exception as error:  # noqa: BLE001 - no driver, no server
-        why = f"{vendor} is not here: {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
+        missing(f"{vendor} ({error})")
 
 
 def test_from_nothing_and_back_and_forth_again(fresh):

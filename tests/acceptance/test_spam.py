@@ -4,17 +4,14 @@ import re
 import shutil
 import subprocess
 
-import pytest
-
 from tests import mailserver
 from tests.mailserver import text_of
+from tests.missing import needs
 
 MOST = 2.0
 """Its own threshold is 5; a mail server's opinion of the sender comes on top."""
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("spamassassin") is None, reason="needs Debian's spamassassin"
-)
+spamassassin = needs("Debian's package spamassassin", lambda: shutil.which("spamassassin"))
 
 
 def test_a_filter_finds_next_to_nothing(site, capsys):

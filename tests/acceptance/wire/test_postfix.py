@@ -1,6 +1,5 @@
 """The wire against a real Postfix."""
 
-import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +18,7 @@ from otpmail.wire.opening import Security, open_session
 from otpmail.wire.sending import send
 from tests.acceptance.wire import postfix
 from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds
+from tests.missing import missing
 
 pytestmark = pytest.mark.xdist_group("postfix")
 
@@ -27,8 +27,8 @@ WAYS = {"full": Mode.CHUNKED, "pipelining": Mode.PIPELINED, "plain": Mode.STEPWI
 
 @pytest.fixture(scope="module")
 def server(localhost_certificate):
-    if not postfix.available() and "CI" not in os.environ:
-        pytest.skip("needs root and Debian's postfix, sasl2-bin, libsasl2-modules{,-db}")
+    if not postfix.available():
+        missing("root, or one of Debian's postfix, sasl2-bin, libsasl2-modules{,-db}")
     with postfix.running(localhost_certificate.cert, localhost_certificate.key) as running:
         yield running
 
