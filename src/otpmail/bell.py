@@ -28,11 +28,14 @@ from otpmail.models import Lane
 CHANNELS = {f"otpmail_{lane.value}": lane for lane in Lane}
 RING = "SELECT pg_notify(%s, id) FROM unnest(%s::text[]) AS id"
 
-ECHO_SECONDS = 5.0
-"""How often a listener rings for itself."""
+ECHO_SECONDS = 1.0
+"""How often a listener rings for itself, which also keeps its connection from being forgotten."""
 
 DEAF_SECONDS = 1.0
 """How long it may take to hear that."""
+
+POOLED_SECONDS = 5.0
+"""How often one rings that is deaf on a new connection too: a pooler does not go away."""
 
 MOST_HEARD = 1000
 """Ids given on at a time; the sweep finds the others."""
@@ -64,12 +67,13 @@ class Listener:
         self._rung_at: float | None = None
         self._ring_at = 0.0
         self.is_deaf = False
+        self.connections = 0
+        """On how many it has listened so far: what was rung between two of them is lost."""
 
     def wait(self, seconds: float) -> Mapping[Lane, list[UUID]]:
         """Wait for a ring and take all that came; an empty answer if none did in time.
 
         Raises what Django raises for a fault of the database, and connects anew the next time.
-        What was rung meanwhile is lost: whoever calls sweeps then.
         """
         try:
             heard = self._hear(seconds)
@@ -84,13 +88,12 @@ class Listener:
         return _ids(heard)
 
     def ring_itself(self) -> None:
-        """Ring for itself if it is time, from a thread that does not listen.
+        """Ring for itself, from a thread that does not listen, unless it waits to hear that.
 
         Raises what Django raises for a fault of the database.
         """
         now = time.monotonic()
         if self._listens_on is not None and self._rung_at is None and now >= self._ring_at:
-            self._ring_at = now + ECHO_SECONDS
             self._rung_at = now  # before it rings, for it may be heard at once
             try:
                 _notify(self._own_channel, [""])
@@ -108,6 +111,7 @@ class Listener:
                 for channel in (*CHANNELS, self._own_channel):
                     raw.execute(f"LISTEN {channel}")
                 self._listens_on, self._rung_at = raw, None
+                self.connections += 1
             first = list(raw.notifies(timeout=seconds, stop_after=1))
             return [(rung.channel, rung.payload) for rung in [*first, *raw.notifies(timeout=0)]]
 
@@ -124,7 +128,7 @@ class Listener:
                 "does a pooler in transaction mode, or a firewall, stand before PostgreSQL?"
             )
         # What may have been a lost connection is tried at once, a pooler now and then.
-        self._ring_at = time.monotonic() + ECHO_SECONDS if self.is_deaf else 0.0
+        self._ring_at = time.monotonic() + POOLED_SECONDS if self.is_deaf else 0.0
         self.is_deaf = True
         self._leave()
 

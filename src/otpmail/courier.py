@@ -31,7 +31,7 @@ from django.db import DatabaseError, IntegrityError, close_old_connections
 from django.dispatch import Signal
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 
-from otpmail import cargo, database, outbox, routes, signals, unrecorded, verdicts
+from otpmail import cargo, database, outbox, routes, sessionless, signals, unrecorded, verdicts
 from otpmail.conf import settings
 from otpmail.database import Clock
 from otpmail.exceptions import NotHereError
@@ -128,6 +128,8 @@ class _Round:
         self._owner = owner
         self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
         self._declined: set[UUID] = set()
+        self._kept: set[UUID] = set()
+        """Those for which a session stood before they were given to others."""
         self._way: _Way | None = None
         self._load: list[_Ready] = []
         self._fault: BaseException | None = None
@@ -210,16 +212,12 @@ class _Round:
         )
 
     def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
-        sent = routes.send(
-            [ready.letter.mail for ready in load],
-            routes=way.routes,
-            seconds=min(self._life_left(ready.delivery) for ready in load),
-            may_double=way.may_double,
-            still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
-            late=lambda place, try_: _hear_late(
-                self._owner, load[place].delivery, load[place].redacted(try_)
-            ),
-        )
+        ids = [ready.delivery.pk for ready in load]
+        sessionless.begin(ids)
+        try:
+            sent = self._hand_over(way, load)
+        finally:
+            sessionless.end(ids)
         ends, others = [], []
         for ready, round_ in zip(load, sent, strict=True):
             tries = [ready.redacted(try_) for try_ in round_.tries]
@@ -231,6 +229,18 @@ class _Round:
         for delivery, tries, wanted in others:
             with self._guarded([delivery.pk]):
                 self._leave(delivery, tries, wanted=wanted)
+
+    def _hand_over(self, way: _Way, load: Sequence[_Ready]) -> Sequence[routes.Round]:
+        return routes.send(
+            [ready.letter.mail for ready in load],
+            routes=way.routes,
+            seconds=min(self._life_left(ready.delivery) for ready in load),
+            may_double=way.may_double,
+            still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
+            late=lambda place, try_: _hear_late(
+                self._owner, load[place].delivery, load[place].redacted(try_)
+            ),
+        )
 
     def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:
         """See to one that was not handed over to the end."""
@@ -245,9 +255,11 @@ class _Round:
 
     def _wanted(self, deliveries: Sequence[Delivery]) -> set[int] | None:
         """Look once more. A fault says nothing of a mail, and must not lose those that left."""
+        self._kept |= {delivery.pk for delivery in deliveries if sessionless.keep(delivery.pk)}
         try:
             # One that is not found was taken, as a report told, or is another's by now.
-            held = outbox.read_again(deliveries, self._owner)
+            kept = [delivery for delivery in deliveries if delivery.pk in self._kept]
+            held = outbox.read_again(kept, self._owner)
             now = self._clock()
             wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
         except BaseException as fault:
@@ -260,8 +272,9 @@ class _Round:
     def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
         if tries:
             _insist(lambda: _note(delivery, tries))
-        reason = _why_pointless(delivery, self._clock())
-        self._drop(delivery, reason or Reason.EXPIRED)
+        if delivery.pk in self._kept:  # else it was given to others, and lives
+            reason = _why_pointless(delivery, self._clock())
+            self._drop(delivery, reason or Reason.EXPIRED)
 
     def _life_left(self, delivery: Delivery) -> float:
         return (delivery.deadline - self._clock()).total_seconds()

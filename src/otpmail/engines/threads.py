@@ -24,7 +24,7 @@ from uuid import UUID
 
 from django.db import close_old_connections, connections
 
-from otpmail import courier, database, outbox, owners, routes, signals, unrecorded
+from otpmail import courier, database, outbox, owners, routes, sessionless, signals, unrecorded
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
 from otpmail.engines.care import Care
@@ -45,6 +45,9 @@ GIVE_BACK_SECONDS = 0.5
 STILL_SECONDS = 1.0
 """How long couriers may stand still before what waits for them is given to others."""
 
+SESSION_SECONDS = 2.0
+"""How long a mail waits for a session with a mail server before others may have it."""
+
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
 
@@ -59,7 +62,6 @@ class ThreadsEngine(Engine):
         *,
         after_sweep: Callable[[], None] | None = None,
         patience_seconds: Callable[[], float] = float,
-        sweep_seconds: Callable[[], float] = lambda: settings.SWEEP_SECONDS,
     ) -> None:
         """Make one whose sweep leaves to others what is due for less than its patience.
 
@@ -67,7 +69,6 @@ class ThreadsEngine(Engine):
         """
         self._after_sweep = after_sweep
         self._patience_seconds = patience_seconds
-        self._sweep_seconds = sweep_seconds
         self._owner = owners.new()
         self._queue = Queue({Lane.CODE: settings.COURIERS, Lane.MAIL: settings.MAIL_COURIERS})
         self._declined = Declined()
@@ -231,6 +232,7 @@ class ThreadsEngine(Engine):
         self._ensure_couriers()
         routes.knock(then=self._sweep.nudge)
         self._let_others()
+        self._share()
         is_due = self._care.due_in_seconds == 0
         lost = self._care.take() if is_due else []
         for lane in Lane:
@@ -257,9 +259,14 @@ class ThreadsEngine(Engine):
                 if forgotten := self._queue.forget(lane, due_only=not is_shut):
                     outbox.release(self._owner, only=forgotten)
 
+    def _share(self) -> None:
+        """Give to others what has waited for a session for long; its round sends it no more."""
+        if late := sessionless.give_up(seconds=SESSION_SECONDS):
+            self._declined.add(late)
+            outbox.release(self._owner, only=late)
+
     def _wait_seconds(self) -> float:
-        seconds = min(self._sweep_seconds(), self._care.due_in_seconds)
-        return min(seconds, routes.knock_seconds())
+        return min(self._care.due_in_seconds, routes.knock_seconds())
 
     def _ensure_couriers(self) -> None:
         if not self._queue.is_closed:

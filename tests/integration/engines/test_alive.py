@@ -258,6 +258,21 @@ def test_worker_that_cannot_reach_the_mail_server_keeps_no_code_from_one_that_ca
 SOON = timedelta(seconds=5)
 
 
+def test_worker_whose_mail_server_is_silent_keeps_no_code_from_one_that_is_answered(
+    workers_alone, server, tmp_path
+):
+    """Each waits for its session for ten minutes, and a code does not wait with it."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=64) as silent,
+        worker(silent.getsockname()[1], tmp_path / "cut off", EMAIL_TIMEOUT="600"),
+        worker(server.port, tmp_path / "healthy"),
+    ):
+        for _ in range(30):
+            promise()
+        wait_until(all_accepted)
+    assert len(server.mails) == 30
+
+
 ONE, TWO = ("A" * 43 + "=", "E" * 43 + "=")
 BODY = "otpmail/sign-in/body.txt"
 LACKS = {
