@@ -21,6 +21,7 @@ from otpmail import (
     codes,
     database,
     endings,
+    faults,
     keys,
     limits,
     messages,
@@ -90,8 +91,11 @@ def verify(
             limits.give_back_guess(challenge)
         raise
     if isinstance(result, Wrong | Superseded):
-        guess_failed.send_robust(
-            sender=Challenge, challenge=challenge, guesses_left=result.guesses_left
+        faults.tell(
+            guess_failed,
+            sender=Challenge,
+            challenge=challenge,
+            guesses_left=result.guesses_left,
         )
     return result
 

@@ -27,11 +27,21 @@ from typing import NamedTuple
 from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, IntegrityError, close_old_connections
+from django.db import Error, IntegrityError, close_old_connections
 from django.dispatch import Signal
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
 
-from otpmail import cargo, database, outbox, routes, sessionless, signals, unrecorded, verdicts
+from otpmail import (
+    cargo,
+    database,
+    faults,
+    outbox,
+    routes,
+    sessionless,
+    signals,
+    unrecorded,
+    verdicts,
+)
 from otpmail.conf import settings
 from otpmail.database import Clock
 from otpmail.exceptions import NotHereError
@@ -128,6 +138,7 @@ class _Round:
         self._owner = owner
         self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
         self._declined: set[UUID] = set()
+        self._to_free: list[Delivery] = []
         self._kept: set[UUID] = set()
         """Those for which a session stood before they were given to others."""
         self._way: _Way | None = None
@@ -141,9 +152,9 @@ class _Round:
             if due and (held := self._read(due)):
                 self._clock = database.clock()
                 self._carry(held)
-        with self._guarded(self._declined):
-            if self._declined:
-                _insist(lambda: outbox.release(self._owner, only=self._declined))
+        with self._guarded([delivery.pk for delivery in self._to_free]):
+            if self._to_free:
+                _insist(lambda: outbox.decline(self._to_free, self._owner, now=self._clock()))
         return RoundEnd(self._waits, self._declined)
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
@@ -183,12 +194,12 @@ class _Round:
             return None
         reason = _why_pointless(delivery, self._clock())
         if reason is None and routes.wait_seconds(cargo.of(delivery).routes) > 0:
-            self._declined.add(delivery.pk)
+            self._decline(delivery)
             return None
         letter = reason or _letter(delivery, self._clock())
         match letter:
             case None:
-                self._declined.add(delivery.pk)
+                self._decline(delivery)
             case Reason():
                 self._drop(delivery, letter)
             case Outcome():
@@ -198,6 +209,10 @@ class _Round:
             case Letter():
                 return letter
         return None
+
+    def _decline(self, delivery: Delivery) -> None:
+        self._declined.add(delivery.pk)
+        self._to_free.append(delivery)
 
     def _find_way(self, delivery: Delivery, letter: Letter) -> _Way:
         carried = cargo.of(delivery)
@@ -249,7 +264,7 @@ class _Round:
         elif self._fault is not None:
             raise self._fault
         elif routes.wait_seconds(cargo.of(delivery).routes) > 0:
-            self._declined.add(delivery.pk)
+            self._decline(delivery)
         else:  # it had no turn in time, or another mail was faster to ask
             self._waits[delivery.pk] = 0
 
@@ -258,7 +273,8 @@ class _Round:
         self._kept |= {delivery.pk for delivery in deliveries if sessionless.keep(delivery.pk)}
         try:
             # One that is not found was taken, as a report told, or is another's by now.
-            kept = [delivery for delivery in deliveries if delivery.pk in self._kept]
+            taken = unrecorded.known()  # of an earlier round, whose end came late
+            kept = [one for one in deliveries if one.pk in self._kept and one.pk not in taken]
             held = outbox.read_again(kept, self._owner)
             now = self._clock()
             wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
@@ -282,8 +298,11 @@ class _Round:
     def _drop(self, delivery: Delivery, reason: Reason) -> None:
         now = self._clock()
         if _insist(lambda: outbox.drop(delivery, self._owner, reason, now=now)):
-            signals.delivery_dropped.send_robust(
-                sender=Delivery, delivery=delivery, challenge=delivery.challenge
+            faults.tell(
+                signals.delivery_dropped,
+                sender=Delivery,
+                delivery=delivery,
+                challenge=delivery.challenge,
             )
 
     def _end(self, delivery: Delivery, tries: Sequence[Try]) -> _End:
@@ -306,14 +325,14 @@ class _Round:
         rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
         try:
             return _insist(lambda: outbox.settle_accepted(rounds, self._owner, now=now))
-        except DatabaseError:  # one of them may be the cause: each has another chance by itself
+        except Error:  # one of them may be the cause: each has another chance by itself
             return False
 
     def _settle(self, end: _End) -> None:
         now = self._clock()
         try:
             kept = _insist(lambda: end.settle(self._owner, now))
-        except DatabaseError as error:
+        except Error as error:
             if not end.is_accepted or isinstance(error, IntegrityError):
                 raise
             self._remember(end, now)
@@ -360,7 +379,7 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
     carried = cargo.of(delivery)
     try:
         letter = carried.letter()
-    except DatabaseError:
+    except Error:
         raise
     except NOT_HERE as error:
         if _rarely.may_tell(f"{type(error).__name__} {delivery.lane}"):
@@ -412,8 +431,13 @@ def _as_attempt(try_: Try, now: datetime) -> Attempt:
 
 
 def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) -> None:
-    signal.send_robust(
-        sender=Delivery, delivery=delivery, challenge=delivery.challenge, attempt=attempt, **more
+    faults.tell(
+        signal,
+        sender=Delivery,
+        delivery=delivery,
+        challenge=delivery.challenge,
+        attempt=attempt,
+        **more,
     )
 
 
@@ -421,7 +445,7 @@ def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
     """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
     try:
         _insist(lambda: _note(delivery, [try_]))
-    except DatabaseError as error:
+    except Error as error:
         if try_.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
             unrecorded.remember(delivery.pk, owner, lambda: _note(delivery, [try_]))
             return
@@ -444,7 +468,7 @@ def _insist[T](act: Callable[[], T]) -> T:
     while True:
         try:
             return act()
-        except DatabaseError as error:
+        except Error as error:
             close_old_connections()
             if isinstance(error, IntegrityError) or time.monotonic() >= until:
                 raise

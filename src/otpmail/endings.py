@@ -19,6 +19,7 @@ from otpmail import audit, database
 from otpmail.clients import NOBODY, Client
 from otpmail.conf import settings
 from otpmail.deeds import Deed
+from otpmail.faults import ends_process
 from otpmail.models import Challenge, State
 from otpmail.outcomes import describe
 from otpmail.signals import challenge_ended
@@ -138,7 +139,9 @@ def _locked(ids: Sequence[UUID]) -> dict[UUID, Challenge]:
 def _try_to_end(challenge: Challenge, state: State, *, now: datetime) -> bool:
     try:
         return end(challenge, state, now=now)
-    except Exception as error:  # noqa: BLE001 - a receiver that refuses one holds up no other
+    except BaseException as error:  # a receiver that refuses one holds up no other
+        if ends_process(error):
+            raise
         log.error(  # noqa: TRY400 - its words can quote a row
             "Email challenge cannot end challenge=%s %s", challenge.pk, describe(error)
         )

@@ -7,14 +7,33 @@ Templates, mail backends and key services may raise what is no ``Exception``: th
 extension derives from ``BaseException``. Whoever calls them catches that, and asks here.
 """
 
+import logging
 import threading
 import time
+from typing import Any
+
+from django.dispatch import Signal
+
+log = logging.getLogger("otpmail")
 
 
 def ends_process(error: BaseException) -> bool:
     """Tell whether it is Ctrl-C or ``sys.exit`` in the main thread, which must be let through."""
     asks = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
     return asks and threading.current_thread() is threading.main_thread()
+
+
+def tell(signal: Signal, **named: Any) -> None:
+    """Send a signal as ``send_robust`` does, and let no receiver's panic out either."""
+    try:
+        signal.send_robust(**named)
+    except BaseException as error:
+        if ends_process(error):
+            raise
+        # The words of a receiver's error are the project's, and may quote what is in its hands.
+        log.error(  # noqa: TRY400
+            "Email: a receiver of a signal failed: %s", type(error).__name__
+        )
 
 
 class Rarely:

@@ -23,6 +23,7 @@ from otpmail import (
     codes,
     database,
     endings,
+    faults,
     keys,
     limits,
     outbox,
@@ -164,7 +165,7 @@ def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
     delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
 
     def kept() -> None:
-        delivery_refused.send_robust(sender=Delivery, delivery=delivery, challenge=challenge)
+        faults.tell(delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
     return delivery

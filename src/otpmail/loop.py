@@ -75,7 +75,7 @@ class Loop:
         thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is ending
+        except (RuntimeError, MemoryError, OSError) as error:  # none is left, or all is ending
             if not self._start_at:
                 log.warning("Email: %s has no thread yet: %s", self.name, error)
             self._start_at = time.monotonic() + START_AGAIN_SECONDS
@@ -88,7 +88,12 @@ class Loop:
                 self._do()
             except BaseException as error:  # noqa: BLE001 - whatever it is, the loop goes on
                 self._fail(error)
-        self._last()
+        try:
+            self._last()
+        except BaseException as error:  # noqa: BLE001 - nobody is left to hear of it
+            log.error(  # noqa: TRY400 - its words can quote a row
+                "Email: the end of %s failed: %s", self.name, describe(error)
+            )
 
     def _do(self) -> None:
         wait_seconds = self._step()

@@ -38,6 +38,13 @@ from otpmail.purposes import Purpose
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
 
+DECLINED = (
+    (timedelta(seconds=5), 0),
+    (timedelta(seconds=60), 1),
+    (timedelta.max, 5),
+)
+"""How long ago a mail was promised, and how many seconds it is left alone when it is declined."""
+
 OLDEST_SHARE = 4
 """Of a claim that cannot take all, one in so many is the oldest, so that it does not starve."""
 
@@ -304,6 +311,20 @@ def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | 
     """Give back all that this owner holds, or only some, save what it still works on."""
     rows = _held(owner) if only is None else _held(owner).filter(pk__in=only)
     return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
+
+
+def decline(deliveries: Collection[Delivery], owner: str, *, now: datetime) -> None:
+    """Free those that this owner's process cannot send now, for others or for later.
+
+    A fresh one is due at once, behind those that were due before; an older one later, so that what
+    nobody can send is not looked at again and again.
+    """
+    for delivery in deliveries:
+        age = now - delivery.created_at
+        seconds = next(wait for until, wait in DECLINED if age < until)
+        rows = _held(owner).filter(pk=delivery.pk)
+        due_at = now + timedelta(seconds=seconds)
+        rows.update(leased_by="", leased_until=None, due_at=due_at)
 
 
 def reap(*, now: datetime) -> list[UUID]:

@@ -12,8 +12,11 @@ import traceback
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from django import db
+
 from otpmail import apis
 from otpmail.apis import Answer
+from otpmail.exceptions import OtpmailError
 from otpmail.masking import mask_addresses
 
 REPLY_LENGTH = 200
@@ -248,8 +251,19 @@ def named(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Tell an error and where it arose, for a log: no value of a row, no full address."""
-    return named(error) + "\n" + "".join(traceback.format_tb(error.__traceback__))
+    """Tell an error and where it arose, for a log: no value of a row, no full address.
+
+    Words are told only of errors that cannot quote one: what the system says, and what a database
+    says of its connections, in its first line.
+    """
+    name = type(error).__name__
+    if isinstance(error, db.OperationalError | db.InterfaceError):
+        name = words(f"{name}: {str(error).partition(chr(10))[0]}")
+    elif isinstance(error, OSError | OtpmailError):
+        name = named(error)
+    state = getattr(error.__cause__, "sqlstate", None)  # psycopg 3's
+    told = f"{name} sqlstate={state}" if state else name
+    return told + "\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
 def words(text: str | bytes) -> str:

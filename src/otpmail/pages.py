@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from otpmail import challenges, database, links
+from otpmail import challenges, database, faults, links
 from otpmail.models import Challenge, State
 from otpmail.results import Cancelled
 from otpmail.signals import link_cancelled
@@ -58,7 +58,7 @@ def _cancel(challenge: Challenge) -> bool:
     challenge.refresh_from_db()
     if not isinstance(result, Cancelled):
         return False
-    link_cancelled.send_robust(sender=Challenge, challenge=challenge)
+    faults.tell(link_cancelled, sender=Challenge, challenge=challenge)
     return True
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from otpmail import database, engines
+from otpmail import database, engines, faults
 from otpmail.models import Delivery, Lane
 from otpmail.signals import delivery_promised
 
@@ -23,8 +23,11 @@ def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Deliv
         if owner is not None:
             engine.wake([delivery.pk for delivery in deliveries], lane)
         for delivery in deliveries:
-            delivery_promised.send_robust(
-                sender=Delivery, delivery=delivery, challenge=delivery.challenge
+            faults.tell(
+                delivery_promised,
+                sender=Delivery,
+                delivery=delivery,
+                challenge=delivery.challenge,
             )
 
     transaction.on_commit(kept, using=database.alias(), robust=True)

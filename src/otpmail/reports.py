@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from otpmail import database, issuing, outbox, suppressions
+from otpmail import database, faults, issuing, outbox, suppressions
 from otpmail.conf import settings
 from otpmail.models import Attempt, Challenge, Delivery, Reported
 from otpmail.purposes import Purpose
@@ -72,7 +72,7 @@ def _tell(delivery: Delivery, report: Report, route: str) -> None:
     delivery.reported_reason = report.reason
 
     def kept() -> None:
-        delivery_reported.send_robust(sender=Delivery, delivery=delivery, route=route)
+        faults.tell(delivery_reported, sender=Delivery, delivery=delivery, route=route)
 
     transaction.on_commit(kept, using=database.alias(), robust=True)
 

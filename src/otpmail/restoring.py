@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from otpmail import database, outbox, owners, signals
+from otpmail import database, faults, outbox, owners, signals
 from otpmail.models import Delivery, DeliveryState, Reason
 
 STEP = 500
@@ -68,8 +68,11 @@ def _drop(ids: list[UUID]) -> int:
     for pk in taken:
         delivery = told[pk]
         delivery.state, delivery.reason = DeliveryState.DROPPED, Reason.RESTORED
-        signals.delivery_dropped.send_robust(
-            sender=Delivery, delivery=delivery, challenge=delivery.challenge
+        faults.tell(
+            signals.delivery_dropped,
+            sender=Delivery,
+            delivery=delivery,
+            challenge=delivery.challenge,
         )
     return len(taken)
 

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import DatabaseError, IntegrityError, close_old_connections, connections
+from django.db import Error, IntegrityError, close_old_connections, connections
 
 from otpmail import database, outbox
 from otpmail.conf import settings
+from otpmail.faults import ends_process
 from otpmail.loop import Loop
 from otpmail.outcomes import describe
 
@@ -42,6 +43,7 @@ class _Pending:
 
 _lock = threading.Lock()
 _pending: dict[UUID, _Pending] = {}
+_in_work: set[UUID] = set()
 
 
 def known() -> set[UUID]:
@@ -92,28 +94,53 @@ def _write_all() -> float:
 
 
 def _write(delivery_id: UUID) -> bool:
-    """Try once. Returns False if the database did not take it."""
-    try:
-        _pending[delivery_id].record()
-    except DatabaseError as error:
-        close_old_connections()
-        if not isinstance(error, IntegrityError):
-            return False
-        log.error(  # noqa: TRY400 - a database's words can quote a row
-            "Email acceptance cannot be recorded delivery=%s %s", delivery_id, describe(error)
-        )
+    """Try once, unless another thread does. Returns False if it is not written."""
     with _lock:
-        del _pending[delivery_id]
-        if not _pending:
-            log.info("Email: all that was accepted is recorded")
+        pending = _pending.get(delivery_id)
+        if pending is None or delivery_id in _in_work:
+            return pending is None
+        _in_work.add(delivery_id)
+    is_written = False
+    try:
+        is_written = _record(delivery_id, pending)
+    finally:
+        with _lock:
+            _in_work.discard(delivery_id)
+            if is_written:
+                del _pending[delivery_id]
+                if not _pending:
+                    log.info("Email: all that was accepted is recorded")
+    return is_written
+
+
+def _record(delivery_id: UUID, pending: _Pending) -> bool:
+    """Write it. Returns False if it is worth another try."""
+    try:
+        pending.record()
+    except IntegrityError as error:
+        _tell_loss(delivery_id, error)
+    except Error:
+        close_old_connections()
+        return False
+    except BaseException as error:
+        if ends_process(error):
+            raise
+        _tell_loss(delivery_id, error)
     return True
+
+
+def _tell_loss(delivery_id: UUID, error: BaseException) -> None:
+    close_old_connections()
+    log.error("Email acceptance cannot be recorded delivery=%s %s", delivery_id, describe(error))
 
 
 def _keep(delivery_ids: set[UUID]) -> None:
     try:
-        for owner in {_pending[one].owner for one in delivery_ids}:
+        with _lock:
+            owners = {one.owner for one in _pending.values()}
+        for owner in owners:
             outbox.renew(delivery_ids, owner, now=database.now())
-    except DatabaseError:
+    except Error:
         close_old_connections()
 
 
@@ -125,6 +152,7 @@ def _forget_in_child() -> None:
     global _lock, _writer
     _lock, _writer = threading.Lock(), Loop("otpmail-unrecorded", _write_all)
     _pending.clear()
+    _in_work.clear()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

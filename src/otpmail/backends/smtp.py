@@ -175,6 +175,19 @@ class EmailBackend(BaseEmailBackend):
         """Have ``min_warm`` sessions opened now, off this thread, before a mail asks for one."""
         self.pool.warm()
 
+    def reach(self, *, timeout: float) -> Outcome | None:
+        """Open a session anew, within so many seconds, and keep it. Gives what kept it from that.
+
+        What idles is let go of: nobody can tell whether the network still knows it.
+        """
+        pool = self.pool
+        pool.doubt()
+        try:
+            pool.give(pool.take(Deadline.after(timeout)))
+        except WireError as error:
+            return as_outcome(error)
+        return None
+
     def close(self) -> None:
         """Leave the sessions to the pool."""
         self.connection = None

@@ -40,8 +40,10 @@ def become[E: Engine](kind: type[E]) -> E:
 @atexit.register
 def stop() -> None:
     """Stop this process's engine, if it has one, within ``OTPMAIL_DRAIN_SECONDS``."""
+    global _current  # noqa: PLW0603
     if _current is not None:
         _current.stop(settings.DRAIN_SECONDS)
+        _current = None  # whoever goes on after it, as a test does, gets a new one
 
 
 def _forget_in_child() -> None:
@@ -55,7 +57,5 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 @receiver(setting_changed)
 def _replace(*, setting: str, **_: Any) -> None:
-    global _current  # noqa: PLW0603
     if setting == "OTPMAIL_ENGINE":
         stop()
-        _current = None

@@ -16,7 +16,7 @@ from otpmail import database, endings, outbox, unrecorded
 from otpmail.conf import settings
 from otpmail.engines.queue import Queue
 
-END_SECONDS = 0.5
+END_SECONDS = 0.2
 """What of a sweep may be spent on ending challenges; if more are over, the next begins at once."""
 
 
@@ -37,8 +37,10 @@ class Care:
         """See to all of it. Returns what was lost by others."""
         self._due_at = time.monotonic() + settings.SWEEP_SECONDS
         now = database.now()
-        # A round that takes longer than a lease is stuck: others may have its mail.
-        if in_hand := self._queue.in_hand(less_than_seconds=settings.LEASE_SECONDS):
+        # A round that takes longer than a lease is stuck: another may have its mail.
+        if stuck := self._queue.abandon(after_seconds=settings.LEASE_SECONDS):
+            outbox.release(self._owner, only=stuck)
+        if in_hand := self._queue.in_hand():
             outbox.renew(in_hand, self._owner, now=now)
         lost = outbox.reap(now=now)
         accepted = unrecorded.known()

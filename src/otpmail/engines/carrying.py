@@ -42,7 +42,7 @@ class Carrying:
                 connections.close_all()
             waits = self._round(delivery_ids)
         finally:
-            self._queue.give_back(waits, lane)
+            self._queue.give_back(waits, lane, self._turn)
             self._used_at = time.monotonic()
         return 0
 

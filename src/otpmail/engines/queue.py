@@ -48,6 +48,7 @@ class _Waiting:
     in_hand: dict[UUID, float] = field(default_factory=dict)  # and when each was due
     couriers: int = 0  # that have it in hand
     turns: int = 0  # taken in a backlog
+    moved_at: float = field(default_factory=time.monotonic)  # when a round last began or ended
 
     def wait_seconds(self) -> float:
         if self.couriers >= self.most:
@@ -73,6 +74,7 @@ class _Waiting:
         taken = [self.due.pop(end) for _ in range(min(most, len(self.due)))]
         self.in_hand.update({delivery_id: at for at, _, delivery_id in taken})
         self.couriers += 1
+        self.moved_at = time.monotonic()
         return [delivery_id for _, _, delivery_id in taken]
 
     def forget(self, *, due_only: bool) -> list[UUID]:
@@ -101,11 +103,11 @@ class Queue:
         }
         self._order = itertools.count()
         self._again: set[UUID] = set()  # heard of while in hand
-        self._begun: dict[UUID, float] = {}  # what is in hand, of couriers and of other threads
+        # What is in hand, of couriers and of other threads: since when, and whose it is.
+        self._begun: dict[UUID, tuple[float, object]] = {}
         self._idle: list[threading.Condition] = []  # couriers that wait, the last one warmest
         self._timer: threading.Condition | None = None  # the one of them that minds the time
         self._round_over = threading.Condition(self._lock)
-        self._moved_at = time.monotonic()  # when a courier last began or ended a round
         self._begin_until = 0.0
         self.is_closed = False
         self._is_drained = False
@@ -120,35 +122,39 @@ class Queue:
         """Count what waits in a lane or is in hand."""
         return len(self._lanes[lane].known)
 
-    def in_hand(self, *, less_than_seconds: float = math.inf) -> set[UUID]:
-        """Name what is worked on now, for less than so long."""
+    def in_hand(self) -> set[UUID]:
+        """Name what is worked on now."""
         with self._lock:
-            since = time.monotonic() - less_than_seconds
-            return {one for one, began in self._begun.items() if began > since}
+            return set(self._begun)
 
-    def still_seconds(self) -> float:
-        """Tell for how long what is due has found no courier, and none began or ended a round."""
+    def still_seconds(self, lane: Lane) -> float:
+        """Tell for how long no courier was free for a lane, and none began or ended a round."""
         with self._lock:
-            for waiting in self._lanes.values():
-                waiting.ripen()
-            if self._idle or not any(waiting.due for waiting in self._lanes.values()):
+            waiting = self._lanes[lane]
+            if self._idle and waiting.couriers < waiting.most:
                 return 0.0
-            return time.monotonic() - self._moved_at
-
-    def is_busy(self) -> bool:
-        """Tell whether something is due or in hand."""
-        with self._lock:
-            return bool(self._begun) or self._wait_seconds() <= 0
-
-    def is_stuck(self, seconds: float) -> bool:
-        """Tell whether every courier has been in its round for longer than that."""
-        with self._lock:
-            return not self._idle and time.monotonic() - self._moved_at > seconds
+            moved_at = [waiting.moved_at]
+            if waiting.couriers < waiting.most:  # all carry other lanes' too
+                moved_at = [one.moved_at for one in self._lanes.values()]
+            return time.monotonic() - max(moved_at)
 
     def longest_in_hand_seconds(self) -> float:
         """Tell how long the oldest of the rounds under way takes already."""
         with self._lock:
-            return time.monotonic() - min(self._begun.values(), default=time.monotonic())
+            now = time.monotonic()
+            return now - min((began for began, _ in self._begun.values()), default=now)
+
+    def abandon(self, *, after_seconds: float) -> set[UUID]:
+        """Take from their rounds those that have been in hand for so long. Returns their ids."""
+        with self._lock:
+            since = time.monotonic() - after_seconds
+            stuck = {one for one, (began, _) in self._begun.items() if began <= since}
+            for delivery_id in stuck:
+                del self._begun[delivery_id]
+                for waiting in self._lanes.values():
+                    waiting.in_hand.pop(delivery_id, None)
+                    waiting.known.discard(delivery_id)
+            return stuck
 
     def forget(self, lane: Lane, *, due_only: bool) -> list[UUID]:
         """Forget what is not in hand: all of a lane, or what is due. Returns the ids."""
@@ -172,10 +178,9 @@ class Queue:
                 self._wait(turn)
             if self.is_closed and time.monotonic() > self._begin_until:
                 return None
-            self._moved_at = time.monotonic()
             most = codes if lane is Lane.CODE and not self._idle else 1
             taken = self._lanes[lane].take(most)
-            self._begun.update(dict.fromkeys(taken, self._moved_at))
+            self._begun.update(dict.fromkeys(taken, (time.monotonic(), turn)))
             if self._timer is None and self._wait_seconds() < threading.TIMEOUT_MAX:
                 self._wake_one()
             return taken, lane
@@ -184,19 +189,23 @@ class Queue:
         """Take an id in that the calling thread works on itself; it ends that by `let_go`."""
         with self._lock:
             self._lanes[lane].known.add(delivery_id)
-            self._begun[delivery_id] = time.monotonic()
+            self._begun[delivery_id] = (time.monotonic(), threading.get_ident())
 
-    def give_back(self, waits: Mapping[UUID, float | None], lane: Lane) -> None:
+    def give_back(
+        self, waits: Mapping[UUID, float | None], lane: Lane, turn: threading.Condition
+    ) -> None:
         """End a courier's round. Each id is forgotten, or due again in so many seconds."""
         with self._lock:
-            self._moved_at = time.monotonic()
-            self._lanes[lane].couriers -= 1
-            self._end_round(waits, self._lanes[lane])
+            waiting = self._lanes[lane]
+            waiting.couriers -= 1
+            waiting.moved_at = time.monotonic()
+            self._end_round(waits, waiting, turn)
 
     def let_go(self, delivery_id: UUID, lane: Lane, wait_seconds: float | None) -> None:
         """End the round of a thread that is no courier."""
         with self._lock:
-            self._end_round({delivery_id: wait_seconds}, self._lanes[lane])
+            whose = threading.get_ident()
+            self._end_round({delivery_id: wait_seconds}, self._lanes[lane], whose)
 
     def turn(self) -> threading.Condition:
         """Make what one courier waits with."""
@@ -231,11 +240,15 @@ class Queue:
         may_begin = time.monotonic() <= self._begin_until
         return not self._begun and not (may_begin and self._wait_seconds() <= 0)
 
-    def _end_round(self, waits: Mapping[UUID, float | None], waiting: _Waiting) -> None:
+    def _end_round(
+        self, waits: Mapping[UUID, float | None], waiting: _Waiting, whose: object
+    ) -> None:
         now = time.monotonic()
         for delivery_id, wait_seconds in waits.items():
+            if self._begun.get(delivery_id, (now, None))[1] != whose:
+                continue  # it was abandoned, and may be in another's hand
             due_at = waiting.in_hand.pop(delivery_id, now)
-            self._begun.pop(delivery_id, None)
+            del self._begun[delivery_id]
             waiting.known.discard(delivery_id)
             wait = (wait_seconds or 0) if delivery_id in self._again else wait_seconds
             self._again.discard(delivery_id)

@@ -16,13 +16,14 @@ Knows nothing of: codes, mails.
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from otpmail import courier, database, outbox, owners, routes, sessionless, signals, unrecorded
 from otpmail.conf import settings
@@ -47,6 +48,9 @@ STILL_SECONDS = 1.0
 
 SESSION_SECONDS = 2.0
 """How long a mail waits for a session with a mail server before others may have it."""
+
+PROBE_SECONDS = 0.5
+"""Between two mails that find out whether a shut route which answers takes mails again."""
 
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
@@ -79,10 +83,12 @@ class ThreadsEngine(Engine):
             for number in range(settings.COURIERS)
         ]
         self._claimed_all = dict.fromkeys(Lane, True)
+        self._next_probe_at = 0.0
+        self._pid = os.getpid()
         self._stop_at = math.inf
         self._drained = threading.Event()
         for signal in (signals.circuit_opened, signals.circuit_closed):
-            signal.connect(self._circuit_changed)
+            signal.connect(self._routes_changed)
 
     def __repr__(self) -> str:
         """Tell its state in one line."""
@@ -92,7 +98,8 @@ class ThreadsEngine(Engine):
     def is_well(self) -> bool:
         """Whether all its threads live, and not all of its couriers are stuck."""
         threads_live = self._sweep.is_alive and all(one.is_alive for one in self._couriers)
-        return threads_live and not self._queue.is_stuck(STUCK_LEASES * settings.LEASE_SECONDS)
+        limit = STUCK_LEASES * settings.LEASE_SECONDS
+        return threads_live and all(self._queue.still_seconds(lane) < limit for lane in Lane)
 
     def start(self) -> None:
         """Start the sweep, which starts the couriers. Never raises; what is missing comes later."""
@@ -103,7 +110,10 @@ class ThreadsEngine(Engine):
     def owner(self, lane: Lane) -> str | None:
         """Take the row while it can be sent from here, and its lane has room."""
         self.start()
-        return self._owner if self._room(lane) > 0 else None
+        if self._room(lane) <= 0:
+            return None
+        self._took(lane)
+        return self._owner
 
     def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
@@ -112,7 +122,13 @@ class ThreadsEngine(Engine):
         for delivery_id in ids[:room]:
             self._queue.put(delivery_id, lane)
         if over := ids[room:]:
-            self._guard(lambda: outbox.release(self._owner, only=over))
+            self._release_over(over)
+
+    def _release_over(self, delivery_ids: Collection[UUID]) -> None:
+        try:
+            outbox.release(self._owner, only=delivery_ids)
+        except Error as error:  # the sweep finds them; the connection is the caller's
+            log.warning("Email engine: mails over the room wait for a sweep %s", describe(error))
 
     def nudge(self) -> None:
         """Have the sweep look now."""
@@ -130,7 +146,10 @@ class ThreadsEngine(Engine):
         limit = min(room, CLAIM_LIMIT - (0 if is_hint else self._queue.count(lane)))
         claimed = self._claim(lane, limit=limit, only=delivery_ids) if limit > 0 else {}
         self._put(claimed, lane)
-        self._claimed_all[lane] = len(claimed) < limit
+        if claimed:
+            self._took(lane)
+        if not is_hint:
+            self._claimed_all[lane] = len(claimed) < limit
 
     def run_now(self, delivery_id: UUID) -> None:
         """Claim a delivery and do a round in the calling thread; a courier does the next ones."""
@@ -152,19 +171,24 @@ class ThreadsEngine(Engine):
 
     def _room(self, lane: Lane) -> int:
         """Tell how many rows may be taken that can be sent from here soon."""
-        if self._is_still() or not any(one.is_alive for one in self._couriers):
+        if self._is_still(lane) or not any(one.is_alive for one in self._couriers):
             return 0
         capacity = routes.capacity(lane)
-        if capacity < math.inf and self._queue.is_busy():
-            return 0
+        if time.monotonic() < self._next_probe_at:
+            capacity = capacity if capacity == math.inf else 0
         return int(min(self._room_in_memory(lane), capacity))
+
+    def _took(self, lane: Lane) -> None:
+        """Take note of a mail that is to find out whether a shut route takes mails again."""
+        if routes.capacity(lane) < math.inf:
+            self._next_probe_at = time.monotonic() + PROBE_SECONDS
 
     def _room_in_memory(self, lane: Lane) -> int:
         room = settings.QUEUE_SIZE - self._queue.count(lane)
         return 0 if self._queue.is_closed else max(0, room)
 
-    def _is_still(self) -> bool:
-        seconds = self._queue.still_seconds()
+    def _is_still(self, lane: Lane) -> bool:
+        seconds = self._queue.still_seconds(lane)
         return seconds > STILL_SECONDS and seconds > 2 * routes.usual_seconds()
 
     # Rounds.
@@ -191,7 +215,7 @@ class ThreadsEngine(Engine):
             due_by=due_by,
             limit=limit,
             only=only,
-            but=self._declined.now(),
+            but=self._declined.now() | self._queue.in_hand(),
             is_dead=is_dead,
         )
 
@@ -199,8 +223,11 @@ class ThreadsEngine(Engine):
         for lane in Lane:
             if self._room(lane) > 0 and self._claim(lane, limit=1, only=[delivery_id]):
                 self._queue.hold(delivery_id, lane)
-                waits = self._round([delivery_id])
-                self._queue.let_go(delivery_id, lane, waits[delivery_id])
+                wait_seconds: float | None = settings.SWEEP_SECONDS
+                try:
+                    wait_seconds = self._round([delivery_id])[delivery_id]
+                finally:
+                    self._queue.let_go(delivery_id, lane, wait_seconds)
                 return
 
     def _round(self, delivery_ids: Sequence[UUID]) -> dict[UUID, float | None]:
@@ -230,7 +257,7 @@ class ThreadsEngine(Engine):
 
     def _look(self) -> None:
         self._ensure_couriers()
-        routes.knock(then=self._sweep.nudge)
+        routes.knock(then=self._routes_changed)
         self._let_others()
         self._share()
         is_due = self._care.due_in_seconds == 0
@@ -251,10 +278,9 @@ class ThreadsEngine(Engine):
 
     def _let_others(self) -> None:
         """Give back what waits in memory and cannot be sent from here soon."""
-        is_still = self._is_still()
         for lane in Lane:
             is_shut = routes.capacity(lane) < math.inf
-            if is_shut or is_still:
+            if is_shut or self._is_still(lane):
                 self._claimed_all[lane] = False  # whoever ends a round asks for more
                 if forgotten := self._queue.forget(lane, due_only=not is_shut):
                     outbox.release(self._owner, only=forgotten)
@@ -273,9 +299,10 @@ class ThreadsEngine(Engine):
             for one in self._couriers:
                 one.ensure()
 
-    def _circuit_changed(self, **_: object) -> None:
-        self._declined.clear()
-        self._sweep.nudge()
+    def _routes_changed(self, **_: object) -> None:
+        if os.getpid() == self._pid:  # a forked child's signals still know its parent's engine
+            self._declined.clear()
+            self._sweep.nudge()
 
     def _end(self) -> None:
         self._guard(self._give_back)

@@ -24,6 +24,7 @@ from django.dispatch import Signal
 
 from otpmail import signals
 from otpmail.conf import settings
+from otpmail.faults import tell
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes.process import PerRoute
 
@@ -35,6 +36,12 @@ MAX_PAUSE_SECONDS = 30
 
 MAX_LEFT_ALONE_SECONDS = 300
 """A provider that asks to be left alone for longer (HTTP 429) is asked again after this."""
+
+GRACE_SECONDS = 2.0
+"""Left to a probe beyond what any try may take, half a lease, before another may begin."""
+
+MOST_PROBES = 3
+"""Probes of a route that may be under way; each that hangs holds a thread."""
 
 TELL_SECONDS = 60
 """That a circuit stays open is told once in so long."""
@@ -72,7 +79,8 @@ class Circuit:
         self._is_refused = False  # for good, such as a sign-in: that is not hammered
         self._asked_at = 0.0
         self._left_alone_until = 0.0
-        self._probing = False
+        self._probing_until = -math.inf  # one that hangs for longer is silent
+        self._probes = 0  # under way, those that hang included
         self._answers = False  # a session could be had, and no mail has taken the way since
         self._told_at = -math.inf
 
@@ -106,7 +114,8 @@ class Circuit:
                 return Leave(self, probe=False)
             if not may_probe:
                 return None
-            self._probing, self._answers = True, False
+            self._probing_until = time.monotonic() + settings.LEASE_SECONDS / 2 + GRACE_SECONDS
+            self._probes, self._answers = self._probes + 1, False
             self._stand(Standing.HALF_OPEN)
             return Leave(self, probe=True)
 
@@ -118,7 +127,7 @@ class Circuit:
     def _wait_seconds(self, *, alone: bool) -> float:
         if self._standing is Standing.CLOSED:
             return 0.0
-        if self._probing:
+        if time.monotonic() < self._probing_until or self._probes >= MOST_PROBES:
             return PAUSE_SECONDS
         if self._answers:
             return 0.0
@@ -133,9 +142,9 @@ class Circuit:
         with self._lock:
             if self._standing is not Standing.CLOSED and not probe:
                 return
-            tell = self._fault(outcome) if _is_fault(outcome) else self._sound(outcome)
-        if tell is not None:
-            tell()
+            news = self._fault(outcome) if _is_fault(outcome) else self._sound(outcome)
+        if news is not None:
+            news()
 
     def _fault(self, outcome: Outcome) -> Callable[[], object] | None:
         self._faults += 1
@@ -157,7 +166,7 @@ class Circuit:
             return None
         self._told_at = -math.inf if opened else time.monotonic()
         signal = opened or signals.circuit_stays_open
-        return lambda: signal.send_robust(sender=Circuit, route=self.route, outcome=outcome)
+        return lambda: tell(signal, sender=Circuit, route=self.route, outcome=outcome)
 
     def _sound(self, outcome: Outcome) -> Callable[[], object] | None:
         if not _is_answer(outcome):  # the mail never came as far as the route
@@ -166,14 +175,20 @@ class Circuit:
         if was_closed:
             return None
         self._stand(Standing.CLOSED)
-        return lambda: signals.circuit_closed.send_robust(sender=Circuit, route=self.route)
+        return lambda: tell(signals.circuit_closed, sender=Circuit, route=self.route)
 
-    def end_probe(self, *, answers: bool = False) -> None:
-        """Let another mail probe, if this one did not close the circuit; at once if it answers."""
+    def end_probe(self) -> None:
+        """Let another mail probe, if this one did not close the circuit."""
         with self._lock:
-            self._probing, self._answers = False, answers
+            self._probes -= 1
+            self._probing_until = -math.inf
             if self._standing is Standing.HALF_OPEN:
                 self._stand(Standing.OPEN)
+
+    def knocked(self, *, answers: bool) -> None:
+        """Take whether a session could be had: if so, one mail may probe at once."""
+        with self._lock:
+            self._answers, self._asked_at = answers, time.monotonic()
 
 
 class Leave:
@@ -191,16 +206,12 @@ class Leave:
             self._circuit.judge(outcome, probe=self.is_probe)
 
     def end(self, outcome: Outcome | None) -> None:
-        """Say that it is over. A probe that hangs is the only one until then."""
-        self.judge(outcome)
-        if self.is_probe:
-            self._circuit.end_probe()
-
-    def end_knock(self, fault: Outcome | None) -> None:
-        """Say that a session was tried, and what kept it from being had, if anything."""
-        if fault is not None:
-            self.judge(fault)
-        self._circuit.end_probe(answers=fault is None)
+        """Say that it is over. A probe that hangs is the only one for half a lease."""
+        try:
+            self.judge(outcome)
+        finally:
+            if self.is_probe:
+                self._circuit.end_probe()
 
 
 def states() -> dict[str, State]:

@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 
+from otpmail.conf import settings
 from otpmail.routes import order, tries
 from otpmail.routes.circuits import Leave, are_shut, circuits
 
@@ -29,10 +30,9 @@ def knock(*, then: Callable[[], object]) -> None:
 
 def knock_seconds() -> float:
     """Tell how long until one is to be asked; infinite if all are closed."""
-    return min(
-        (circuits[route].wait_seconds(alone=alone) for route, alone in _waiting()),
-        default=math.inf,
-    )
+    shut = ((circuits[route], alone) for route, alone in _shut())
+    waits = (one.wait_seconds(alone=alone) for one, alone in shut if not one.answers)
+    return min(waits, default=math.inf)
 
 
 def _shut() -> Iterator[tuple[str, bool]]:
@@ -44,18 +44,17 @@ def _shut() -> Iterator[tuple[str, bool]]:
             yield route, route in alone
 
 
-def _waiting() -> Iterator[tuple[str, bool]]:
-    return ((route, alone) for route, alone in _shut() if not circuits[route].answers)
-
-
 def _ask_apart(route: str, leave: Leave, then: Callable[[], object]) -> None:
     def ask() -> None:
-        fault = tries.open_session(route)
-        leave.end_knock(fault)
+        fault = tries.open_session(route, seconds=settings.LEASE_SECONDS / 2)
+        leave.end(fault)
+        circuits[route].knocked(answers=fault is None)
         if fault is None:
             then()
 
+    thread = threading.Thread(target=ask, name=f"otpmail-knock-{route}", daemon=True)
     try:
-        threading.Thread(target=ask, name=f"otpmail-knock-{route}", daemon=True).start()
-    except RuntimeError:  # no thread can be had just now
+        thread.start()
+    except (RuntimeError, MemoryError, OSError):  # no thread can be had just now
         leave.end(None)
+        circuits[route].knocked(answers=False)

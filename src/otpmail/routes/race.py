@@ -145,8 +145,10 @@ class _Running:
         self.has_ended = True
         if any(outcome.kind is Kind.ACCEPTED for outcome in outcomes):
             hedging.took(self.route, (time.monotonic() - self.began) / len(outcomes))
-        self.leave.end(max(outcomes, key=_weight, default=None))
-        gates[self.route].leave()
+        try:
+            self.leave.end(max(outcomes, key=_weight, default=None))
+        finally:
+            gates[self.route].leave()
 
     def as_try(self, outcome: Outcome) -> Try:
         took_seconds = time.monotonic() - self.began

@@ -13,6 +13,7 @@ import select
 import socket
 from collections.abc import Callable, Sequence
 from copy import copy
+from dataclasses import replace
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
@@ -47,20 +48,25 @@ def hand_over(
 def _fault(error: BaseException, *, sending: bool) -> Outcome:
     if ends_process(error):
         raise error
-    return of_error(error, sending=sending)
+    outcome = of_error(error, sending=sending)
+    # Before a mail is in its hands, a backend speaks of itself.
+    return outcome if sending else replace(outcome, blame=Blame.ROUTE)
 
 
-def open_session(route: str) -> Outcome | None:
-    """Have a backend connect and sign in. Gives its fault, or None if it has none or cannot tell.
+def open_session(route: str, *, seconds: float) -> Outcome | None:
+    """Have a backend connect and sign in anew. Gives its fault, or None if there is none.
 
-    Never raises. One that keeps its connections itself keeps this one for the next mail.
+    Never raises. Ours takes no longer than told; any other is asked by its ``open``, and keeps the
+    connection for the next mail.
     """
     try:
         with held[route].lend() as backend:
+            if hasattr(backend, "reach"):
+                fault: Outcome | None = backend.reach(timeout=seconds)
+                return fault
+            shut(backend)
             try:
                 backend.open()
-                if hasattr(backend, "send_outcomes"):
-                    backend.close()
             except BaseException:
                 shut(backend)
                 raise

@@ -135,11 +135,12 @@ def test_other_mail_is_taken_one_by_one():
 def test_load_is_one_couriers_work_and_each_of_it_comes_due_again_at_its_time():
     queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
     first, second, third = due(queue, 3)
-    queue.take(queue.turn(), codes=3)
+    turn = queue.turn()
+    queue.take(turn, codes=3)
     assert queue.in_hand() == {first, second, third}
     (fourth,) = due(queue, 1)
     assert queue.take(queue.turn(), codes=3) == ([fourth], Lane.CODE)  # the other courier
-    queue.give_back({first: None, second: 0, third: 60}, Lane.CODE)
+    queue.give_back({first: None, second: 0, third: 60}, Lane.CODE, turn)
     assert queue.in_hand() == {fourth}
     assert queue.count(Lane.CODE) == 3
     assert queue.take(queue.turn(), codes=3) == ([second], Lane.CODE)
@@ -148,18 +149,51 @@ def test_load_is_one_couriers_work_and_each_of_it_comes_due_again_at_its_time():
 def test_what_is_given_back_as_due_keeps_its_place():
     queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
     first, second, third = due(queue, 3)
-    assert queue.take(queue.turn(), codes=2) == ([first, second], Lane.CODE)
-    queue.give_back({first: 0, second: 0}, Lane.CODE)
+    turn = queue.turn()
+    assert queue.take(turn, codes=2) == ([first, second], Lane.CODE)
+    queue.give_back({first: 0, second: 0}, Lane.CODE, turn)
     assert queue.take(queue.turn(), codes=3) == ([first, second, third], Lane.CODE)
 
 
 def test_what_is_given_back_as_due_still_leaves_while_the_engine_ends():
     queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
     first, second = due(queue, 2)
-    queue.take(queue.turn(), codes=2)
+    turn = queue.turn()
+    queue.take(turn, codes=2)
     queue.close()
-    queue.give_back({first: 0, second: 1}, Lane.CODE)
-    assert queue.take(queue.turn(), codes=2) == ([first], Lane.CODE)
+    queue.give_back({first: 0, second: 1}, Lane.CODE, turn)
+    assert queue.take(turn, codes=2) == ([first], Lane.CODE)
     assert queue.drain(until=0) == {first}
-    queue.give_back({first: 0}, Lane.CODE)
+    queue.give_back({first: 0}, Lane.CODE, turn)
     assert queue.take(queue.turn(), codes=2) is None
+
+
+def test_round_that_was_abandoned_ends_nothing_of_the_one_that_took_its_place():
+    queue = Queue({Lane.CODE: 2, Lane.MAIL: 1})
+    (stuck,) = due(queue, 1)
+    first, second = queue.turn(), queue.turn()
+    queue.take(first, codes=1)
+    assert queue.abandon(after_seconds=0) == {stuck}
+    queue.put(stuck, Lane.CODE)
+    assert queue.take(second, codes=1) == ([stuck], Lane.CODE)
+    queue.give_back({stuck: 60}, Lane.CODE, first)
+    assert queue.in_hand() == {stuck}
+    queue.give_back({stuck: None}, Lane.CODE, second)
+    assert (queue.in_hand(), queue.count(Lane.CODE)) == (set(), 0)
+
+
+def test_in_a_backlog_the_youngest_code_goes_first_and_the_oldest_does_not_starve(clock):
+    queue = Queue({Lane.CODE: 20, Lane.MAIL: 1})
+    ids = due(queue, 8)
+    clock.move(2)
+    fresh = due(queue, 1)
+    taken = [queue.take(queue.turn(), codes=1)[0][0] for _ in range(9)]
+    assert taken[0] == fresh[0]
+    assert taken[:4] == [fresh[0], ids[7], ids[6], ids[0]]
+    assert sorted(taken) == sorted([*ids, *fresh])
+
+
+def test_without_a_backlog_the_first_goes_first(clock):
+    queue = Queue({Lane.CODE: 20, Lane.MAIL: 1})
+    ids = due(queue, 3)
+    assert [queue.take(queue.turn(), codes=1)[0][0] for _ in range(3)] == ids

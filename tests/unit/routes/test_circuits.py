@@ -130,13 +130,19 @@ def test_probe_that_was_not_wanted_leaves_it_to_the_next(circuit):
     assert standing(circuit) is Standing.CLOSED
 
 
-def test_probe_that_hangs_is_the_only_one_until_it_ends(circuit):
-    """A backend that hangs for ever must not gather a thread a second."""
+def test_probe_that_hangs_is_the_only_one_for_half_a_lease_and_few_may_hang(circuit):
+    """A backend that hangs for ever must not gather a thread a second, nor shut its route."""
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
     hanging = circuit.enter(alone=True)
     hanging.judge(Outcome(kind=Kind.UNKNOWN, reply="silent", blame=Blame.ROUTE))
     assert standing(circuit) is Standing.OPEN
+    circuits.time.move(30)
+    assert circuit.enter(alone=True) is None
+    for _ in range(circuits.MOST_PROBES - 1):
+        circuits.time.move(3)
+        assert circuit.enter(alone=True).is_probe
+        circuits.time.move(30)
     circuits.time.move(3600)
     assert circuit.enter(alone=True) is None
     hanging.end(TAKEN)
