@@ -44,6 +44,9 @@ class OneSidedSilent(OneSided):
     name = "one-sided-silent"
     on = {"postgres": EMBEDDED}
     short = {}
+    # What was written into the silence waits for the reply's time-out, ten seconds: it may have
+    # been taken. That is a code a courier, and no other.
+    allowance = Allowance(code_seconds=12)
 
     def befall(self, trial: Trial) -> None:  # noqa: ARG002
         """Silence it for a while; what was sent into it is lost when it is over."""
