@@ -122,12 +122,13 @@ def doubled_without_doubt(seen: Seen) -> Iterator[str]:
         if len(times) < 2:
             continue
         since, until = times[0] - ON_ITS_WAY_SECONDS, times[-1]
-        deaths = sum(since <= kill <= until for kill in seen.kills)
+        excused = row.unknown + sum(since <= kill <= until for kill in seen.kills)
         for number, (stopped, went_on) in enumerate(seen.stops):
-            if since <= went_on + ON_ITS_WAY_SECONDS and stopped <= until:
+            stood = since <= went_on + ON_ITS_WAY_SECONDS and stopped <= until
+            if stood and len(times) - 1 > excused:
                 by_stop[number] += 1
-                deaths += by_stop[number] <= A_STOP_DOUBLES
-        if len(times) - 1 > deaths + row.unknown:
+                excused += by_stop[number] <= A_STOP_DOUBLES
+        if len(times) - 1 > excused:
             yield f"doubled without a doubt: {row.message_id} at {times}"
 
 

@@ -154,6 +154,31 @@ def test_worker_that_starts_while_the_database_is_silent_ends_in_its_time(server
         connected.close()
 
 
+def test_worker_that_starts_while_the_database_is_away_waits_for_it(
+    workers_alone, server, tmp_path
+):
+    """On MariaDB Django's own checks ask it, and ended the worker."""
+    if connection.vendor == "sqlite":
+        pytest.skip("a file is never away")
+    named = connection.settings_dict
+    port = mailserver.free_port()
+    url = workers.database_url().replace(f":{named['PORT']}/", f":{port}/")
+    process = workers.start(
+        server.port, tmp_path / "alive", DATABASE_URL=url, LOG_DIR=str(tmp_path)
+    )
+    try:
+        log = tmp_path / "django.log"
+        wait_until(lambda: log.exists() and log.read_text(), seconds=60)
+        promise()
+        with proxy(int(named["PORT"]), port):
+            server.wait_for(1)
+            assert process.poll() is None
+            wait_until(all_accepted)
+    finally:
+        process.kill()
+        process.wait()
+
+
 # What a loop meets does not end it.
 
 
