@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, connections
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     """Sends until it is told to end."""
 
     help = "Sends what is promised. Run as many as you like, on as many hosts as you like."
-    requires_system_checks: ClassVar[list[str]] = []  # asked in `handle`
+    requires_system_checks = ()  # asked in `handle`
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take a file that shows that it lives."""
