@@ -34,7 +34,7 @@ class Command(BaseCommand):
             type=Path,
             metavar="FILE",
             help="touched after each sweep that went well, while all couriers live; a file older "
-            "than some sweeps (OTPMAIL_SWEEP_SECONDS) tells an orchestrator to start it anew",
+            "than a minute tells an orchestrator to start the process anew",
         )
 
     def handle(self, *, alive: Path | None, **_: Any) -> None:
