@@ -40,7 +40,9 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     # Those that go to see whether a route is back use up no more than their first attempt.
     counts = delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN
     if routes.are_shut(carried.routes):
-        wait_seconds = min(FREE_AFTER_SECONDS, life_left)
+        # A provider that asks to be left alone speaks to all processes.
+        wished_seconds = max(try_.outcome.retry_after_seconds or 0 for try_ in tries)
+        wait_seconds = min(max(FREE_AFTER_SECONDS, wished_seconds), life_left)
         return Verdict(
             DeliveryState.QUEUED, wait_seconds=wait_seconds, counts=counts, is_freed=True
         )

@@ -70,7 +70,7 @@ def wait_for_a_code():
 
 def test_code_does_not_wait_behind_thousands_of_mails_that_a_server_takes_slowly(engine, server):
     put_other_mail(BACKLOG)
-    wait_until(lambda: "known=1000 in_hand=2" in repr(engine))
+    wait_until(lambda: "in_hand=2" in repr(engine))
     wait_for_a_code()
     assert len(server.mails) == 1  # no newsletter was taken, and none is
 
