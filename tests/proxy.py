@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 
@@ -17,7 +16,7 @@ class Proxy:
         self._socks: list[socket.socket] = []
         self._flows = threading.Event()
         self._flows.set()
-        self._used_at: dict[frozenset[socket.socket], float] = {}
+        self._listening: set[socket.socket] = set()  # both ends of whoever wrote LISTEN
         self._forgotten: set[socket.socket] = set()
         self.drops = 0  # so many of the next connections are closed as they come
 
@@ -33,15 +32,13 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def forget(self, idle_seconds: float) -> int:
-        """Carry nothing any more on what rested for so long, and close none of it, as a NAT does.
+    def forget_listeners(self) -> bool:
+        """Carry nothing any more for who listens, and close nothing, as a NAT does.
 
-        Returns how many connections that are.
+        Returns whether anybody does.
         """
-        since = time.monotonic() - idle_seconds
-        resting = [pair for pair, used_at in self._used_at.items() if used_at < since]
-        self._forgotten.update(sock for pair in resting for sock in pair)
-        return len(resting)
+        self._forgotten |= self._listening
+        return bool(self._listening)
 
     def serve(self) -> None:
         while True:
@@ -69,7 +66,8 @@ class Proxy:
         with contextlib.suppress(OSError), source, sink:
             while data := source.recv(65536):
                 self._flows.wait()
-                self._used_at[frozenset((source, sink))] = time.monotonic()
+                if b"LISTEN " in data:
+                    self._listening |= {source, sink}
                 if sink not in self._forgotten:
                     sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
