@@ -52,7 +52,7 @@ class Gated(BaseEmailBackend):
 def gate(settings):
     Gated.goes_on.clear()
     Gated.in_hand.clear()
-    settings.MAILERS = {"default": {"BACKEND": "tests.integration.engines.test_rare.Gated"}}
+    mailserver.route_through(settings, "tests.integration.engines.test_rare.Gated")
     yield Gated.goes_on
     Gated.goes_on.set()
 
@@ -255,7 +255,7 @@ class HangsOnce(EmailBackend):
 
 
 def test_knock_that_hangs_does_not_shut_the_route_for_ever(settings, deaf):
-    settings.MAILERS = {"default": {"BACKEND": "tests.integration.engines.test_rare.HangsOnce"}}
+    mailserver.route_through(settings, "tests.integration.engines.test_rare.HangsOnce")
     HangsOnce.hangs = True
     HangsOnce.let_go.clear()
     settings.OTPMAIL_SWEEP_SECONDS = 0.2
@@ -281,7 +281,7 @@ class BreaksToOpen(EmailBackend):
 
 
 def test_knock_that_meets_a_value_error_is_no_hot_loop(settings, deaf):
-    settings.MAILERS = {"default": {"BACKEND": "tests.integration.engines.test_rare.BreaksToOpen"}}
+    mailserver.route_through(settings, "tests.integration.engines.test_rare.BreaksToOpen")
     for _ in range(3):
         circuits["default"].judge(FAULT, probe=False)
     engine = ThreadsEngine()
