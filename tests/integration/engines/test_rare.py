@@ -94,7 +94,7 @@ def test_hint_amid_a_backlog_does_not_stop_it(settings, deaf, gate):
         engine.take_up(Lane.CODE, [rung])  # as the bell has it done
         gate.set()
         wait_until(lambda: not queued(leased_by=engine._owner).exists())
-        wait_until(lambda: states() == {"accepted"}, seconds=8)
+        wait_until(lambda: states() == {"accepted"}, seconds=25)
     finally:
         engine.stop(5)
 
@@ -135,7 +135,7 @@ def test_one_stuck_courier_does_not_keep_a_shut_route_from_being_tried(
         for _ in range(3):
             circuits["default"].judge(FAULT, probe=False)  # it was away, and is back
         promise()
-        server.wait_for(1, seconds=10)
+        server.wait_for(1)
     finally:
         stuck.goes_on.set()
         engine.stop(5)
@@ -267,7 +267,7 @@ def test_knock_that_hangs_does_not_shut_the_route_for_ever(settings, deaf):
     engine.start()
     try:
         wait_until(lambda: not HangsOnce.hangs)
-        wait_until(lambda: states() == {"accepted"}, seconds=20)
+        wait_until(lambda: states() == {"accepted"}, seconds=25)
     finally:
         HangsOnce.let_go.set()
         engine.stop(5)
@@ -347,7 +347,7 @@ def test_panic_of_a_receiver_of_an_end_does_not_end_the_sweep(settings, deaf, se
     engine = ThreadsEngine(after_sweep=lambda: looked.append(1))
     engine.start()
     try:
-        wait_until(lambda: looked, seconds=8)
+        wait_until(lambda: looked)
     finally:
         signals.challenge_ended.disconnect(panics)
         engine.stop(5)
