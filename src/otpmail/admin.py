@@ -8,11 +8,7 @@ The lists cost the same on millions of rows: they are read by the key, which sor
 count goes beyond `MOST`.
 """
 
-import base64
-import re
 from datetime import timedelta
-from functools import reduce
-from operator import or_
 from typing import Any, override
 from uuid import UUID
 
@@ -25,15 +21,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 
-from otpmail import database, pulse
+from otpmail import database, pulse, references
 from otpmail.compat import first_uuid7
 from otpmail.masking import mask
 from otpmail.models import Attempt, AuditEntry, Challenge, Delivery, DeliveryState, Suppression
 
 MOST = 1000
 """Rows that a list goes back; older ones are found by a search or a filter."""
-
-REFERENCE = re.compile(r"[A-Z2-7]{6}")
 
 REFERENCE_DAYS = 2
 """How far back a reference is looked for: no index has it, so each row is looked at."""
@@ -286,14 +280,12 @@ def _challenges(term: str) -> list[UUID]:
     if ids:
         carried = Delivery.objects.filter(pk__in=ids, challenge__isnull=False)
         return [*ids, *carried.values_list("challenge", flat=True)]
-    return _referred(term.upper()) if REFERENCE.fullmatch(term.upper()) else []
+    return _referred(term.upper()) if references.FORM.fullmatch(term.upper()) else []
 
 
 def _referred(reference: str) -> list[UUID]:
-    # It is thirty bits of an id's last four bytes: there are four ways to end.
-    least = int.from_bytes(base64.b32decode(f"{reference}AA")[:4])
-    ends = [Q(pk__endswith=f"{end:08x}") for end in range(least, least + 4)]
-    rows = Challenge.objects.filter(reduce(or_, ends), pk__gte=_first_id(REFERENCE_SPAN))
+    end = references.end_of_id(reference)
+    rows = Challenge.objects.filter(pk__endswith=end, pk__gte=_first_id(REFERENCE_SPAN))
     return list(rows.values_list("pk", flat=True))
 
 

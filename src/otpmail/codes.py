@@ -6,11 +6,26 @@ Knows nothing of: rows, rings, time.
 
 import hashlib
 import hmac
+import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
+from otpmail import lines
+
 NONCE_BYTES = 16
+
+MAX_TYPED = 1000
+"""Characters of what is looked through for a code: more than the first line of a mail has."""
+
+DASHES = frozenset("\u2053\u207b\u208b\u2212\u2043\u30fb\uff65")
+"""Dashes and hyphens (Unicode, PropList) whose category is another than that of dashes."""
+
+MARKS = frozenset({"Mn", "Me"})
+"""What stands on a character, such as the frame of a keycap."""
+
+_GROUP = re.compile(r"[0-9](?:[0-9 ]*[0-9])?")
+_NUMBER = re.compile(r" *[0-9][0-9 ]*")
 _LABEL = b"otpmail code v1\0"
 
 
@@ -54,15 +69,40 @@ def compare(code: str, typed: str) -> bool:
 
 
 def normalise(typed: str, digits: int) -> str | None:
-    """Read what a person typed or pasted: so many ASCII digits, or None if it cannot be a code.
+    """Read what a person typed or pasted: the only run of so many digits in it, or None.
 
-    Spaces and dashes are removed, any script's digits become ASCII.
+    Spaces, dashes and line breaks between digits, and characters that nobody sees, do not matter;
+    any script's digits become ASCII. What is typed alone is read whole: a digit too many is no
+    code. In a sentence, other numbers may stand beside it; two that may be the code are none.
     """
-    if len(typed) > 16 * digits:  # no code, however it was spaced; and not worth normalising
+    if len(typed) > MAX_TYPED:
         return None
-    text = unicodedata.normalize("NFKC", typed)
-    figures = [char for char in text if unicodedata.category(char) not in ("Zs", "Cc", "Cf", "Pd")]
-    values = [unicodedata.digit(char, -1) for char in figures]
-    if len(values) != digits or -1 in values:
+    text = "".join(map(_plain, typed))
+    groups = [match[0].split() for match in _GROUP.finditer(text)]
+    if _NUMBER.fullmatch(text) and sum(map(len, groups[0])) != digits:
         return None
-    return "".join(map(str, values))
+    found = [code for group in groups for code in _runs(group, digits)]
+    return found[0] if len(found) == 1 else None
+
+
+def _plain(char: str) -> str:
+    """Give ASCII for a digit, a space for what may stand between two, nothing for the unseen."""
+    digit = unicodedata.digit(char, None)
+    if digit is not None:
+        return str(digit)
+    category = unicodedata.category(char)
+    if char.isspace() or category == "Pd" or char in DASHES:
+        return " "
+    return "" if category in MARKS or lines.is_unseen(char) else char
+
+
+def _runs(group: list[str], digits: int) -> Iterator[str]:
+    """Join neighbours in each way that gives so many digits."""
+    for start in range(len(group)):
+        joined = ""
+        for run in group[start:]:
+            joined += run
+            if len(joined) == digits:
+                yield joined
+            if len(joined) >= digits:
+                break

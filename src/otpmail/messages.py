@@ -156,4 +156,6 @@ def _headers(delivery: Delivery) -> dict[str, str]:
         "Date": format_datetime(moment),
         "Auto-Submitted": "auto-generated",  # RFC 3834, 5
         "X-Auto-Response-Suppress": "All",
+        # Another for each mail: Gmail folds no two of them into one thread.
+        "X-Entity-Ref-ID": str(delivery.pk),
     }

@@ -5,13 +5,12 @@ audit. A code is in none of them. Rows are written by ``issuing``, ``limits``, `
 ``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
 """
 
-import base64
 from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
 
-from otpmail import binding, cascades
+from otpmail import binding, cascades, references
 from otpmail.compat import uuid7
 from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
 from otpmail.indexes import OpenIndex
@@ -106,8 +105,8 @@ class Challenge(models.Model):
 
     @property
     def reference(self) -> str:
-        """Six letters and figures that tell a person which mail belongs to which request."""
-        return base64.b32encode(self.id.bytes[-4:])[:6].decode()
+        """Six letters that tell a person which mail belongs to which request."""
+        return references.of(self.id)
 
     @property
     def told(self) -> str:

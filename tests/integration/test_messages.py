@@ -1,11 +1,12 @@
 import re
 from email.utils import parsedate_to_datetime
+from uuid import UUID
 
 import pytest
 from django.core import mail
 from django.utils import translation
 
-from otpmail import challenges
+from otpmail import challenges, references
 from otpmail.messages import Letter, code_of, render
 from otpmail.models import Delivery
 from otpmail.testing import live_code
@@ -70,6 +71,27 @@ def test_machines_are_told_not_to_answer():
     assert letter.extra_headers["Auto-Submitted"] == "auto-generated"
     assert letter.extra_headers["X-Auto-Response-Suppress"] == "All"
     assert not {"Precedence", "List-Id", "References"} & set(letter.extra_headers)
+
+
+def test_mails_of_one_challenge_do_not_fold_into_a_thread(pass_time):
+    issued, _ = send()
+    pass_time(issued.challenge_id, 61)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    first, second = (letter.message() for letter in mail.outbox)
+    for header in ("X-Entity-Ref-ID", "Message-ID"):
+        assert first[header] != second[header]
+    threading = {"References", "In-Reply-To", "Thread-Topic", "Thread-Index", "List-Id"}
+    assert not threading & {*first, *second}
+
+
+def test_reference_has_letters_only():
+    """A phone offers six figures as the code."""
+    issued, _ = send()
+    assert references.FORM.fullmatch(issued.reference)
+    letters = {references.of(UUID(int=number)) for number in range(16**3)}
+    assert len(letters) == 16**3
+    assert set("".join(letters)) == set(references.LETTERS)
+    assert not set(references.LETTERS) & set("AEIOUYLQ0123456789")
 
 
 @pytest.mark.parametrize(("local", "zone"), [(True, "+0900"), (False, "+0000")])

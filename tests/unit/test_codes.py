@@ -1,9 +1,13 @@
 import hmac
+import re
 import secrets
+import unicodedata
 from collections import Counter
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from otpmail import binding, codes
 
@@ -79,6 +83,14 @@ def test_short_nonce_is_refused():
         codes.derive(KEY, **(FACTS | {"nonce": b"short"}))
 
 
+SPACES = [chr(c) for c in range(0x11_0000) if chr(c).isspace()]
+DASHES = [chr(c) for c in range(0x11_0000) if unicodedata.category(chr(c)) == "Pd"]
+FORMATS = [chr(c) for c in range(0x11_0000) if unicodedata.category(chr(c)) == "Cf"]
+BETWEEN = st.text(st.sampled_from([*SPACES, *DASHES, *codes.DASHES, *FORMATS]), max_size=3)
+WORDS = st.text(st.characters(exclude_categories=["Nd", "No", "Nl", "Cs"]), max_size=40)
+SIX_DIGITS = st.from_regex(r"[0-9]{6}", fullmatch=True)
+
+
 @pytest.mark.parametrize(
     "typed",
     [
@@ -86,11 +98,32 @@ def test_short_nonce_is_refused():
         " 012 345 ",
         "012-345",
         "0 1 2 3 4 5",
+        "0\n1\n2\n3\n4\n5\n",
         "012\u2013345",
         "\uff10\uff11\uff12\uff13\uff14\uff15",
         "٠١٢٣٤٥",
+        "\U0001d7ce\U0001d7cf\U0001d7d0\U0001d7d1\U0001d7d2\U0001d7d3",
+        "0\ufe0f\u20e31\ufe0f\u20e32\ufe0f\u20e33\ufe0f\u20e34\ufe0f\u20e35\ufe0f\u20e3",
         "\u200b012345\n",
+        "\u2066012\u200b345\u2069",
         "012\u00a0345",
+        "012\u2212345",
+        "012\u00ad345",
+        "012 345.",
+        "*012345*",
+        "«012345»",
+        '"012345"',
+        "(012-345)",
+        "012345,",
+        "Code: 012345",
+        "code=012345",
+        "Your code is 012345. It is good for 10 minutes, until 14:05 CET.",
+        "012345 is your code.",
+        "012345 is your code.\n\nAmount: 12.50 EUR\nTo: Bob\n\nReference: BCDFGH",
+        "012345\n10 minutes",
+        "10 minutes\n012 345",
+        "@bank.example #012345",
+        "G-012345",
     ],
 )
 def test_pasted_code_is_read(typed):
@@ -98,10 +131,55 @@ def test_pasted_code_is_read(typed):
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "12345", "1234567", "12345a", "l23456", "1234.5", "½12345", "1" * 1_000_000]
+    "typed",
+    [
+        "",
+        "   ",
+        "-",
+        "12345",
+        "1234567",
+        "123 4567",
+        "123456 7",
+        "12345a",
+        "l23456",
+        "1234.5",
+        "123.456",
+        "½12345",
+        "12345½",
+        "no code",
+        "123456 654321",
+        "123456 or 654321",
+        "123456 and 123456",
+        "123456 is your code.\n\nTo: Bob (10-0002)",
+        "123 456 789 012",
+        "Call 123 456 789 012",
+        "Your code is 1234567.",
+        "1" * 1_000_000,
+        "1 " * 400,
+        "code " * 300 + "123456",
+    ],
 )
 def test_text_that_is_no_code_is_refused(typed):
     assert codes.normalise(typed, 6) is None
+
+
+@given(SIX_DIGITS, st.lists(BETWEEN, min_size=7, max_size=7), WORDS, WORDS)
+def test_code_is_read_whatever_stands_between_and_around_its_digits(code, between, before, after):
+    spread = "".join(map("".join, zip(between, code + " ", strict=True)))
+    assert codes.normalise(f"{before}{spread}{after}", 6) == code
+
+
+@given(SIX_DIGITS, SIX_DIGITS, WORDS, WORDS, WORDS)
+def test_of_two_codes_none_is_chosen(one, other, before, between, after):
+    assert codes.normalise(f"{before}{one} {between} {other}{after}", 6) is None
+
+
+@given(st.text(max_size=60), st.integers(4, 10))
+def test_what_is_read_has_so_many_digits_and_is_read_again(typed, digits):
+    read = codes.normalise(typed, digits)
+    if read is not None:
+        assert re.fullmatch(f"[0-9]{{{digits}}}", read)
+        assert codes.normalise(read, digits) == read
 
 
 def test_compare_takes_only_equals():
