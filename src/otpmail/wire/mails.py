@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from otpmail.wire import commands
-from otpmail.wire.content import in_seven_bits, with_crlf
+from otpmail.wire.content import NotInSevenBitsError, in_seven_bits, with_crlf
 from otpmail.wire.errors import InvalidArgumentError, Phase, TooLargeError, UnsupportedError
 from otpmail.wire.replies import Reply
 from otpmail.wire.session import Features
@@ -76,10 +76,11 @@ def fit(mail: Mail, features: Features) -> Fitted:
 def _content(mail: Mail, features: Features) -> bytes:
     content = with_crlf(mail.content)
     if not content.isascii() and "8BITMIME" not in features:
-        encoded = in_seven_bits(content)
-        if encoded is None:
-            raise UnsupportedError("the server does not offer 8BITMIME", phase=Phase.MAIL)
-        content = encoded
+        try:
+            content = in_seven_bits(content)
+        except NotInSevenBitsError as error:
+            told = f"the server does not offer 8BITMIME, which this mail needs: {error}"
+            raise UnsupportedError(told, phase=Phase.MAIL) from error
     if features.max_size is not None and len(content) > features.max_size:
         raise TooLargeError("the mail is larger than the server takes", phase=Phase.MAIL)
     return content
