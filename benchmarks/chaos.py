@@ -13,15 +13,16 @@ JSON, beside what the processes wrote.
 """
 
 import argparse
-import contextlib
 import itertools
+import multiprocessing
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from multiprocessing import Queue
 from pathlib import Path
 
 from benchmarks import cable, faults, machines, report, trial
@@ -30,7 +31,6 @@ from benchmarks.faults.base import Fault
 from benchmarks.report import Result
 from benchmarks.site import SETUPS
 from demo import machine
-from demo.machine import DemoError
 
 HOME = machine.ROOT / "var" / "chaos"
 
@@ -45,7 +45,7 @@ def main() -> int:
         for fault in faults.ALL:
             print(f"{fault.name:20}{(fault.__doc__ or '').splitlines()[0]}")
         return 0
-    rows = list(results(list(cases(options))))
+    rows = list(results(list(cases(options)), 1 if options.short else options.lanes))
     report.write(rows, HOME)
     broken = sum(len(row.broken) for row in rows)
     print(f"\n{len(rows)} trials, promises broken: {broken}")
@@ -60,6 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engine", action="append", choices=[*SETUPS])
     parser.add_argument("--database", action="append", choices=[*machines.KINDS])
     parser.add_argument("--short", action="store_true", help="what CI runs, in about 90 s")
+    parser.add_argument("--lanes", type=int, default=2, help="trials at once (one with --short)")
     parser.add_argument("--list", action="store_true", help="name the faults")
     return parser.parse_args()
 
@@ -91,23 +92,46 @@ def _can_run(fault: type[Fault], engine: str, kind: str) -> bool:
     return not why_not
 
 
-def results(chosen: list[Case]) -> Iterator[Result]:
-    """Run them, and print each row as it comes."""
+def results(chosen: list[Case], lanes: int) -> Iterator[Result]:
+    """Run them in so many lanes, each on servers of its own, and print each row as it comes.
+
+    Most of a trial is waiting, so two at once disturb each other little.
+    """
     report.head()
-    with cable.loop() as cables:
-        for kind, of_kind in itertools.groupby(chosen, key=lambda case: case[2]):
-            with contextlib.ExitStack() as stack:  # one server at a time
-                try:
-                    database = stack.enter_context(machines.database(kind))
-                except DemoError as error:
-                    print(error)
-                    names = {"fault": "the site's start", "engine": "", "database": kind}
-                    yield Result(**names, broken=("trial: the site could not be set up",))
-                    continue
-                for fault, engine, _ in of_kind:
-                    row = judged(fault(), engine, database, cables)
-                    report.show(row)
-                    yield row
+    rows: Queue[Result | None] = multiprocessing.Queue()
+    share = max(1, -(-len(chosen) // lanes))
+    running = [
+        multiprocessing.Process(target=_lane, args=(of_lane, rows))
+        for of_lane in itertools.batched(chosen, share)
+    ]
+    try:
+        for process in running:
+            process.start()
+        for _ in running:
+            for row in iter(rows.get, None):
+                report.show(row)
+                yield row
+    finally:
+        for process in running:
+            process.terminate()  # as an interrupt: what it started ends with it
+            process.join()
+
+
+def _lane(chosen: Sequence[Case], rows: "Queue[Result | None]") -> None:
+    """Run trials one by one, one database server at a time."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with cable.loop() as cables:
+            for kind, of_kind in itertools.groupby(chosen, key=lambda case: case[2]):
+                with machines.database(kind) as database:
+                    for fault, engine, _ in of_kind:
+                        rows.put(judged(fault(), engine, database, cables))
+    except Exception as error:  # noqa: BLE001 - the other lane is of use without this one
+        traceback.print_exc()
+        names = {"fault": "the site's start", "engine": "", "database": kind}
+        rows.put(Result(**names, broken=(f"trial: the site could not be set up: {error!r}",)))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is said
+    rows.put(None)
 
 
 def judged(fault: Fault, engine: str, database: Database, cables: cable.Loop) -> Result:

@@ -22,7 +22,7 @@ from benchmarks.faults.mailways import (
     OneSidedSilent,
 )
 from benchmarks.faults.processes import Famine, FrozenStart, Kills, Sigstop, Sigterm
-from benchmarks.faults.project import Backlog, RaisingHook, TemplatePanic
+from benchmarks.faults.project import Backlog, LongBacklog, RaisingHook, TemplatePanic
 
 ALL: tuple[type[Fault], ...] = (
     Kills,
@@ -45,6 +45,7 @@ ALL: tuple[type[Fault], ...] = (
     NatListen,
     Pooler,
     Backlog,
+    LongBacklog,
     TemplatePanic,
     Sigterm,
     FrozenStart,

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import secrets
 import signal
 import subprocess
 import time
@@ -149,7 +150,7 @@ class Famine(Fault):
 
 @contextlib.contextmanager
 def _control_group() -> Iterator[Path]:
-    group = PIDS / f"otpmail-{os.getpid()}"
+    group = PIDS / f"otpmail-{secrets.token_hex(4)}"
     group.mkdir()
     try:
         yield group

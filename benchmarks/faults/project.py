@@ -89,3 +89,12 @@ class Backlog(Fault):
         for name, grown in self._grown.items():
             if grown > self.rss_mb:
                 yield f"memory: {name} grew by {grown:.0f} MB"
+
+
+class LongBacklog(Backlog):
+    """Twenty thousand codes are due at once, and then people ask for more."""
+
+    name = "backlog-long"
+    on = {"postgres": ("worker",)}
+    patience_seconds = 200
+    size = 20_000
