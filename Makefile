@@ -12,7 +12,7 @@ POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
 ON_EACH = tests/unit tests/integration
 # Tests wait more than they work: this many processes keep two cores busy.
-PROCESSES = 4
+PROCESSES = 6
 PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
 # Which statement a process died at is asked on two databases, and of one Django.
 NO_CRASHES = --ignore=tests/integration/test_crash_points.py
@@ -21,7 +21,7 @@ DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariad
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
-.PHONY: help demo check test test-each test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
+.PHONY: help demo check test test-each test-sqlite test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 | \2/p' Makefile | column -t -s '|'
@@ -30,11 +30,14 @@ demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and
 	@$(V)python -m demo $(if $(ONCE),--once)
 
 # Where no database matters (other processes, real mail servers) once is enough, and it is here.
-test: .venv/dev.done .venv/django/tests $(DRIVER)  ## Run all tests, on SQLite
-	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) $(COVERAGE)
+test: .venv/dev.done .venv/django/tests  ## Run the tests on SQLite, but for those that take long
+	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) -m "not long"
 
-test-each:  ## And on PostgreSQL, on MariaDB, and on the oldest Django and Python
-	$(MAKE) --no-print-directory test COVERAGE=--cov
+test-sqlite: .venv/dev.done .venv/django/tests $(DRIVER)
+	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) --cov
+
+test-each:  ## Run all tests: on SQLite, on PostgreSQL, on MariaDB, and on the oldest Django and Python
+	$(MAKE) --no-print-directory test-sqlite
 	$(MAKE) --no-print-directory test-postgres
 	$(MAKE) --no-print-directory test-mariadb
 	$(MAKE) --no-print-directory test-oldest

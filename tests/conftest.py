@@ -15,6 +15,8 @@ from tests import backends, mailserver
 from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
 
+LONG_SECONDS = 900
+
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
@@ -22,6 +24,9 @@ hypothesis.settings.load_profile("any machine")
 @pytest.hookimpl(trylast=True)  # when the order is random already
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what may take long: at the end, one process would work and the others wait."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 

@@ -13,7 +13,7 @@ from tests.missing import needs
 programs = needs("Debian's package postgresql", postgres.is_there)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.long
 def test_no_fault_breaks_a_promise():
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", "--short"],

@@ -125,7 +125,9 @@ def environment() -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["sqlite", *SERVERS])
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(vendor, marks=pytest.mark.long) for vendor in SERVERS)]
+)
 def fresh(request, tmp_path) -> Iterator[Installation]:
     vendor: str = request.param
     if vendor == "sqlite":

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import strangers
 from benchmarks.timing import auc, spread, times_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 REQUESTS = 2000
 MOST = 4 * spread(REQUESTS)

@@ -22,7 +22,7 @@ from tests import mailserver
 from tests.crashpoints import every_crash, in_child
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 LATER, NO = "451 4.3.0 later", "550 5.1.1 no such mailbox"
 SETTLED = (signals.delivery_accepted, signals.delivery_failed, signals.delivery_dropped)

@@ -282,7 +282,7 @@ class Laws(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(900)
+@pytest.mark.long
 def test_the_laws_hold_in_any_order():
     print(f"LAWS_SEED={SEED}")  # pytest shows it if they do not
     if connection.vendor == "sqlite":  # no power is cut here, and thousands of commits are made
