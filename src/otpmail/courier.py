@@ -21,7 +21,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -107,9 +107,6 @@ class _Ready:
 
     delivery: Delivery
     letter: Letter
-
-    def redacted(self, try_: Try) -> Try:
-        return replace(try_, outcome=self.letter.redacted(try_.outcome))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -235,11 +232,10 @@ class _Round:
             sessionless.end(ids)
         ends, others = [], []
         for ready, round_ in zip(load, sent, strict=True):
-            tries = [ready.redacted(try_) for try_ in round_.tries]
-            if round_.wanted and tries:
-                ends.append(self._end(ready.delivery, tries))
+            if round_.wanted and round_.tries:
+                ends.append(self._end(ready.delivery, round_.tries))
             else:
-                others.append((ready.delivery, tries, round_.wanted))
+                others.append((ready.delivery, round_.tries, round_.wanted))
         self._record(ends)  # before all else: these may have been taken
         for delivery, tries, wanted in others:
             with self._guarded([delivery.pk]):
@@ -252,9 +248,7 @@ class _Round:
             seconds=min(self._life_left(ready.delivery) for ready in load),
             may_double=way.may_double,
             still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
-            late=lambda place, try_: _hear_late(
-                self._owner, load[place].delivery, load[place].redacted(try_)
-            ),
+            late=lambda place, try_: _hear_late(self._owner, load[place].delivery, try_),
         )
 
     def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:

@@ -6,8 +6,7 @@ In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
 Knows nothing of: routes, leases, retries.
 """
 
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import format_datetime
 from functools import partial
 from typing import Any
@@ -20,10 +19,9 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, keys, links
+from otpmail import binding, codes, keys, links, redaction
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
-from otpmail.outcomes import Outcome
 from otpmail.purposes import Purpose
 
 METADATA = "otpmail"
@@ -32,23 +30,9 @@ METADATA = "otpmail"
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail ready to leave, and the code in it if that is known; no repr shows either."""
+    """A mail ready to leave; no repr shows it."""
 
     mail: EmailMultiAlternatives = field(repr=False)
-    code: str | None = field(repr=False, default=None)
-
-    def redacted(self, outcome: Outcome) -> Outcome:
-        """Take out of a reply that quotes the mail its code, or whatever might be one."""
-        reply = outcome.reply
-        for secret in [self.code] if self.code else self._quoted(reply):
-            reply = reply.replace(secret, "*" * len(secret))
-        return replace(outcome, reply=reply)
-
-    def _quoted(self, reply: str) -> list[str]:
-        shown = (self.mail.subject, self.mail.body, *self.mail.alternatives)
-        text = " ".join(map(str, shown))
-        words = re.findall(r"[\w-]{4,}", reply)
-        return [word for word in words if re.search(r"\d", word) and word in text]
 
 
 @sensitive_variables()
@@ -69,6 +53,12 @@ def older_codes_of(challenge: Challenge) -> list[str]:
     older = [nonces[start : start + size] for start in range(0, len(nonces), size)]
     derived = [_derived(challenge, number, nonce) for number, nonce in enumerate(older, start=1)]
     return [code for code in derived if code is not None]
+
+
+@sensitive_variables()
+def codes_of(challenge: Challenge) -> list[str]:
+    """Derive all codes of a challenge that has not ended, the live one first."""
+    return [code for code in (code_of(challenge), *older_codes_of(challenge)) if code is not None]
 
 
 @sensitive_variables()
@@ -114,7 +104,8 @@ def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")
-    return Letter(marked(mail, delivery.pk), code)
+    redaction.keep_secret(mail, [code, *older_codes_of(challenge)])
+    return Letter(marked(mail, delivery.pk))
 
 
 def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:

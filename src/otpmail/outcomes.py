@@ -270,5 +270,13 @@ def words(text: str | bytes) -> str:
     """Make a stranger's text fit to store and to log: a line of ASCII, addresses masked."""
     if isinstance(text, bytes):
         text = text.decode("ascii", "replace")
-    line = re.sub(r"[^\x20-\x7e]+", " ", text[:READ_LENGTH]).strip()
+    line = re.sub(r"[^\x20-\x7e]+", " ", _beginning(text)).strip()
     return mask_addresses(line)
+
+
+def _beginning(text: str) -> str:
+    """Cut it so that half a code, which nobody would redact, is not left at the end."""
+    if len(text) <= READ_LENGTH:
+        return text
+    without_base64 = re.sub(r"\S{1,76}$", "", text[:READ_LENGTH])  # a line's length in MIME
+    return re.sub(r"[\W\d_]+$", "", without_base64)

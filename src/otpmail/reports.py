@@ -3,22 +3,28 @@
 In: a delivery's id and a `Report`. Out: rows, and a signal once they are committed.
 Knows nothing of: providers, HTTP.
 
-1. Lock the challenge, then record the report. One that was heard before, or comes late, ends here.
+1. Lock the challenge, then record the report, with no code and no address in its words. One that
+   was heard before, or comes late, ends here.
 2. What arrived, or cannot, was accepted, whatever is known of its attempts: it is not tried again.
 3. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
 4. What did not get through leaves once more by another route, while its code is of use.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, faults, issuing, outbox, suppressions
+from otpmail import database, faults, issuing, messages, outbox, redaction, suppressions
 from otpmail.conf import settings
+from otpmail.exceptions import NotHereError
 from otpmail.models import Attempt, Challenge, Delivery, Reported
+from otpmail.outcomes import REPLY_LENGTH, words
 from otpmail.purposes import Purpose
+from otpmail.redaction import redact
 from otpmail.signals import delivery_reported
 
 HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
@@ -30,7 +36,7 @@ ARRIVED = frozenset({Reported.DELIVERED, Reported.COMPLAINED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One event of a mail. ``reason`` is the provider's, masked and short."""
+    """One event of a mail. ``reason`` is the provider's, as it came."""
 
     word: Reported
     at: datetime
@@ -48,6 +54,7 @@ def take(delivery_id: UUID, report: Report) -> bool:
             return False
         challenges_ = Challenge.objects.using(database.alias()).select_for_update()
         challenge = challenges_.filter(deliveries=delivery).first()
+        report = replace(report, reason=_told(report.reason, challenge))
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
             route = _last_route(delivery, challenge)
             if report.word in ARRIVED or report.address_is_dead:
@@ -56,6 +63,15 @@ def take(delivery_id: UUID, report: Report) -> bool:
                 _follow(delivery, challenge, report, route)
             _tell(delivery, report, route)
     return True
+
+
+@sensitive_variables("text", "codes")
+def _told(text: str, challenge: Challenge | None) -> str:
+    try:
+        codes = messages.codes_of(challenge) if challenge is not None else []
+    except NotHereError:  # what cannot be looked for may be anywhere
+        return re.sub(r"\d", redaction.STAR, redact(words(text)))[:REPLY_LENGTH]
+    return redact(words(text), codes)[:REPLY_LENGTH]
 
 
 def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str) -> None:

@@ -19,7 +19,6 @@ from django.dispatch import receiver
 from otpmail import database, reports
 from otpmail.messages import METADATA
 from otpmail.models import Reported
-from otpmail.outcomes import REPLY_LENGTH, words
 from otpmail.reports import Report
 
 WORDS = {
@@ -61,7 +60,7 @@ def _report(event: Any, esp_name: str, word: Reported) -> Report:
     return Report(
         word=word,
         at=min(event.timestamp or now, now),  # whoever is ahead of us would have the last word
-        reason=words(f"{esp_name}: {told}" if told else esp_name)[:REPLY_LENGTH],
+        reason=f"{esp_name}: {told}" if told else esp_name,
         address_is_dead=_is_dead(event.reject_reason, word, told),
     )
 

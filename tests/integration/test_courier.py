@@ -1,6 +1,7 @@
 """One round, with a real mail server at the other end."""
 
 import logging
+import re
 import socket
 from datetime import timedelta
 
@@ -240,6 +241,23 @@ def test_reply_that_quotes_the_code_is_redacted(server):
     server.data = [f"554 5.7.1 looks like spam: {code} is your code"]
     carry()
     assert Attempt.objects.get().reply == "5.7.1 looks like spam: ****** is your code"
+
+
+@pytest.mark.parametrize("written", [" ".join, "-".join, "&nbsp;".join, "=\\r\\n".join])
+@pytest.mark.parametrize("status", ["550 5.7.1", "421 4.3.2"])
+def test_no_code_is_kept_or_logged_of_a_reply_that_quotes_it(server, caplog, written, status):
+    """Nor in the line that tells of a route's fault."""
+    for _ in range(3):  # until the circuit opens
+        code = written(live_code(promise().challenge_id))
+        server.data = [f"{status} looks like spam: {code} is your code"]
+        carry()
+    told = [attempt.reply for attempt in Attempt.objects.all()]
+    told += re.findall(r"reply='(.*?)'", caplog.text)
+    assert len(told) >= 4
+    for reply in told:
+        assert re.match(r"\d\.\d\.\d looks like spam: \*", reply)
+        assert not re.search(r"\d", reply[5:])
+    assert ("circuit opened" in caplog.text) is status.startswith("421")
 
 
 def test_other_owner_does_no_round(server):

@@ -141,7 +141,7 @@ def test_mail_speaks_the_language_of_the_request(settings):
 
 
 def test_letter_shows_nothing_of_itself():
-    assert "123456" not in repr(Letter(mail=None, code="123456"))
+    assert "123456" not in repr(Letter(mail=EmailMultiAlternatives("123456", "123456")))
 
 
 def test_plain_text_is_not_escaped(settings):

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 from datetime import timedelta
 from uuid import uuid4
 
@@ -9,9 +10,10 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from otpmail import challenges, database, outbox, reports, suppressions
+from otpmail import challenges, database, keys, outbox, reports, suppressions
 from otpmail.models import Attempt, AuditEntry, Delivery, Lane, Reported, Suppression
 from otpmail.reports import Report
+from otpmail.testing import live_code
 from tests.backends import SlowerThanItsReport
 from tests.crowd import at_once
 from tests.mailserver import route_through
@@ -405,3 +407,44 @@ def test_report_of_a_projects_own_mail_is_recorded_and_nothing_more(two_routes):
     assert tell(Reported.BOUNCED, delivery=mail, dead=True)
     assert Delivery.objects.get().reported == "bounced"
     assert not Suppression.objects.exists()
+
+
+def spaced(code):
+    return " ".join(code)
+
+
+@pytest.mark.parametrize("written", [str, spaced, "-".join, "".join, "\u200b".join, "&nbsp;".join])
+def test_no_code_of_the_challenge_is_kept_of_what_a_provider_quotes(written, pass_time, caplog):
+    """Neither the live one nor those that it killed; wherever the words are cut."""
+    issued = promise()
+    first = live_code(issued.challenge_id)
+    pass_time(issued.challenge_id, 420)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    codes = [first, live_code(issued.challenge_id)]
+    quoted = f"{written(codes[0])} is your code. {written(codes[1])} is your code."
+    tell(Reported.BOUNCED, reason=f"Mailgun: 550 5.7.1 {'spam ' * 30} {quoted}")
+    kept = Delivery.objects.exclude(reported="").get().reported_reason
+    for text in (kept, caplog.text):
+        assert not re.search(r"\d", text.partition("spam")[2].partition("delivery=")[0])
+    assert kept.startswith("Mailgun: 550 5.7.1 spam")
+
+
+def test_of_a_report_under_a_key_that_is_not_here_no_digit_is_kept(settings):
+    settings.OTPMAIL_KEYS = {"newer": keys.new()}
+    promise()
+    settings.OTPMAIL_KEYS = {"older": keys.new()}
+    tell(Reported.BOUNCED, reason="Mailgun: 550 no: 12 34 56 is your code")
+    assert Delivery.objects.get().reported_reason == "Mailgun: *** no: ** ** ** is your code"
+
+
+def test_report_of_a_mail_with_no_challenge_keeps_no_run_of_digits():
+    now = database.now()
+    mail = Delivery.objects.create(
+        lane=Lane.MAIL,
+        message_id="<1@example.org>",
+        created_at=now,
+        due_at=now,
+        deadline=now + timedelta(hours=1),
+    )
+    tell(Reported.BOUNCED, delivery=mail, reason="550 no: 123456 resets your password")
+    assert Delivery.objects.get().reported_reason == "550 no: ****** resets your password"

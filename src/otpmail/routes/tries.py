@@ -18,6 +18,7 @@ from dataclasses import replace
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
+from otpmail import redaction
 from otpmail.faults import ends_process
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
@@ -28,7 +29,23 @@ type Wanted = Callable[[EmailMessage], bool]
 def hand_over(
     route: str, mails: Sequence[EmailMessage], *, seconds: float, still_wanted: Wanted
 ) -> Sequence[Outcome | None]:
-    """Hand mails to a route. Never raises: whatever a backend raises becomes an outcome."""
+    """Hand mails to a route. Never raises: whatever a backend raises becomes an outcome.
+
+    What is said of a mail is redacted here, before anybody counts, logs or stores it.
+    """
+    outcomes = _outcomes(route, mails, seconds, still_wanted)
+    return [_redacted(outcome, mail) for outcome, mail in zip(outcomes, mails, strict=True)]
+
+
+def _redacted(outcome: Outcome | None, mail: EmailMessage) -> Outcome | None:
+    if outcome is None:
+        return None
+    return replace(outcome, reply=redaction.of_mail(outcome.reply, mail))
+
+
+def _outcomes(
+    route: str, mails: Sequence[EmailMessage], seconds: float, still_wanted: Wanted
+) -> Sequence[Outcome | None]:
     with contextlib.ExitStack() as stack:
         try:
             backend = stack.enter_context(held[route].lend())
