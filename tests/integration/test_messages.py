@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMultiAlternatives
 from django.utils import translation
 
 from otpmail import challenges, references
