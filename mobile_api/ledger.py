@@ -7,11 +7,10 @@ Knows nothing of: codes, HTTP.
 
 from datetime import datetime
 
-from django.db import transaction
 from django.db.models import F
 
 from mobile_api.models import Account, AccountKind, Entry, Reason, Transfer, TransferState
-from otpmail import receipts
+from otpmail import database, receipts
 from otpmail.binding import Facts
 
 
@@ -29,7 +28,7 @@ def post(transfer: Transfer, *, now: datetime, receipt: str = "") -> bool:
     Joins the caller's transaction.
     """
     _check_receipt(transfer, receipt, now)
-    with transaction.atomic():
+    with database.atomic():
         ids = [transfer.payer_id, transfer.payee_id]
         accounts = Account.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         locked = {account.pk: account for account in accounts}

@@ -13,12 +13,13 @@ from django.db.models import F, Q
 from otpmail import receipts
 from otpmail.append_only import AppendOnly
 from otpmail.compat import uuid7
+from otpmail.database import Row
 
 MAX_AMOUNT_MINOR = 999_999_999_999
 """The largest transfer: far above any real one, and far below what a BIGINT column can hold."""
 
 
-class Member(models.Model):
+class Member(Row):
     """Somebody of the cooperative."""
 
     number = models.CharField(max_length=20, unique=True)
@@ -27,12 +28,15 @@ class Member(models.Model):
     pin = models.CharField(max_length=128)
     """Hashed by Django's password hashers."""
 
+    class Meta:
+        """Its own, so that the base's options are none of a migration."""
+
     def __str__(self) -> str:
         """Name the member by number: names and addresses stay out of logs."""
         return f"member {self.number}"
 
 
-class Token(models.Model):
+class Token(Row):
     """A bearer token, of which only the SHA-256 is kept."""
 
     # No reader looks a member's tokens up, so there is no index for it.
@@ -65,7 +69,7 @@ class AccountKind(models.TextChoices):
     """The cooperative's own, where money enters and leaves the books: it alone may be negative."""
 
 
-class Account(models.Model):
+class Account(Row):
     """Where money is. ``number`` is what people are shown and type."""
 
     number = models.CharField(max_length=20, unique=True)
@@ -119,7 +123,7 @@ class Reason(models.TextChoices):
     INSUFFICIENT_FUNDS = "insufficient-funds"
 
 
-class Transfer(models.Model):
+class Transfer(Row):
     """Money on its way from one account to another, once its code has been typed."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -217,7 +221,7 @@ class Entry(AppendOnly):
         return f"{self.amount_minor:+d} on {self.account_id} by {self.transfer_id}"
 
 
-class IdempotencyKey(models.Model):
+class IdempotencyKey(Row):
     """A request that was carried out, and the answer it got."""
 
     # Found by the unique index below, which begins with it.

@@ -10,7 +10,6 @@ one kiosk locks nobody out of another, and many strangers lock nobody out of the
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 
 from otpmail import database
 from otpmail.clients import Client
@@ -34,18 +33,18 @@ class Throttle:
         """Count a failure before the PIN is looked at. Returns when there is room, if not now."""
         now = database.now()
         is_own = self._own.row().exists()
-        with transaction.atomic(using=database.alias()):
+        with database.atomic():
             for allowance in (self._here,) if is_own else (self._here, self._anywhere):
                 retry_at = allowance.take(now)
                 if retry_at is not None:
-                    transaction.set_rollback(True, using=database.alias())
+                    database.roll_back()
                     return retry_at
                 self._taken.append(allowance)
         return None
 
     def give_back(self) -> None:
         """Nothing failed, and the client is the number's own from now on."""
-        with transaction.atomic(using=database.alias()):
+        with database.atomic():
             for allowance in self._taken:
                 allowance.give_back()
             self._own.make(database.now(), kept=OWN_KEPT)

@@ -8,7 +8,6 @@ import hashlib
 from typing import Annotated
 from uuid import UUID
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -42,6 +41,7 @@ from mobile_api.schemas import (
     TokenOut,
     TransferOut,
 )
+from otpmail import database
 from otpmail.results import Issued
 
 router = Router()
@@ -134,7 +134,7 @@ def create_transfer(
 
     def act() -> Answer:
         transfer = transfers.draft(ask.member, body)
-        with transaction.atomic():  # only writes in here: SQLite has one writer at a time
+        with database.atomic():  # only writes in here: SQLite has one writer at a time
             answer = _promised(transfer, transfers.start(transfer, client_of(request)))
             idempotency.keep(ask, answer)
         return answer

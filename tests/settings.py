@@ -48,6 +48,7 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
         # No test cuts the power; processes that are killed leave to the kernel what they wrote.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
     }
+DATABASE_ROUTERS = ["tests.routers.OneAlias"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"
 # Tests ask for more than people do; those of the caps themselves take these away.

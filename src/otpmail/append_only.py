@@ -5,10 +5,11 @@ statements that lift the locks which a migration laid in the database, for ``flu
 Knows nothing of: which tables, what their triggers say.
 """
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
-from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from otpmail.database import Row, RowManager, RowSet
 
 LOCKS = ("append_only", "no_update", "no_delete", "no_truncate")
 """A trigger that guards such a table is named after it and one of these: ``<table>_<lock>``."""
@@ -20,7 +21,7 @@ _POSTGRESQL = (
 )
 
 
-class _Rows[M: "AppendOnly"](models.QuerySet[M]):
+class _Rows[M: "AppendOnly"](RowSet[M]):
     def update(self, **_: Any) -> NoReturn:
         """Refuse."""
         raise TypeError(self.model.REFUSAL)
@@ -30,14 +31,18 @@ class _Rows[M: "AppendOnly"](models.QuerySet[M]):
         raise TypeError(self.model.REFUSAL)
 
 
-class AppendOnly(models.Model):
+class _Manager[M: "AppendOnly"](RowManager[M]):
+    _queryset_class = _Rows
+
+
+class AppendOnly(Row):
     """The base of such a model. ``REFUSAL`` is what is said to who would change it."""
 
     REFUSAL: ClassVar[str]
 
-    objects = _Rows.as_manager()
+    objects: ClassVar[_Manager[Self]] = _Manager()
 
-    class Meta:
+    class Meta(Row.Meta):
         """No table of its own."""
 
         abstract = True

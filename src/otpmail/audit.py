@@ -6,7 +6,6 @@ Knows nothing of: why.
 
 from datetime import datetime
 
-from otpmail import database
 from otpmail.clients import NOBODY, Client
 from otpmail.deeds import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Deed
 from otpmail.masking import mask
@@ -29,4 +28,4 @@ def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NO
         )
         for challenge in challenges
     ]
-    AuditEntry.objects.using(database.alias()).bulk_create(entries)
+    AuditEntry.objects.bulk_create(entries)

@@ -68,10 +68,13 @@ def verify(
        does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
        raises, the challenge stays pending.
 
-    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold.
+    Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold; and
+    with ``confirmed`` on whichever database, since a rollback would undo what a used code did.
     Raises `NotHereError` if the challenge's key is not known here or its key service is away:
     the guess is not counted, or given back, and the same code may be typed again.
     """
+    if confirmed is not None:
+        _check_outside()
     challenge = standing.find(purpose, challenge_id, subject)
     if challenge is None:
         return NotFound()
@@ -82,12 +85,12 @@ def verify(
         keys.find(challenge.key_id)  # raises before anything is counted
     guess = _count_guess(challenge)
     if guess is None:
-        with transaction.atomic(using=database.alias()):  # waits for whoever decides just now
+        with database.atomic():  # waits for whoever decides just now
             return standing.over(standing.locked(challenge_id), database.now())
     try:
         result = _decide(challenge_id, code, guess, confirmed, client)
     except NotHereError:  # no code was compared, or the right one, so nobody learnt of a wrong one
-        with transaction.atomic(using=database.alias(), durable=True):
+        with database.atomic(durable=True):
             limits.give_back_guess(challenge)
         raise
     if isinstance(result, Wrong | Superseded):
@@ -110,13 +113,13 @@ def cancel(
     now = database.now()
     if endings.end(challenge, State.CANCELLED, now=now, client=client):
         return Cancelled()
-    with transaction.atomic(using=database.alias()):  # a locking read: no snapshot of before
+    with database.atomic():  # a locking read: no snapshot of before
         return standing.over(standing.locked(challenge_id), now)
 
 
 def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFound:
     """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
-    rows = Delivery.objects.using(database.alias()).select_related("challenge")
+    rows = Delivery.objects.select_related("challenge")
     newest_first = rows.filter(
         challenge_id=challenge_id,
         challenge__purpose=purpose,
@@ -131,6 +134,16 @@ def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFou
     return standing.shown(Status, challenge, newest, now=now, state=State(challenge.state))
 
 
+def _check_outside() -> None:
+    open_ = database.open_transactions()
+    if open_:
+        raise InsideTransactionError(
+            "verify(confirmed=...) must not run inside a transaction, of whichever database: a "
+            f"rollback would undo what the code confirmed. Open is that of {', '.join(open_)}. "
+            "Call it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
+        )
+
+
 def _count_guess(challenge: Challenge) -> int | None:
     """Count the guess and commit. Returns which one it is, or None if none may be made."""
     rules, now = Purpose(challenge.purpose), database.now()
@@ -138,7 +151,7 @@ def _count_guess(challenge: Challenge) -> int | None:
     if not (connection.in_atomic_block or connection.get_autocommit()):
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
-        with transaction.atomic(using=database.alias(), durable=True):
+        with database.atomic(durable=True):
             return limits.take_guess(challenge, purpose=rules, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
@@ -155,7 +168,7 @@ def _decide(
     confirmed: Callable[[Challenge], None] | None,
     client: Client,
 ) -> Verified | Wrong | Superseded | AlreadyUsed | Ended:
-    with transaction.atomic(using=database.alias(), durable=True):
+    with database.atomic(durable=True):
         challenge, now = standing.locked(challenge_id), database.now()
         if challenge.state != State.PENDING or now >= challenge.expires_at:
             return standing.over(challenge, now)

@@ -73,7 +73,7 @@ class Allowance:
         # An upsert and no INSERT IGNORE: MariaDB would then lock a row that is there for sharing,
         # and two who go on to write it are a deadlock. (One is left to it: when the very first is
         # rolled back under several who wait for it, all but one are told to try again.)
-        Counter.objects.using(database.alias()).bulk_create(
+        Counter.objects.bulk_create(
             [Counter(id=self.key(), kind=self.kind, kept_until=milliseconds(now + kept))],
             update_conflicts=True,
             update_fields=["kept_until"],
@@ -82,7 +82,7 @@ class Allowance:
 
     def row(self) -> QuerySet[Counter]:
         """Find the counter."""
-        return Counter.objects.using(database.alias()).filter(pk=self.key())
+        return Counter.objects.filter(pk=self.key())
 
     def spent(self, now: datetime) -> QuerySet[Counter]:
         """Find the counter if nothing is left of the hour's or of the day's."""
@@ -127,7 +127,7 @@ class Allowance:
 
 def prune(*, now: datetime, limit: int) -> int:
     """Delete up to so many counters that are at nought for long. Returns how many."""
-    rows = Counter.objects.using(database.alias())
+    rows = Counter.objects.all()
     stale = rows.filter(kept_until__lte=milliseconds(now))
     found = list(stale.values_list("pk", flat=True)[:limit])
     # By key, as whoever counts writes one; and looked at again, for it may be of use by now.

@@ -1,4 +1,10 @@
-"""Which database holds the outbox, and what time it is there.
+"""Which database holds otpmail's rows, and what time it is there.
+
+A `Row` is read where it is written, related access included. A router may send the reads of a
+project's own models to a replica: a row that was committed a moment ago is not there yet.
+
+In: the project's router. Out: one alias, transactions on it, its clock.
+Knows nothing of: which tables.
 
 All hosts share the database's clock, so that a life, a lease and a deadline mean one moment
 everywhere, however wrong a host's own clock is.
@@ -14,13 +20,12 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from django.db import connections, router
+from django.apps import apps
+from django.db import connections, models, router, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
-
-from otpmail.models import Challenge
 
 type Clock = Callable[[], datetime]
 
@@ -42,7 +47,70 @@ _CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT UTC_TIMEST
 
 def alias() -> str:
     """Name the database that the outbox is written to."""
-    return router.db_for_write(Challenge)
+    return router.db_for_write(apps.get_model("otpmail", "Challenge"))
+
+
+def atomic(*, savepoint: bool = True, durable: bool = False) -> transaction.Atomic:
+    """Begin a transaction there, or join the caller's."""
+    return transaction.atomic(using=alias(), savepoint=savepoint, durable=durable)
+
+
+def roll_back() -> None:
+    """Let the innermost `atomic` end with a rollback."""
+    transaction.set_rollback(True, using=alias())
+
+
+def on_commit(told: Callable[[], object]) -> None:
+    """Call this once the caller's transaction is committed. What it raises is logged."""
+    transaction.on_commit(told, using=alias(), robust=True)
+
+
+def open_transactions() -> list[str]:
+    """Name the aliases on which this thread has one open. That of Django's `TestCase` is none."""
+    blocks = {used.alias: used.atomic_blocks for used in connections.all(initialized_only=True)}
+    return [name for name, open_ in blocks.items() if open_ and not open_[-1]._from_testcase]  # type: ignore[attr-defined] # noqa: SLF001
+
+
+class RowSet[M: models.Model](models.QuerySet[M]):
+    """Is evaluated on the alias that its model is written to, unless the caller named another."""
+
+    _db: str | None
+
+    @property
+    def db(self) -> str:
+        """Name the alias. No hints: a related row that came from a replica leads nobody there."""
+        return self._db or router.db_for_write(self.model)
+
+
+class RowManager[M: models.Model](models.Manager[M]):
+    """Knows the alias, so that Django's related managers need not ask the router where to read."""
+
+    _queryset_class: type[models.QuerySet[Any]] = RowSet
+    _named: str | None = None
+
+    @property
+    def _db(self) -> str:
+        return self._named or router.db_for_write(self.model)
+
+    @_db.setter
+    def _db(self, named: str | None) -> None:
+        self._named = named
+
+    def get_queryset(self) -> models.QuerySet[M]:
+        """Give all rows, bound to an alias only if the caller named one: they may be a subquery."""
+        return self._queryset_class(self.model, using=self._named)
+
+
+class Row(models.Model):
+    """The base of such a model."""
+
+    objects: ClassVar[RowManager[Self]] = RowManager()
+
+    class Meta:
+        """No table of its own. Related access asks the base manager."""
+
+        abstract = True
+        base_manager_name = "objects"
 
 
 def now() -> datetime:

@@ -37,11 +37,9 @@ def end(
 
     All in one transaction: the caller's, or one of its own. ``also`` are columns to set with it.
     """
-    with transaction.atomic(using=database.alias()):
-        ended = (
-            Challenge.objects.using(database.alias())
-            .filter(pk=challenge.pk, ended_at=None)  # as in limits
-            .update(state=state, ended_at=now, nonce=None, older_nonces=None, **also)
+    with database.atomic():
+        ended = Challenge.objects.filter(pk=challenge.pk, ended_at=None).update(  # as in limits
+            state=state, ended_at=now, nonce=None, older_nonces=None, **also
         )
         if not ended:
             return False
@@ -80,7 +78,7 @@ _places = _Places()
 
 
 def _pending() -> QuerySet[Challenge]:
-    return Challenge.objects.using(database.alias()).filter(state=State.PENDING)
+    return Challenge.objects.filter(state=State.PENDING)
 
 
 def _end_all(over: QuerySet[Challenge], state: State, *, now: datetime, seconds: float) -> bool:
@@ -115,13 +113,12 @@ def _end_batch(
 
     Those that another process holds are its own affair.
     """
-    alias = database.alias()
-    with transaction.atomic(using=alias):
+    with database.atomic():
         free = _locked(ids)
         ended = {}
         for pk in ids:
             ended[pk] = pk in free and _try_to_end(free[pk], state, now=now)
-            is_broken = transaction.get_rollback(using=alias)
+            is_broken = transaction.get_rollback(using=database.alias())
             if is_broken or time.monotonic() >= until:
                 break
     if is_broken:  # MariaDB takes all back for one deadlock; each alone, then
@@ -132,7 +129,7 @@ def _end_batch(
 def _locked(ids: Sequence[UUID]) -> dict[UUID, Challenge]:
     # By key, and by `ended_at` as in limits: MariaDB would lock an index before the rows.
     skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
-    rows = Challenge.objects.using(database.alias()).filter(pk__in=ids, ended_at=None)
+    rows = Challenge.objects.filter(pk__in=ids, ended_at=None)
     return {row.pk: row for row in rows.select_for_update(skip_locked=skip_locked)}
 
 

@@ -14,7 +14,10 @@ class UnstorableMailError(OtpmailError, TypeError):
 
 
 class InsideTransactionError(OtpmailError, RuntimeError):
-    """`verify` was called inside a transaction, where a rollback would give the guess back."""
+    """`verify` was called inside a transaction, whose rollback would give the guess back.
+
+    Or would undo what the code confirmed, though the code is used up.
+    """
 
 
 class NotHereError(OtpmailError, RuntimeError):

@@ -14,7 +14,6 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import transaction
 from django.utils.translation import get_language
 
 from otpmail import (
@@ -92,11 +91,11 @@ def issue(
         resend_at=now + rules.cool_down(1),
     )
     # No savepoint: a promise that fails half-way takes the caller's transaction with it.
-    with transaction.atomic(using=database.alias(), savepoint=False):
+    with database.atomic(savepoint=False):
         refused = quotas.take_issue(subject, recipient, client, now)
         if refused is not None:
             return refused
-        challenge.save(using=database.alias(), force_insert=True)
+        challenge.save(force_insert=True)
         audit.write(Deed.ISSUED, challenge, now=now, client=client)
         delivery = _promise_or_refuse(challenge, now)
     return standing.shown(
@@ -143,7 +142,7 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
     others = set(Purpose(challenge.purpose).routes) - {avoid}
     if not live or now >= delivery.deadline or not others:
         return False
-    rows = Delivery.objects.using(database.alias()).filter(challenge=challenge)
+    rows = Delivery.objects.filter(challenge=challenge)
     if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
         return False
     _promise(challenge, now, avoid=avoid)
@@ -167,7 +166,7 @@ def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
     def kept() -> None:
         faults.tell(delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge)
 
-    transaction.on_commit(kept, using=database.alias(), robust=True)
+    database.on_commit(kept)
     return delivery
 
 
@@ -183,11 +182,11 @@ def _resend(
     challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
     take = limits.take_resend if keeps else limits.take_reissue
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         if take(challenge, purpose=rules, now=now):
             refused = quotas.take_mail(challenge.recipient, client, now)
             if refused is not None:
-                transaction.set_rollback(True, using=database.alias())
+                database.roll_back()
                 return refused
             deed = Deed.RESENT if keeps else Deed.REISSUED
             audit.write(deed, challenge, now=now, client=client)

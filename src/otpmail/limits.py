@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.db.models import F, QuerySet
 
-from otpmail import budgets, database
+from otpmail import budgets
 from otpmail.codes import NONCE_BYTES
 from otpmail.models import Challenge
 from otpmail.purposes import Purpose
@@ -74,4 +74,4 @@ def _take(challenge: Challenge, now: datetime, **columns: object) -> bool:
 def _pending(challenge: Challenge) -> QuerySet[Challenge]:
     # By `ended_at`, which no index holds: a database that found the row by its state would lock an
     # index before the row, and meet who locks them the other way round (MariaDB: 1213).
-    return Challenge.objects.using(database.alias()).filter(pk=challenge.pk, ended_at=None)
+    return Challenge.objects.filter(pk=challenge.pk, ended_at=None)

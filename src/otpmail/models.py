@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from otpmail import binding, cascades, references
+from otpmail import binding, cascades, database, references
 from otpmail.compat import uuid7
 from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
 from otpmail.indexes import OpenIndex
@@ -28,7 +28,7 @@ class State(models.TextChoices):
     CHANGED = "changed"
 
 
-class Challenge(models.Model):
+class Challenge(database.Row):
     """One request to prove control of an address, for one purpose and subject."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -170,7 +170,7 @@ class Reported(models.TextChoices):
     """The recipient called it spam, so it was delivered."""
 
 
-class Delivery(models.Model):
+class Delivery(database.Row):
     """One mail that was promised: a row of the outbox."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -267,7 +267,7 @@ class Delivery(models.Model):
         return self.challenge.told
 
 
-class SealedMail(models.Model):
+class SealedMail(database.Row):
     """A project's own mail, encrypted; it is erased when its delivery is settled."""
 
     delivery = models.OneToOneField(
@@ -279,12 +279,15 @@ class SealedMail(models.Model):
     to = models.CharField(max_length=320)
     recipients = models.PositiveIntegerField()
 
+    class Meta:
+        """Its own, so that the base's options are none of a migration."""
+
     def __str__(self) -> str:
         """Name it by what may be logged: ``to`` is its first recipient, masked."""
         return f"{self.delivery_id} to {self.to}"
 
 
-class Attempt(models.Model):
+class Attempt(database.Row):
     """One try to hand a delivery to one route, and the reply that came of it."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
@@ -310,7 +313,7 @@ class Attempt(models.Model):
         return f"{self.outcome} by {self.route}"
 
 
-class Suppression(models.Model):
+class Suppression(database.Row):
     """An address that takes no mail for a while. The address itself is not kept."""
 
     digest = models.CharField(primary_key=True, max_length=64)
@@ -333,7 +336,7 @@ class Suppression(models.Model):
         return f"{self.reason} until {self.until:%Y-%m-%d}"
 
 
-class Counter(models.Model):
+class Counter(database.Row):
     """How much of an hour's and a day's allowance is taken. Times are milliseconds since 1970."""
 
     id = models.UUIDField(primary_key=True, editable=False)

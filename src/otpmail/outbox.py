@@ -15,7 +15,7 @@ from email.utils import parseaddr
 from uuid import UUID
 
 from django.conf import settings as django_settings
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import F, Q, QuerySet
 from django.utils.encoding import punycode
 
@@ -145,7 +145,7 @@ def claim(
         free = free.filter(deadline__lte=now)
     if only is None and not free.exists():  # the usual case takes no lock
         return {}
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         found = _choose(free, limit, youngest_first=lane is Lane.CODE)
         free.filter(pk__in=found).update(leased_by=owner, leased_until=_lease_end(now))
         mine = _held(owner).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
@@ -206,7 +206,7 @@ def settle(
     if the lease was lost meanwhile: then the attempts are recorded, and the row is another's, or
     gone; but an acceptance settles it all the same, so that nobody sends it again.
     """
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         kept = _leave([delivery], owner, verdict, now) == 1
         if kept:
             _insert({delivery: attempts})
@@ -225,9 +225,9 @@ def settle_accepted(
     Returns False, and nothing is written, if a lease was lost meanwhile.
     """
     verdict = Verdict(DeliveryState.ACCEPTED)
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         if _leave(rounds, owner, verdict, now) < len(rounds):
-            transaction.set_rollback(True, using=database.alias())
+            database.roll_back()
             return False
         _insert(rounds)
         _follow(rounds, verdict, now)
@@ -241,7 +241,7 @@ def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> b
     An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
     Returns whether one did.
     """
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         return _note(delivery, attempts, now=now)
 
 
@@ -263,7 +263,7 @@ def routes_used(delivery: Delivery) -> list[str]:
     mine = Q(delivery=delivery.pk)
     if delivery.challenge_id is not None:
         mine = Q(delivery__challenge=delivery.challenge_id)
-    used = Attempt.objects.using(database.alias()).filter(mine, outcome__in=["accepted", "unknown"])
+    used = Attempt.objects.filter(mine, outcome__in=["accepted", "unknown"])
     routes = [*used.order_by("pk").values_list("route", flat=True), *filter(None, [delivery.avoid])]
     return list(dict.fromkeys(reversed(routes)))[::-1]
 
@@ -272,7 +272,7 @@ def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bo
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     delivery.state, delivery.reason = verdict.state, reason
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
         if kept:
             _follow([delivery], verdict, now)
@@ -350,7 +350,7 @@ def take_over(
     """
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     changes = _changes(verdict, now) if reason else {"leased_by": "", "leased_until": None}
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         queued = _rows().filter(pk__in=delivery_ids, state=DeliveryState.QUEUED)
         found = list(queued.select_for_update().order_by("pk"))
         taken = [delivery.pk for delivery in found]
@@ -387,11 +387,11 @@ def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> li
 
 
 def _rows() -> QuerySet[Delivery]:
-    return Delivery.objects.using(database.alias())
+    return Delivery.objects.all()
 
 
 def _sealed() -> QuerySet[SealedMail]:
-    return SealedMail.objects.using(database.alias())
+    return SealedMail.objects.all()
 
 
 def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
@@ -427,7 +427,7 @@ def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
         for attempt in attempts:
             attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
     all_ = [attempt for attempts in rounds.values() for attempt in attempts]
-    Attempt.objects.using(database.alias()).bulk_create(all_)
+    Attempt.objects.bulk_create(all_)
 
 
 def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime) -> None:

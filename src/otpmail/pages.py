@@ -46,7 +46,7 @@ def _find(token: str) -> Challenge | None:
     challenge_id = links.read(token)
     if challenge_id is None:
         return None
-    return Challenge.objects.using(database.alias()).filter(pk=challenge_id).first()
+    return Challenge.objects.filter(pk=challenge_id).first()
 
 
 def _is_live(challenge: Challenge) -> bool:

@@ -10,7 +10,6 @@ and attempts go with it. Log lines hold masked addresses only, and are not searc
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from otpmail import database, endings, suppressions
@@ -65,7 +64,7 @@ def erase(*, recipient: str | None = None, subject: str | None = None) -> int:
     What a pending challenge was bound to ends with it; so does what their address is suppressed by.
     A receiver of ``challenge_ended`` that refuses leaves all as it was.
     """
-    with transaction.atomic(using=database.alias()):
+    with database.atomic():
         rows = _of(recipient, subject)
         for challenge in rows.filter(state=State.PENDING).order_by("pk"):
             endings.end(challenge, State.CANCELLED, now=database.now())
@@ -85,7 +84,7 @@ def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:
         theirs |= Q(subject=subject)
     if not theirs:
         raise ValueError("whose rows? Name a recipient, a subject, or both")
-    rows = Challenge.objects.using(database.alias())
+    rows = Challenge.objects.all()
     # Compared again: a database's collation may hold 'jose' and 'josé' to be one.
     exact = [
         challenge.pk

@@ -6,8 +6,6 @@ Knows nothing of: what is mailed.
 
 from collections.abc import Callable, Sequence
 
-from django.db import transaction
-
 from otpmail import database, engines, faults
 from otpmail.models import Delivery, Lane
 from otpmail.signals import delivery_promised
@@ -30,5 +28,5 @@ def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Deliv
                 challenge=delivery.challenge,
             )
 
-    transaction.on_commit(kept, using=database.alias(), robust=True)
+    database.on_commit(kept)
     return deliveries

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, Min, Model, Q, QuerySet, Sum
 
-from otpmail import database, routes
+from otpmail import routes
 from otpmail.deeds import Deed
 from otpmail.models import Attempt, AuditEntry, Delivery, DeliveryState, Lane, State
 
@@ -78,7 +78,7 @@ def waiting(now: datetime) -> list[Waiting]:
 
 def queued() -> tuple[QuerySet[Delivery], QuerySet[Delivery]]:
     """Give what is queued: nobody's, and somebody's. Each has an index of its own."""
-    rows = Delivery.objects.using(database.alias())
+    rows = Delivery.objects.all()
     nobodys = rows.filter(state=DeliveryState.QUEUED, leased_by="")
     return nobodys, rows.filter(leased_until__isnull=False)
 
@@ -108,7 +108,7 @@ def settled(since: datetime) -> Iterator[Settled]:
 def unsent(since: datetime) -> QuerySet[Delivery]:
     """Give what failed or was dropped since then: what has a reason."""
     states = [DeliveryState.FAILED, DeliveryState.DROPPED]
-    rows = Delivery.objects.using(database.alias())
+    rows = Delivery.objects.all()
     return rows.filter(reason__gt="", state__in=states, settled_at__gte=since)
 
 
@@ -123,7 +123,7 @@ def tried(since: datetime) -> list[Tried]:
 
 def ended(since: datetime) -> dict[Deed, int]:
     """Count the challenges that ended since then."""
-    recent = tail(AuditEntry.objects.using(database.alias()), "at", since).filter(deed__in=ENDS)
+    recent = tail(AuditEntry.objects.all(), "at", since).filter(deed__in=ENDS)
     counted = dict(recent.values_list("deed").annotate(Count("pk")))
     return {deed: counted.get(deed, 0) for deed in sorted(ENDS)}
 
@@ -152,4 +152,4 @@ def _met(rows: QuerySet[Any], column: str) -> Iterable[datetime]:
 
 
 def _attempts() -> QuerySet[Attempt]:
-    return Attempt.objects.using(database.alias())
+    return Attempt.objects.all()

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.utils.encoding import punycode
 
-from otpmail import budgets, database
+from otpmail import budgets
 from otpmail.clients import Client
 from otpmail.conf import settings
 from otpmail.counters import Allowance
@@ -54,9 +54,7 @@ def _refuses_subject(subject: str, now: datetime) -> OverCap | None:
     blocked_until = budgets.hold(subject, now)
     if blocked_until is not None:
         return OverCap(retry_at=blocked_until, cap=Cap.FAILURES)
-    pending = Challenge.objects.using(database.alias()).filter(
-        subject=subject, state=State.PENDING, closes_at__gt=now
-    )
+    pending = Challenge.objects.filter(subject=subject, state=State.PENDING, closes_at__gt=now)
     # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
     ends = [at for whose, at in pending.values_list("subject", "closes_at") if whose == subject]
     if len(ends) < settings.OPEN_CHALLENGES:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import database, faults, issuing, messages, outbox, redaction, suppressions
@@ -47,12 +46,12 @@ class Report:
 
 def take(delivery_id: UUID, report: Report) -> bool:
     """Take a report, in one transaction. Returns False if there is no such delivery."""
-    rows = Delivery.objects.using(database.alias())
-    with transaction.atomic(using=database.alias()):
+    rows = Delivery.objects.all()
+    with database.atomic():
         delivery = rows.filter(pk=delivery_id).first()
         if delivery is None:
             return False
-        challenges_ = Challenge.objects.using(database.alias()).select_for_update()
+        challenges_ = Challenge.objects.select_for_update()
         challenge = challenges_.filter(deliveries=delivery).first()
         report = replace(report, reason=_told(report.reason, challenge))
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
@@ -90,11 +89,11 @@ def _tell(delivery: Delivery, report: Report, route: str) -> None:
     def kept() -> None:
         faults.tell(delivery_reported, sender=Delivery, delivery=delivery, route=route)
 
-    transaction.on_commit(kept, using=database.alias(), robust=True)
+    database.on_commit(kept)
 
 
 def _last_route(delivery: Delivery, challenge: Challenge | None) -> str:
     # A provider can be faster than our own note of the attempt: then it is the first route.
-    attempts = Attempt.objects.using(database.alias()).filter(delivery=delivery)
+    attempts = Attempt.objects.filter(delivery=delivery)
     last = attempts.order_by("-started_at").values_list("route", flat=True).first()
     return last or (Purpose(challenge.purpose).routes if challenge else settings.ROUTES)[0]

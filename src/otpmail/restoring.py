@@ -62,7 +62,7 @@ def release(promised_before: datetime, *, dry_run: bool = False) -> Restored:
 
 
 def _drop(ids: list[UUID]) -> int:
-    rows = Delivery.objects.using(database.alias()).select_related("challenge", "sealed")
+    rows = Delivery.objects.select_related("challenge", "sealed")
     told = rows.defer("sealed__content").in_bulk(ids)  # before what the log tells of it is erased
     taken = outbox.take_over(ids, Reason.RESTORED, now=database.now())
     for pk in taken:
@@ -78,9 +78,7 @@ def _drop(ids: list[UUID]) -> int:
 
 
 def _walk(promised_before: datetime) -> Iterator[list[_Lease]]:
-    rows = Delivery.objects.using(database.alias()).filter(
-        state=DeliveryState.QUEUED, created_at__lt=promised_before
-    )
+    rows = Delivery.objects.filter(state=DeliveryState.QUEUED, created_at__lt=promised_before)
     leases = rows.order_by("pk").values_list("pk", "leased_by")
     step = list(leases[:STEP])
     while step:

@@ -49,12 +49,12 @@ def _settled(before: datetime) -> Q:
 
 
 def _ended(before: datetime) -> Q:
-    deliveries = Delivery.objects.using(database.alias()).filter(challenge=OuterRef("pk"))
+    deliveries = Delivery.objects.filter(challenge=OuterRef("pk"))
     return Q(~Exists(deliveries.exclude(_settled(before))), ended_at__lt=before)
 
 
-def _walk(model: type[Model], over: Q, before: datetime) -> Iterator[QuerySet[Model]]:
-    rows = model._default_manager.using(database.alias())  # noqa: SLF001
+def _walk(model: type[database.Row], over: Q, before: datetime) -> Iterator[QuerySet[Model]]:
+    rows = model.objects.all()
     step = rows.filter(pk__lt=first_uuid7(before)).order_by("pk").values_list("pk", flat=True)
     last = FIRST
     while ids := list(step.filter(pk__gt=last)[:STEP]):

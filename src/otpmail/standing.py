@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from otpmail import database, progress
+from otpmail import progress
 from otpmail.masking import mask
 from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
@@ -18,14 +18,14 @@ from otpmail.results import AlreadyUsed, Ended, Shown
 def find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
     """Read a challenge of this subject. Another's looks like none."""
     # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
-    rows = Challenge.objects.using(database.alias())
+    rows = Challenge.objects.all()
     challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
     return challenge if challenge and is_mine(challenge, purpose, subject) else None
 
 
 def locked(challenge_id: UUID) -> Challenge:
     """Read it as it stands after whoever decides just now. Joins the caller's transaction."""
-    rows = Challenge.objects.using(database.alias()).select_for_update()
+    rows = Challenge.objects.select_for_update()
     return rows.get(pk=challenge_id)
 
 

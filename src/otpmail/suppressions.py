@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from otpmail import database, keys
+from otpmail import keys
 from otpmail.conf import settings
 from otpmail.keys import SigningKey
 from otpmail.models import Reported, Suppression
@@ -54,7 +54,7 @@ def _of(address: str) -> QuerySet[Suppression]:
 
 
 def _rows() -> QuerySet[Suppression]:
-    return Suppression.objects.using(database.alias())
+    return Suppression.objects.all()
 
 
 def _digest(address: str, key: SigningKey) -> str:

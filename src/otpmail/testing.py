@@ -6,11 +6,10 @@ With ``OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"`` the mail i
 
 from uuid import UUID
 
-from otpmail import database
 from otpmail.messages import code_of
 from otpmail.models import Challenge
 
 
 def live_code(challenge_id: UUID) -> str | None:
     """Derive a challenge's code; None when it has ended."""
-    return code_of(Challenge.objects.using(database.alias()).get(pk=challenge_id))
+    return code_of(Challenge.objects.get(pk=challenge_id))

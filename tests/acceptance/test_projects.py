@@ -23,15 +23,20 @@ def test_journeys_of_another_project_succeed(project):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_djangos_own_runner_empties_the_audit_between_tests():
-    """On two databases, of which one has no table of ours."""
+@pytest.mark.parametrize(("project", "journeys"), [("plain", 13), ("replica", 9)])
+def test_journeys_of_a_project_with_several_databases_succeed(project, journeys):
+    """``plain``: one has our tables, and Django's own runner empties the audit between two tests.
+
+    ``replica``: reads are sent to one to which nothing comes.
+    """
+    name = f"tests.projects.{project}"
     run = subprocess.run(
-        [sys.executable, "-m", "django", "test", "--pattern=journeys.py", "tests.projects.plain"],
+        [sys.executable, "-m", "django", "test", "--noinput", "--pattern=journeys.py", name],
         cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.projects.plain.settings"},
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": f"{name}.settings"},
         capture_output=True,
         text=True,
         timeout=100,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "Ran 9 tests" in run.stderr
+    assert f"Ran {journeys} tests" in run.stderr

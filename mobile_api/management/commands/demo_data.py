@@ -6,7 +6,6 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand
-from django.db import transaction
 
 from mobile_api import ledger
 from mobile_api.models import Account, AccountKind, Member, Transfer
@@ -45,9 +44,12 @@ class Command(BaseCommand):
 
     help = "Loads two members with money, and prints their numbers and PINs."
 
-    @transaction.atomic
     def handle(self, *_: Any, **__: Any) -> None:
         """Load what is not there yet."""
+        with database.atomic():
+            self._load_all()
+
+    def _load_all(self) -> None:
         till, _created = Account.objects.get_or_create(
             number="00-0001", defaults={"kind": AccountKind.COOPERATIVE, "currency": CURRENCY}
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
@@ -65,7 +65,7 @@ class EmailBackend(BaseEmailBackend):
             return 0
         try:
             # After a fault that it is not told of, the caller's transaction goes on.
-            with transaction.atomic(using=database.alias(), savepoint=self.fail_silently):
+            with database.atomic(savepoint=self.fail_silently):
                 self._promise(mails)
         except DatabaseError:
             if not self.fail_silently:

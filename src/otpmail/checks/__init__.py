@@ -9,7 +9,11 @@ from typing import Any
 
 from django.core.checks import CheckMessage, register
 
-from otpmail.checks import codes, project, values, ways
+from otpmail.checks import codes, databases, project, values, ways
+
+register(databases.check_sqlite)
+register(databases.check_isolation)
+register(databases.check_routers)
 
 
 @register()

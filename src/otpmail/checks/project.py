@@ -1,4 +1,4 @@
-"""Whether the project that otpmail stands in can bear it: its databases, clock, engine, metrics.
+"""Whether the project that otpmail stands in can bear it: its commands, clock, engine, metrics.
 
 In: Django's settings, ``OTPMAIL_ENGINE``, what couriers and metrics need. Out: errors and warnings.
 Knows nothing of: codes, routes.
@@ -12,7 +12,6 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
-from django.db import connections
 from django.utils.module_loading import import_string
 
 from otpmail.conf import Settings, settings
@@ -20,37 +19,6 @@ from otpmail.engines.base import Engine
 from otpmail.scraping import LEAST_TOKEN
 
 FLUSH = "otpmail.management.commands.flush"
-
-
-@register()
-def check_sqlite(**_: Any) -> Iterable[CheckMessage]:
-    """W003: two writers on SQLite fail at once instead of waiting, unless each begins IMMEDIATE."""
-    for alias in connections:
-        connection = connections[alias]
-        options = connection.settings_dict.get("OPTIONS", {})
-        if connection.vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
-            yield Warning(
-                f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: "
-                "requests and couriers will meet 'database is locked'.",
-                hint="Set OPTIONS: transaction_mode 'IMMEDIATE', and init_command "
-                "'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL'.",
-                id="otpmail.W003",
-            )
-
-
-@register()
-def check_isolation(**_: Any) -> Iterable[CheckMessage]:
-    """W004: under REPEATABLE READ a call that lost a race reads what stood before it."""
-    for alias in connections:
-        connection = connections[alias]
-        level = connection.settings_dict.get("OPTIONS", {}).get("isolation_level", "read committed")
-        if connection.vendor == "mysql" and str(level).lower() != "read committed":
-            yield Warning(
-                f"DATABASES[{alias!r}] is MariaDB or MySQL with isolation_level {level!r}: "
-                "answers can tell an older state of a code than the one that holds.",
-                hint="Leave isolation_level out: Django's default is 'read committed'.",
-                id="otpmail.W004",
-            )
 
 
 @register()

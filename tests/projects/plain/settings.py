@@ -26,3 +26,10 @@ class Router:
 
     def allow_migrate(self, db, app_label, **hints):
         return (db == "codes") == (app_label == "otpmail")
+
+
+class Split(Router):
+    """What was done lies apart from what it was done with."""
+
+    def db_for_write(self, model, **hints):
+        return "default" if model.__name__ == "AuditEntry" else "codes"

@@ -1,0 +1,132 @@
+"""No journey may ask the replica: Django's test cases refuse a query to a database not named here.
+
+Run by ``tests/acceptance/test_projects.py``, on the database of ``DATABASE_URL``.
+"""
+
+import re
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.contrib.admin.sites import site
+from django.core import mail
+from django.core.management import call_command
+from django.db.models import F
+from django.test import TransactionTestCase
+from django.test.testcases import DatabaseOperationForbidden
+
+from mobile_api.models import Entry, Transfer
+from otpmail import challenges, database, privacy, retention
+from otpmail.backends.outbox import EmailBackend
+from otpmail.models import Attempt, AuditEntry, Challenge, Delivery
+from otpmail.results import Resent, Verified
+from otpmail.testing import live_code
+from tests import staff
+from tests.projects.replica.models import Order
+
+
+class Journeys(TransactionTestCase):
+    databases = {"default"}
+
+    def issue(self) -> UUID:
+        return challenges.issue(
+            "sign-in", subject="alice", recipient="alice@example.org"
+        ).challenge_id
+
+    def test_the_replica_is_refused(self):
+        with pytest.raises(DatabaseOperationForbidden):
+            Order.objects.exists()
+
+    def test_a_code_is_mailed_resent_and_confirmed(self):
+        pk = self.issue()
+        assert live_code(pk) in mail.outbox[0].body
+        assert challenges.status("sign-in", pk, subject="alice").delivery.word == "accepted"
+        past = F("resend_at") - timedelta(seconds=90)
+        Challenge.objects.filter(pk=pk).update(resend_at=past)
+        assert isinstance(challenges.resend("sign-in", pk, subject="alice"), Resent)
+        verified = challenges.verify("sign-in", pk, live_code(pk), subject="alice")
+        assert isinstance(verified, Verified)
+
+    def test_a_mail_of_the_projects_own_is_sealed_and_sent(self):
+        EmailBackend().send_messages([mail.EmailMessage("Hello", "Body", to=["b@example.org"])])
+        assert [sent.subject for sent in mail.outbox] == ["Hello"]
+
+    def test_the_cancel_page_answers(self):
+        pk = self.issue()
+        link = re.search(r"https://bank\.example(/\S+)", mail.outbox[0].body)[1]
+        headers = {"host": "localhost"}
+        assert self.client.get(link, headers=headers).status_code == 200
+        assert self.client.post(link, headers=headers).status_code == 200
+        assert Challenge.objects.get(pk=pk).state == "cancelled"
+
+    def test_related_rows_are_read_where_they_were_written(self):
+        pk = self.issue()
+        challenge = Challenge.objects.get()
+        delivery = challenge.deliveries.get()
+        assert delivery.attempts.count() == Attempt.objects.count() == 1
+        assert Delivery.objects.get().challenge == challenge
+        assert Delivery.objects.select_related("challenge").get().challenge == challenge
+        assert Delivery.objects.prefetch_related("attempts", "challenge").get().challenge.pk == pk
+        assert Attempt.objects.get(delivery__challenge=challenge).delivery == delivery
+        assert challenge.deliveries.filter(attempts__outcome="accepted").exists()
+        assert not hasattr(delivery, "sealed")
+        assert Challenge._base_manager.get() == Challenge._default_manager.using(None).get()
+        challenge.refresh_from_db()
+        delivery.delete()
+        challenge.save()
+        challenge.delete()
+
+    def test_a_row_from_the_replica_leads_nobody_there(self):
+        order = Order.objects.create(challenge_id=self.issue())
+        order._state.db = "replica"
+        assert order.challenge.deliveries.get().challenge.subject == "alice"
+        field = site._registry[Challenge].formfield_for_foreignkey(
+            Order._meta.get_field("challenge"), None
+        )
+        assert field.queryset.get() == order.challenge
+        assert str(Order.objects.filter(challenge__in=Challenge.objects.all()).query)
+
+    def test_the_cascades_of_prune_and_erase(self):
+        for go in (
+            lambda: retention.prune(now=database.now() + timedelta(days=365)).challenges,
+            lambda: privacy.erase(subject="alice"),
+        ):
+            pk = self.issue()
+            Order.objects.create(challenge_id=pk)
+            challenges.cancel("sign-in", pk, subject="alice")
+            assert [told["id"] for told in privacy.export(subject="alice")] == [pk]
+            assert go() == 1
+            assert not Delivery.objects.exists()
+            assert not Order.objects.using("default").exists()
+
+    def test_the_admin_shows_every_page(self):
+        self.issue()
+        assert all(staff.pages(staff.staff()))
+        assert AuditEntry.objects.exists()
+
+    def test_the_kiosk_moves_money(self):
+        call_command("demo_data", verbosity=0)
+        token = self.post("sign-in", {"member_number": "1001", "pin": "2468"}).json()["token"]
+        self.signed_in = {"Authorization": f"Bearer {token}"}
+        wanted = {
+            "payer_account": "10-0001",
+            "payee_account": "10-0002",
+            "amount_minor": 100,
+            "currency": "EUR",
+        }
+        made = self.post("transfers", wanted)
+        assert made.status_code == 201, made.content
+        transfer = Transfer.objects.get(pk=made.json()["id"])
+        code = live_code(transfer.challenge)
+        confirmed = self.post(f"transfers/{transfer.pk}/confirm", {"code": code})
+        assert confirmed.status_code == 200, confirmed.content
+        assert transfer.entries.count() == 2
+        assert Entry.objects.filter(transfer__payer=transfer.payer).count() == 2
+        assert self.post("sign-out", None).status_code == 204
+        call_command("kiosk_prune", verbosity=0)
+
+    def post(self, path, body):
+        headers = {"host": "localhost", "Idempotency-Key": path} | getattr(self, "signed_in", {})
+        return self.client.post(
+            f"/api/v1/{path}", body, content_type="application/json", headers=headers
+        )
