@@ -9,10 +9,11 @@ A key is taken in the same transaction as what its request did, so a refused req
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.db import IntegrityError
 from django.http import HttpResponse
 from django.utils import timezone
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 
 from mobile_api.models import IdempotencyKey, Member
 from mobile_api.problems import KEY_MISMATCH, Problem
@@ -29,7 +30,16 @@ class Ask:
     @property
     def fingerprint(self) -> str:
         """Keyed, since a content can hold a code, and six digits are soon tried."""
-        return salted_hmac("mobile_api.idempotency", self.content, algorithm="sha256").hexdigest()
+        return self._fingerprint(settings.SECRET_KEY)
+
+    def is_that_of(self, fingerprint: str) -> bool:
+        """Tell whether this is what was asked then, also under a secret key of before."""
+        secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        return any(constant_time_compare(self._fingerprint(key), fingerprint) for key in secrets)
+
+    def _fingerprint(self, secret: str | bytes) -> str:
+        salt = "mobile_api.idempotency"
+        return salted_hmac(salt, self.content, secret=secret, algorithm="sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +81,7 @@ def find(ask: Ask | None) -> Answer | None:
     row = IdempotencyKey.objects.filter(member=ask.member, key=ask.key).first()
     if row is None:
         return None
-    if row.fingerprint != ask.fingerprint:
+    if not ask.is_that_of(row.fingerprint):
         raise Problem(KEY_MISMATCH, "This Idempotency-Key was used for another request before.")
     return Answer(status=row.status, body=row.body, location=row.location)
 

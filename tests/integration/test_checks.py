@@ -1,5 +1,6 @@
 """Wrong settings are found at start, each by an id and with a remedy."""
 
+import base64
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from django.core.management import get_commands
 from django.db import connection
 
 from coop_kiosk import celery_app
-from otpmail import compat
+from otpmail import compat, keys
 from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.checks import ways
 from otpmail.conf import PREFIX
@@ -130,6 +131,61 @@ def test_misspelt_name_is_told_the_right_one(settings, found):
 def test_without_time_zones_nothing_works(settings, found):
     settings.USE_TZ = False
     assert "otpmail.E008" in found()
+
+
+def ring(**secrets):
+    return {name: base64.urlsafe_b64encode(secret).decode() for name, secret in secrets.items()}
+
+
+GOOD = bytes.fromhex("9f3ac1d57be06f2418ea93bd4c7702f5a86e1fd930cb5582e7143db9064fa871")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        bytes(32),
+        b"\xff" * 32,
+        bytes(range(32)),
+        bytes(range(64, 0, -2)),
+        GOOD[:8] * 4,
+        GOOD[:16] * 2,
+        GOOD[:8] + bytes(24),
+        b"correct horse battery staple 123",
+        GOOD.hex()[:32].encode(),
+    ],
+)
+def test_key_that_could_be_guessed_is_an_error_of_deployment(settings, found, secret):
+    settings.OTPMAIL_KEYS = ring(good=GOOD, weak=secret)
+    assert found() == {}
+    assert "'weak'" in str(found(deploy=True)["otpmail.E023"])
+
+
+def test_two_ids_of_one_key_are_an_error_of_deployment(settings, found):
+    settings.OTPMAIL_KEYS = ring(one=GOOD, two=GOOD)
+    assert "'two' is the same as 'one'" in str(found(deploy=True)["otpmail.E023"])
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"one": "slot 7", "two": "slot 8", "three": "slot 7"}
+    assert "'three' is the same as 'one'" in str(found(deploy=True)["otpmail.E023"])
+
+
+def test_made_keys_are_no_error(settings, found):
+    settings.OTPMAIL_KEYS = {str(number): keys.new() for number in range(1000)}
+    assert "otpmail.E023" not in found(deploy=True)
+
+
+def test_key_that_is_too_short_is_an_error_always(settings, found):
+    settings.OTPMAIL_KEYS = ring(short=GOOD[:31])
+    assert list(found()) == ["otpmail.E005"]
+    assert "otpmail.E023" not in found(deploy=True)
+
+
+@pytest.mark.parametrize("address", ["http://bank.example", "HTTP://bank.example:8000"])
+def test_links_without_tls_are_an_error_of_deployment(settings, found, address):
+    settings.OTPMAIL_BASE_URL = address
+    assert found() == {}
+    assert "otpmail.E024" in found(deploy=True)
+    settings.OTPMAIL_BASE_URL = "https://bank.example"
+    assert "otpmail.E024" not in found(deploy=True)
 
 
 def test_keys_made_of_the_secret_key_are_a_warning_of_deployment(settings, found):

@@ -31,6 +31,28 @@ def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
+@register(Tags.security, deploy=True)
+def check_strong_keys(**_: Any) -> Iterable[CheckMessage]:
+    """E023: a key that somebody could guess, or that is two keys' value."""
+    for key_id, why in keys.weak().items():
+        yield Error(
+            f"OTPMAIL_KEYS: key {key_id!r} {why}.",
+            hint="Make another with: manage.py otpmail_key; put it first, and revoke this one.",
+            id="otpmail.E023",
+        )
+
+
+@register(Tags.security, deploy=True)
+def check_links_are_private(**_: Any) -> Iterable[CheckMessage]:
+    """E024: whoever listens reads the links with which codes are cancelled."""
+    if urlsplit(settings.BASE_URL).scheme == "http":
+        yield Error(
+            "OTPMAIL_BASE_URL is http://: mails lead to a page without TLS.",
+            hint="Set it as https://bank.example.",
+            id="otpmail.E024",
+        )
+
+
 def ring() -> Iterable[CheckMessage]:
     """E005: a key that is not 256 bits; E015: no class of keys; E022: a revoked one is in force."""
     try:

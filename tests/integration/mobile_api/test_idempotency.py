@@ -28,6 +28,13 @@ def test_the_stored_answer_outlives_the_reasons_for_it(alice, bob):
     assert alice.post("transfers", alice.wish(bob, 10_000), status=201, key="one") == transfer
 
 
+def test_the_stored_answer_outlives_a_rotation_of_the_secret_key(alice, bob, settings):
+    transfer = alice.post("transfers", alice.wish(bob), status=201, key="one")
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", [settings.SECRET_KEY]
+    assert alice.post("transfers", alice.wish(bob), status=201, key="one") == transfer
+    alice.post("transfers", alice.wish(bob, 1251), status=422, key="one")
+
+
 def test_the_same_key_with_another_body_is_refused(alice, bob):
     alice.post("transfers", alice.wish(bob), status=201, key="one")
     problem = alice.post("transfers", alice.wish(bob, 1251), status=422, key="one")

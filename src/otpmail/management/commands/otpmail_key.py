@@ -1,31 +1,68 @@
-"""``manage.py otpmail_key``: a new key, ready to stand first in ``OTPMAIL_KEYS``."""
+"""``manage.py otpmail_key``: a new key for ``OTPMAIL_KEYS``; or whether an old one can go."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from otpmail import keys
+from otpmail import keys, retiring
+from otpmail.conf import settings
+from otpmail.exceptions import NotHereError
 
 
 class Command(BaseCommand):
-    """Prints the key, and writes it nowhere."""
+    """Prints, and writes nothing anywhere."""
 
     help = (
         "Makes a key and prints it as id=value, for OTPMAIL_KEYS or a file of secrets. "
+        "With --retire it tells what still stands under an old one, and fails while anything does. "
         "To revoke a stolen one, take it out there and name its id in OTPMAIL_REVOKED_KEYS."
     )
     requires_system_checks = ()  # the first key is made before the settings are right
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take a name for the key."""
-        parser.add_argument("--id", help="the key's id; by default the day, as 2026-11-24")
+        """Take a name for the key, or the name of one that is to go."""
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--id", help="the key's id; by default the day, as 2026-11-24")
+        which.add_argument("--retire", metavar="ID", help="tell whether this key can be taken out")
 
-    def handle(self, *, id: str | None, **_: Any) -> None:  # noqa: A002 - the option's name
-        """Make a key."""
+    def handle(self, *, id: str | None, retire: str | None, **_: Any) -> None:  # noqa: A002 - the option's name
+        """Make a key, or tell of one."""
+        if retire is not None:
+            self._tell(retire)
+            return
         value = keys.new()
         try:
             key = keys.Key(id or f"{datetime.now(UTC):%Y-%m-%d}", value)
         except ValueError as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{key.id}={value}")
+
+    def _tell(self, key_id: str) -> None:
+        found = [standing for standing in retiring.standing(key_id) if standing.count]
+        for standing in found:
+            self.stdout.write(
+                f"{standing.count} {standing.what}, until {standing.until:%Y-%m-%d %H:%M:%S %Z}"
+            )
+        if receipts := retiring.receipts(key_id):
+            self.stdout.write(
+                f"{receipts} confirmed challenges; without the key their receipts cannot be checked"
+            )
+        if key_id == _current():
+            raise CommandError(f"{key_id!r} is current: put another key before it first.")
+        if found:
+            raise CommandError(f"Keep {key_id!r} until then, or lose what stands under it.")
+        self.stdout.write(f"Nothing that waits stands under {key_id!r}{_where(key_id)}.")
+
+
+def _current() -> str | None:
+    try:
+        return keys.current().id
+    except NotHereError:  # all are revoked
+        return None
+
+
+def _where(key_id: str) -> str:
+    if key_id in settings.REVOKED_KEYS:
+        return ", which is revoked"
+    return "" if key_id in keys.readable() else ", which this process does not know"
