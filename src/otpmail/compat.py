@@ -12,6 +12,7 @@ from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
@@ -22,6 +23,7 @@ from django.utils.module_loading import import_string
 DEFAULT_ALIAS = "default"
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
+OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
 
 
 def mailer(alias: str) -> BaseEmailBackend:
@@ -56,6 +58,21 @@ def backend_of(alias: str) -> str:
     if django.VERSION < (6, 1) and settings.EMAIL_BACKEND == LOCMEM:  # as in `mailer`
         return LOCMEM
     return str(mailers().get(alias, {}).get("BACKEND", SMTP))
+
+
+def server_of(alias: str) -> str:
+    """Name where an alias's mail goes, for a log: host and port, or the backend of an API."""
+    options, backend = mailers().get(alias, {}).get("OPTIONS", {}), backend_of(alias)
+    if "host" in options or backend in {SMTP, OUR_SMTP}:
+        return ":".join(map(str, _host_and_port(options)))
+    return urlsplit(str(options.get("api_url", ""))).hostname or backend
+
+
+def _host_and_port(options: Mapping[str, Any]) -> tuple[object, object]:
+    host, port = options.get("host"), options.get("port")
+    if not mailers() or django.VERSION < (6, 1):  # a backend takes the rest from these
+        return host or settings.EMAIL_HOST, port or settings.EMAIL_PORT
+    return host, port or (465 if options.get("use_ssl") else 587 if options.get("use_tls") else 25)
 
 
 def options_of(path: str) -> Mapping[str, Any]:

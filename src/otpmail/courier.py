@@ -19,7 +19,6 @@ Knows nothing of: threads, timers, brokers.
 import contextlib
 import logging
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +34,7 @@ from otpmail import (
     cargo,
     database,
     faults,
+    logmails,
     outbox,
     routes,
     sessionless,
@@ -44,12 +44,13 @@ from otpmail import (
 )
 from otpmail.conf import settings
 from otpmail.database import Clock
+from otpmail.describing import log_fault
 from otpmail.exceptions import NotHereError
 from otpmail.faults import Rarely, ends_process
 from otpmail.messages import Letter
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outbox import Verdict
-from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome, describe
+from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
 from otpmail.routes import Try
 
 PATIENCE_SECONDS = 1
@@ -136,6 +137,7 @@ class _Round:
         self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
         self._declined: set[UUID] = set()
         self._to_free: list[Delivery] = []
+        self._log_mails: set[UUID] = set()
         self._kept: set[UUID] = set()
         """Those for which a session stood before they were given to others."""
         self._way: _Way | None = None
@@ -156,6 +158,7 @@ class _Round:
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
         held = _insist(lambda: outbox.held(due, self._owner))
+        self._log_mails = {delivery.pk for delivery in held if delivery.is_log_mail}
         return sorted(held, key=lambda delivery: delivery.deadline)
 
     def _carry(self, deliveries: Iterable[Delivery]) -> None:
@@ -242,14 +245,15 @@ class _Round:
                 self._leave(delivery, tries, wanted=wanted)
 
     def _hand_over(self, way: _Way, load: Sequence[_Ready]) -> Sequence[routes.Round]:
-        return routes.send(
-            [ready.letter.mail for ready in load],
-            routes=way.routes,
-            seconds=min(self._life_left(ready.delivery) for ready in load),
-            may_double=way.may_double,
-            still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
-            late=lambda place, try_: _hear_late(self._owner, load[place].delivery, try_),
-        )
+        with logmails.about(any(ready.delivery.is_log_mail for ready in load)):
+            return routes.send(
+                [ready.letter.mail for ready in load],
+                routes=way.routes,
+                seconds=min(self._life_left(ready.delivery) for ready in load),
+                may_double=way.may_double,
+                still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
+                late=lambda place, try_: _hear_late(self._owner, load[place].delivery, try_),
+            )
 
     def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:
         """See to one that was not handed over to the end."""
@@ -354,8 +358,10 @@ class _Round:
             if ends_process(error):
                 raise
             for delivery_id in delivery_ids:
-                log.error(  # noqa: TRY400 - a database's words can quote a row
-                    "Email round failed delivery=%s %s", delivery_id, describe(error)
+                _log_fault(
+                    f"Email round failed delivery={delivery_id}",
+                    error,
+                    is_log_mail=delivery_id in self._log_mails,
                 )
                 self._waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
 
@@ -377,12 +383,21 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
         raise
     except NOT_HERE as error:
         if _rarely.may_tell(f"{type(error).__name__} {delivery.lane}"):
-            _tell_fault("Email cannot be rendered here, and is left to others", delivery, error)
+            what = "Email cannot be rendered here, and is left to others"
+            _log_fault(
+                f"{what} delivery={delivery.pk} {delivery.told}",
+                error,
+                is_log_mail=delivery.is_log_mail,
+            )
         return None
     except BaseException as error:
         if ends_process(error):
             raise
-        _tell_fault("Email cannot be rendered", delivery, error)
+        _log_fault(
+            f"Email cannot be rendered delivery={delivery.pk} {delivery.told}",
+            error,
+            is_log_mail=delivery.is_log_mail,
+        )
         name = type(error).__name__
         return Outcome(kind=Kind.TRANSIENT, reply=f"not rendered: {name}", blame=Blame.MAIL)
     if isinstance(letter, Reason):
@@ -390,17 +405,9 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
     return letter
 
 
-def _tell_fault(what: str, delivery: Delivery, error: BaseException) -> None:
-    # An error's words can quote a template's context, and the code with it: only its type.
-    where = "".join(traceback.format_tb(error.__traceback__))
-    log.error(
-        "%s delivery=%s %s error=%s\n%s",
-        what,
-        delivery.pk,
-        delivery.told,
-        type(error).__name__,
-        where,
-    )
+def _log_fault(line: str, error: BaseException, *, is_log_mail: bool) -> None:
+    level = logmails.level(logging.ERROR, is_log_mail=is_log_mail)
+    log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
 
 
 def _tell_end(end: _End) -> None:
@@ -443,8 +450,10 @@ def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
         if try_.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
             unrecorded.remember(delivery.pk, owner, lambda: _note(delivery, [try_]))
             return
-        log.error(  # noqa: TRY400 - a database's words can quote a row
-            "Email attempt cannot be recorded delivery=%s %s", delivery.pk, describe(error)
+        _log_fault(
+            f"Email attempt cannot be recorded delivery={delivery.pk}",
+            error,
+            is_log_mail=delivery.is_log_mail,
         )
 
 

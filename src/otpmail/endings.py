@@ -19,9 +19,9 @@ from otpmail import audit, database
 from otpmail.clients import NOBODY, Client
 from otpmail.conf import settings
 from otpmail.deeds import Deed
+from otpmail.describing import log_fault
 from otpmail.faults import ends_process
 from otpmail.models import Challenge, State
-from otpmail.outcomes import describe
 from otpmail.signals import challenge_ended
 
 BATCH = 100
@@ -139,7 +139,5 @@ def _try_to_end(challenge: Challenge, state: State, *, now: datetime) -> bool:
     except BaseException as error:  # a receiver that refuses one holds up no other
         if ends_process(error):
             raise
-        log.error(  # noqa: TRY400 - its words can quote a row
-            "Email challenge cannot end challenge=%s %s", challenge.pk, describe(error)
-        )
+        log_fault(log, f"Email challenge cannot end challenge={challenge.pk}", error)
         return False

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from otpmail.outcomes import describe
+from otpmail.describing import log_fault
 
 LEAST_PAUSE_SECONDS = 0.1
 MOST_PAUSE_SECONDS = 1.5
@@ -91,9 +91,7 @@ class Loop:
         try:
             self._last()
         except BaseException as error:  # noqa: BLE001 - nobody is left to hear of it
-            log.error(  # noqa: TRY400 - its words can quote a row
-                "Email: the end of %s failed: %s", self.name, describe(error)
-            )
+            log_fault(log, f"Email: the end of {self.name} failed", error)
 
     def _do(self) -> None:
         wait_seconds = self._step()
@@ -109,6 +107,6 @@ class Loop:
     def _fail(self, error: BaseException) -> None:
         self._faults += 1
         if self._faults == 1:
-            log.error("Email: %s failed, and goes on: %s", self.name, describe(error))
+            log_fault(log, f"Email: {self.name} failed, and goes on", error)
         self._nudged.wait(pause_seconds(self._faults))
         self._nudged.clear()

@@ -184,6 +184,8 @@ class Delivery(database.Row):
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
     avoid = models.CharField(max_length=50, blank=True)
     """The route on which this code's mail came to grief before."""
+    is_log_mail = models.BooleanField(default=False, db_default=False)
+    """Whether a log handler made it: what becomes of it is told nobody by mail."""
     reported = models.CharField(max_length=10, choices=Reported, blank=True)
     reported_at = models.DateTimeField(null=True, blank=True)
     reported_reason = models.CharField(max_length=200, blank=True)

@@ -8,15 +8,11 @@ Knows nothing of: rows, routes, retries.
 
 import re
 import smtplib
-import traceback
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from django import db
-
 from otpmail import apis
 from otpmail.apis import Answer
-from otpmail.exceptions import OtpmailError
 from otpmail.masking import mask_addresses
 
 REPLY_LENGTH = 200
@@ -248,22 +244,6 @@ def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> O
 def named(error: BaseException) -> str:
     """Tell an error by its type and its words."""
     return words(f"{type(error).__name__}: {error}")
-
-
-def describe(error: BaseException) -> str:
-    """Tell an error and where it arose, for a log: no value of a row, no full address.
-
-    Words are told only of errors that cannot quote one: what the system says, and what a database
-    says of its connections, in its first line.
-    """
-    name = type(error).__name__
-    if isinstance(error, db.OperationalError | db.InterfaceError):
-        name = words(f"{name}: {str(error).partition(chr(10))[0]}")
-    elif isinstance(error, OSError | OtpmailError):
-        name = named(error)
-    state = getattr(error.__cause__, "sqlstate", None)  # psycopg 3's
-    told = f"{name} sqlstate={state}" if state else name
-    return told + "\n" + "".join(traceback.format_tb(error.__traceback__))
 
 
 def words(text: str | bytes) -> str:

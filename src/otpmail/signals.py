@@ -9,69 +9,81 @@ No line holds a code, a body or a full address. Each begins with ``Email``.
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.dispatch import Signal, receiver
 
+from otpmail import compat, logmails
+from otpmail.describing import log_fault
+
 if TYPE_CHECKING:
     from otpmail.models import Attempt, Challenge, Delivery
     from otpmail.outcomes import Outcome
 
-challenge_ended = Signal()
+log = logging.getLogger("otpmail")
+
+
+class Event(Signal):
+    """A signal whose receivers' errors are logged without their words, which may quote a row."""
+
+    def _log_robust_failure(self, receiver: Callable[..., object], err: Exception) -> None:
+        log_fault(log, f"Email: a receiver of a signal failed: {receiver.__qualname__}", err)
+
+
+challenge_ended = Event()
 """``challenge``, ``using``: it was pending and is now what its ``state`` says; its database."""
 
-guess_failed = Signal()
+guess_failed = Event()
 """``challenge``, ``guesses_left``: a wrong code was typed."""
 
-link_cancelled = Signal()
+link_cancelled = Event()
 """``challenge``: the reader of its mail said that it was not theirs, and it was cancelled."""
 
-delivery_promised = Signal()
+delivery_promised = Event()
 """``delivery``, ``challenge``: the promise is committed."""
 
-delivery_accepted = Signal()
+delivery_accepted = Event()
 """``delivery``, ``challenge``, ``attempt``: a mail server took the mail."""
 
-delivery_delayed = Signal()
+delivery_delayed = Event()
 """``delivery``, ``challenge``, ``attempt``, ``wait_seconds``: not taken, tried again later."""
 
-attempt_failed = Signal()
+attempt_failed = Event()
 """``delivery``, ``challenge``, ``attempt``: a route did not take the mail, another was tried."""
 
-delivery_failed = Signal()
+delivery_failed = Event()
 """``delivery``, ``challenge``, ``attempt``: not taken, and not tried again."""
 
-delivery_dropped = Signal()
+delivery_dropped = Event()
 """``delivery``, ``challenge``: sending had become pointless; the delivery's reason says why."""
 
-delivery_refused = Signal()
+delivery_refused = Event()
 """``delivery``, ``challenge``: not even tried; the delivery's reason says why."""
 
-delivery_reported = Signal()
+delivery_reported = Event()
 """``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
 
-circuit_opened = Signal()
+circuit_opened = Event()
 """``route``, ``outcome``: it is out of order; now and then one mail asks whether it still is."""
 
-circuit_stays_open = Signal()
+circuit_stays_open = Event()
 """``route``, ``outcome``: that mail was not taken either."""
 
-circuit_closed = Signal()
+circuit_closed = Event()
 """``route``: it works again."""
-
-log = logging.getLogger("otpmail")
 
 
 @receiver(delivery_promised)
 def _log_promised(delivery: "Delivery", **_: Any) -> None:
-    log.debug("Email promised %s", _who(delivery))
+    _log(logging.DEBUG, delivery, f"Email promised {_who(delivery)}")
 
 
 @receiver(delivery_accepted)
 def _log_accepted(delivery: "Delivery", attempt: "Attempt", **_: Any) -> None:
-    log.info("Email accepted %s %s", _who(delivery), _how(delivery, attempt))
+    _log(logging.INFO, delivery, f"Email accepted {_who(delivery)} {_how(delivery, attempt)}")
 
 
 @receiver(delivery_delayed)
@@ -81,69 +93,64 @@ def _log_delayed(
     wait_seconds: float,
     **_: Any,
 ) -> None:
-    log.warning(
-        "Email attempt failed, next in %.1f s %s %s",
-        wait_seconds,
-        _who(delivery),
-        _how(delivery, attempt),
-    )
+    what = f"Email attempt failed, next in {wait_seconds:.1f} s"
+    _log(logging.WARNING, delivery, f"{what} {_who(delivery)} {_how(delivery, attempt)}")
 
 
 @receiver(attempt_failed)
 def _log_next_route(delivery: "Delivery", attempt: "Attempt", **_: Any) -> None:
-    who, how = _who(delivery), _how(delivery, attempt)
-    log.warning("Email attempt failed, another route was next %s %s", who, how)
+    what = "Email attempt failed, another route was next"
+    _log(logging.WARNING, delivery, f"{what} {_who(delivery)} {_how(delivery, attempt)}")
 
 
 @receiver(delivery_failed)
 def _log_failed(delivery: "Delivery", attempt: "Attempt", **_: Any) -> None:
-    log.error(
-        "Email failed reason=%s %s %s",
-        delivery.reason.replace(" ", "-"),
-        _who(delivery),
-        _how(delivery, attempt),
-    )
+    # That a recipient was refused is no incident: somebody mistyped an address.
+    level = logging.WARNING if delivery.reason == "refused" else logging.ERROR
+    what = f"Email failed reason={delivery.reason.replace(' ', '-')}"
+    _log(level, delivery, f"{what} {_who(delivery)} {_how(delivery, attempt)}")
 
 
 @receiver(delivery_dropped)
 def _log_dropped(delivery: "Delivery", **_: Any) -> None:
-    log.warning("Email dropped reason=%s %s", delivery.reason, _who(delivery))
+    # Its life ran out before a server took it: in an outage, or nobody sends here.
+    level = logging.ERROR if delivery.reason == "expired" else logging.WARNING
+    _log(level, delivery, f"Email dropped reason={delivery.reason} {_who(delivery)}")
 
 
 @receiver(delivery_refused)
 def _log_refused(delivery: "Delivery", **_: Any) -> None:
-    log.warning("Email refused reason=%s %s", delivery.reason, _who(delivery))
+    _log(logging.WARNING, delivery, f"Email refused reason={delivery.reason} {_who(delivery)}")
 
 
 @receiver(delivery_reported)
 def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
     level = logging.INFO if delivery.reported == "delivered" else logging.WARNING
     waited = (delivery.reported_at or delivery.created_at) - delivery.created_at
-    log.log(
+    _log(
         level,
-        "Email %s delivery=%s challenge=%s route=%s waited_ms=%.0f reason=%r",
-        delivery.reported,
-        delivery.pk,
-        delivery.challenge_id,
-        route,
-        waited.total_seconds() * 1000,
-        delivery.reported_reason,
+        delivery,
+        f"Email {delivery.reported} delivery={delivery.pk} challenge={delivery.challenge_id} "
+        f"{_where(route)} waited_ms={waited.total_seconds() * 1000:.0f} "
+        f"reason={delivery.reported_reason!r}",
     )
 
 
 @receiver(circuit_opened)
 def _log_opened(route: str, outcome: "Outcome", **_: Any) -> None:
-    log.error("Email circuit opened route=%s %s", route, _why(outcome))
+    told = (_where(route), _why(outcome))
+    log.error("Email circuit opened %s %s", *told, extra=logmails.extra())
 
 
 @receiver(circuit_stays_open)
 def _log_stays_open(route: str, outcome: "Outcome", **_: Any) -> None:
-    log.warning("Email circuit stays open route=%s %s", route, _why(outcome))
+    told = (_where(route), _why(outcome))
+    log.warning("Email circuit stays open %s %s", *told, extra=logmails.extra())
 
 
 @receiver(circuit_closed)
 def _log_closed(route: str, **_: Any) -> None:
-    log.info("Email circuit closed route=%s", route)
+    log.info("Email circuit closed %s", _where(route), extra=logmails.extra())
 
 
 @receiver(guess_failed)
@@ -170,6 +177,12 @@ def _log_ended(challenge: "Challenge", using: str, **_: Any) -> None:
     transaction.on_commit(partial(log.log, level, line), using=using, robust=True)
 
 
+def _log(level: int, delivery: "Delivery", line: str) -> None:
+    is_log_mail = delivery.is_log_mail
+    told = logmails.level(level, is_log_mail=is_log_mail)
+    log.log(told, "%s", line, extra=logmails.extra(is_log_mail=is_log_mail))
+
+
 def _who(delivery: "Delivery") -> str:
     return f"delivery={delivery.pk} {delivery.told}"
 
@@ -177,9 +190,13 @@ def _who(delivery: "Delivery") -> str:
 def _how(delivery: "Delivery", attempt: "Attempt") -> str:
     waited = (attempt.started_at - delivery.created_at).total_seconds()
     return (
-        f"attempt={delivery.attempted} route={attempt.route} outcome={attempt.outcome} "
+        f"attempt={delivery.attempted} {_where(attempt.route)} outcome={attempt.outcome} "
         f"waited_ms={waited * 1000:.0f} took_ms={attempt.took_ms} reply={attempt.reply!r}"
     )
+
+
+def _where(route: str) -> str:
+    return f"route={route} server={compat.server_of(route)}"
 
 
 def _why(outcome: "Outcome") -> str:

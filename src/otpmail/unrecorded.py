@@ -21,9 +21,9 @@ from django.db import Error, IntegrityError, close_old_connections, connections
 
 from otpmail import database, outbox
 from otpmail.conf import settings
+from otpmail.describing import log_fault
 from otpmail.faults import ends_process
 from otpmail.loop import Loop
-from otpmail.outcomes import describe
 
 AGAIN_SECONDS = 0.1
 """Between two tries: less than whoever takes the lease needs to come as far as the envelope."""
@@ -131,7 +131,7 @@ def _record(delivery_id: UUID, pending: _Pending) -> bool:
 
 def _tell_loss(delivery_id: UUID, error: BaseException) -> None:
     close_old_connections()
-    log.error("Email acceptance cannot be recorded delivery=%s %s", delivery_id, describe(error))
+    log_fault(log, f"Email acceptance cannot be recorded delivery={delivery_id}", error)
 
 
 def _keep(delivery_ids: set[UUID]) -> None:

@@ -1,6 +1,7 @@
 """Wrong settings are found at start, each by an id and with a remedy."""
 
 import base64
+import logging
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from django.core.checks import run_checks
 from django.core.management import get_commands
 from django.db import connection
+from django.utils.log import AdminEmailHandler
 
 from coop_kiosk import celery_app
 from otpmail import compat, keys
@@ -268,6 +270,27 @@ def test_outbox_before_a_backend_that_sends_is_in_order(settings, found):
     through(settings, BEFORE_SMTP)
     settings.OTPMAIL_ROUTES = ["smtp"]
     assert found() == {}
+
+
+ELSEWHERE = {"using": "smtp"} if django.VERSION >= (6, 1) else {"email_backend": compat.SMTP}
+
+
+@pytest.mark.parametrize(
+    ("admins", "options", "warned"),
+    [
+        (["admin@example.org"], {}, True),
+        (["admin@example.org"], ELSEWHERE, False),
+        ([], {}, False),
+    ],
+    ids=["by default", "another way", "no admins"],
+)
+def test_error_mails_that_hang_on_the_database_are_a_warning(
+    settings, found, monkeypatch, admins, options, warned
+):
+    through(settings, BEFORE_SMTP)
+    settings.OTPMAIL_ROUTES, settings.ADMINS = ["smtp"], admins
+    monkeypatch.setattr(logging.getLogger("django"), "handlers", [AdminEmailHandler(**options)])
+    assert ("otpmail.W011" in found()) == warned
 
 
 def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):

@@ -95,7 +95,7 @@ def test_recipient_refused_for_good_fails_at_once(server, caplog):
     assert carry() == [None]
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.reason) == ("failed", "refused")
-    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "a***@example.org" in record.message
     assert "alice@example.org" not in caplog.text
 

@@ -7,8 +7,13 @@ What is rolled back was never promised. A mail that cannot be sent by any backen
 line break, an address that is none) raises in the caller, before any row is put. A mail to several
 recipients is accepted when a server took it for one of them: to send it again for the others would
 double it, so those whom the server refused are told in the attempt's reply.
+
+A log handler's mail must outlive what it tells of, and must not be the cause of another: it joins
+no transaction, leaves directly where there is no database to be had, and raises nothing
+(``logmails``).
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from email import policy
 from email.parser import BytesHeaderParser
@@ -16,20 +21,28 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import compat, database, outbox, parcels, promises, sealing
+from otpmail import compat, database, logmails, outbox, parcels, promises, routes, sealing
 from otpmail.backends.smtp import invalid
 from otpmail.backends.translation import addr_spec, as_mail
 from otpmail.compat import uuid7
 from otpmail.conf import settings
+from otpmail.describing import describe
 from otpmail.exceptions import UnstorableMailError
+from otpmail.faults import ends_process
 from otpmail.masking import mask
 from otpmail.models import Delivery, Lane, SealedMail
+from otpmail.outcomes import Kind
 
 MESSAGE_ID_LENGTH = 255
+
+DIRECT_SECONDS = 20.0
+"""What a log handler's mail may take that leaves directly: somebody waits meanwhile."""
+
+log = logging.getLogger("otpmail")
 
 
 class EmailBackend(BaseEmailBackend):
@@ -60,18 +73,59 @@ class EmailBackend(BaseEmailBackend):
 
     def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
         """Promise mails, all or none, and return how many. Raises what Django's backends raise."""
-        mails = [self._seal(message) for message in email_messages if message.recipients()]
-        if not mails:
+        messages = [message for message in email_messages if message.recipients()]
+        if not messages:
             return 0
+        if records := logmails.being_handled():
+            return 0 if logmails.feeds_itself(records) else self._take_log_mails(messages)
         try:
-            # After a fault that it is not told of, the caller's transaction goes on.
-            with database.atomic(savepoint=self.fail_silently):
-                self._promise(mails)
+            return self._take(messages)
         except DatabaseError:
             if not self.fail_silently:
                 raise
             return 0
+
+    def _take(self, messages: Sequence[EmailMessage], *, are_log_mails: bool = False) -> int:
+        mails = [self._seal(message) for message in messages]
+        for mail in mails:
+            mail.delivery.is_log_mail = are_log_mails
+        # After a fault that it is not told of, the caller's transaction goes on.
+        with database.atomic(savepoint=self.fail_silently):
+            self._promise(mails)
         return len(mails)
+
+    def _take_log_mails(self, messages: Sequence[EmailMessage]) -> int:
+        """Take what a log handler made, in whatever state the database is. Never raises."""
+        try:
+            if not connections[database.alias()].in_atomic_block:  # which may be rolled back
+                return self._take(messages, are_log_mails=True)
+        except BaseException as error:
+            if ends_process(error):
+                raise
+        try:
+            return self._send_directly(messages)
+        except BaseException as error:
+            if ends_process(error):
+                raise
+            _tell_loss(describe(error))
+            return 0
+
+    def _send_directly(self, messages: Sequence[EmailMessage]) -> int:
+        with logmails.about(True):
+            rounds = routes.send(
+                messages,
+                routes=self.routes,
+                seconds=DIRECT_SECONDS,
+                may_double=False,
+                still_wanted=lambda: set(range(len(messages))),
+            )
+        sent = sum(
+            Kind.ACCEPTED in {try_.outcome.kind for try_ in round_.tries} for round_ in rounds
+        )
+        if sent < len(messages):
+            replies = [try_.outcome.reply for round_ in rounds for try_ in round_.tries]
+            _tell_loss("; ".join(replies) or "no route is open")
+        return sent
 
     def _promise(self, mails: Sequence[SealedMail]) -> None:
         now = database.now()
@@ -107,6 +161,10 @@ def _headers(message: EmailMessage) -> dict[str, str]:
     }
     frozen = {name: made[name] for name in ("Message-ID", "Date")}
     return {name: str(value).strip() for name, value in (own | frozen).items()}
+
+
+def _tell_loss(why: str) -> None:
+    log.warning("Email of the log is lost: %s", why, extra=logmails.extra(is_log_mail=True))
 
 
 BACKEND = f"{EmailBackend.__module__}.{EmailBackend.__qualname__}"

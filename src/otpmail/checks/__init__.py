@@ -25,6 +25,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     rules = (
         *(ways.routes_known, ways.sealing, ways.rates, ways.hedging),
         *(ways.timeouts, ways.short_timeouts, ways.plain_routes, ways.sessions),
+        *(ways.error_mails,),
         *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
     )

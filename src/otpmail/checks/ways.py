@@ -5,21 +5,24 @@ Knows nothing of: whether a server answers.
 """
 
 import ipaddress
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+import django
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+from django.utils.log import AdminEmailHandler
+from django.utils.module_loading import import_string
 
 from otpmail import compat, routes
 from otpmail.backends import outbox
 from otpmail.conf import settings
 from otpmail.routes.rates import RULES as RATES
 
-OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
-
-OWN_TIMEOUT = {OUR_SMTP: 10.0}
+OWN_TIMEOUT = {compat.OUR_SMTP: 10.0}
 """Seconds to connect, of a backend that has a time-out of its own."""
 
 
@@ -103,7 +106,7 @@ def short_timeouts() -> Iterable[CheckMessage]:
 def plain_routes() -> Iterable[CheckMessage]:
     """W008: codes go over the network in the clear."""
     for alias, backend, options in _ways():
-        is_smtp = backend in {compat.SMTP, OUR_SMTP}
+        is_smtp = backend in {compat.SMTP, compat.OUR_SMTP}
         is_secret = options.get("use_tls") or options.get("use_ssl")
         if is_smtp and not is_secret and not _is_here(options.get("host", "localhost")):
             yield Warning(
@@ -118,13 +121,39 @@ def sessions() -> Iterable[CheckMessage]:
     """W006: codes wait behind other mail for a session to the mail server."""
     for alias, backend, options in _ways():
         size = options.get("pool_size", math.inf)
-        if backend == OUR_SMTP and size <= settings.MAIL_COURIERS:
+        if backend == compat.OUR_SMTP and size <= settings.MAIL_COURIERS:
             yield Warning(
                 f"MAILERS[{alias!r}] has a pool_size of {size}, which is not above "
                 "OTPMAIL_MAIL_COURIERS: other mail can take every session.",
                 hint="Raise pool_size, or lower OTPMAIL_MAIL_COURIERS.",
                 id="otpmail.W006",
             )
+
+
+def error_mails() -> Iterable[CheckMessage]:
+    """W011: mails that tell of errors go by the database, which may be what failed."""
+    if django_settings.ADMINS and any(map(_mails_by_outbox, _handlers())):
+        option = '"using": an alias of MAILERS' if django.VERSION >= (6, 1) else '"email_backend"'
+        yield Warning(
+            "Mails of AdminEmailHandler go through the outbox. While the database is away they are "
+            "sent directly, and whoever meets the error waits for that.",
+            hint=f"Give the handler in LOGGING {option} that sends; see docs/how-to/watch.md.",
+            id="otpmail.W011",
+        )
+
+
+def _handlers() -> Iterator[logging.Handler]:
+    """Give the handlers that loggers have now; Django's own are among them."""
+    for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
+        yield from getattr(logger, "handlers", ())
+
+
+def _mails_by_outbox(handler: logging.Handler) -> bool:
+    if not isinstance(handler, AdminEmailHandler):
+        return False
+    if handler.email_backend:
+        return issubclass(import_string(handler.email_backend), outbox.EmailBackend)
+    return outbox.is_outbox(getattr(handler, "using", None) or compat.DEFAULT_ALIAS)
 
 
 def _named_routes() -> Iterable[tuple[str, Iterable[str]]]:

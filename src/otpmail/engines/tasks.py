@@ -19,11 +19,11 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 
 from otpmail import compat, courier, database, outbox, owners, unrecorded
+from otpmail.describing import log_fault
 from otpmail.engines.base import Fault
 from otpmail.engines.broker import QUEUES, BrokerEngine
 from otpmail.faults import ends_process
 from otpmail.models import Lane
-from otpmail.outcomes import describe
 
 ALIAS = "otpmail"
 
@@ -68,9 +68,7 @@ def deliver(delivery_id: str) -> None:
     except BaseException as error:  # a backend would store a database's words
         if ends_process(error):
             raise
-        log.error(  # noqa: TRY400
-            "Email engine: a round failed delivery=%s %s", delivery_id, describe(error)
-        )
+        log_fault(log, f"Email engine: a round failed delivery={delivery_id}", error)
 
 
 def _deliver(delivery_id: UUID) -> None:

@@ -27,6 +27,7 @@ from django.db import Error, close_old_connections, connections
 
 from otpmail import courier, database, outbox, owners, routes, sessionless, signals, unrecorded
 from otpmail.conf import settings
+from otpmail.describing import describe, log_fault
 from otpmail.engines.base import Engine
 from otpmail.engines.care import Care
 from otpmail.engines.carrying import Carrying, hang_up
@@ -35,7 +36,6 @@ from otpmail.engines.queue import Queue
 from otpmail.faults import ends_process
 from otpmail.loop import Loop
 from otpmail.models import Lane
-from otpmail.outcomes import describe
 
 CLAIM_LIMIT = 100
 """Rows a claim: what others could send meanwhile does not lie in this process's memory."""
@@ -323,6 +323,6 @@ class ThreadsEngine(Engine):
         except BaseException as error:  # the next sweep tries again
             if ends_process(error):
                 raise
-            log.error("Email engine: a step failed %s", describe(error))  # noqa: TRY400
+            log_fault(log, "Email engine: a step failed", error)
         finally:
             close_old_connections()

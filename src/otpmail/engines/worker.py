@@ -12,9 +12,9 @@ from uuid import UUID
 from django.db import Error
 
 from otpmail import bell
+from otpmail.describing import describe
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
-from otpmail.outcomes import describe
 
 log = logging.getLogger("otpmail.engine")
 

@@ -25,6 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -233,7 +234,8 @@ class _Race:
             finally:
                 connections.close_all()
 
-        thread = threading.Thread(target=carry, name=f"otpmail-try-{running.route}", daemon=True)
+        run = partial(copy_context().run, carry)  # what is told there is about the same mails
+        thread = threading.Thread(target=run, name=f"otpmail-try-{running.route}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the process is ending, and none can be started any more

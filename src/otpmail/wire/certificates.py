@@ -58,7 +58,7 @@ class Certificates:
         self._made = (seen, context)
         if last is not None:
             self._failing = False
-            logger.info("TLS files were renewed; new sessions use them")
+            logger.info("Email: TLS files were renewed; new sessions use them")
         return context
 
     def _make(self) -> ssl.SSLContext:
@@ -76,8 +76,9 @@ class Certificates:
         if is_news:
             words = getattr(error, "reason", None) or getattr(error, "strerror", None)
             logger.warning(
-                "renewed TLS files cannot be used, the former stay: %s",
+                "Email: renewed TLS files cannot be used, the former stay: %s (%s)",
                 words or type(error).__name__,
+                self._certfile or _bundle(),
             )
 
 

@@ -76,13 +76,13 @@ class Keeper:
     def _tell_failure(self, error: BaseException) -> None:
         is_news, self._failing = not self._failing, True
         if is_news:
-            logger.error("%s failed: %s", self._name, type(error).__name__)
+            logger.error("Email: %s failed: %s", self._name, type(error).__name__)
 
     def _tell_success(self) -> None:
         is_news, self._failing = self._failing, False
         if is_news:
             with contextlib.suppress(BaseException):
-                logger.info("%s works again", self._name)
+                logger.info("Email: %s works again", self._name)
 
 
 def run_together(task: Callable[[], None], count: int, *, name: str) -> int:

@@ -44,7 +44,7 @@ class Memory:
             self._until.clear()
         self._until[host, port] = time.monotonic() + REMEMBERED
         logger.warning(
-            "SMTP server %s:%d misbehaves (%s); sending step by step from now on",
+            "Email: the server %s:%d misbehaves (%s); sending step by step from now on",
             host,
             port,
             reason,

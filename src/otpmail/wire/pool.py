@@ -266,9 +266,9 @@ class Pool:
             works = not errors and (opened or self._missing() <= 0)
             ends = works and self._backoff.worked()
         if begins:
-            logger.warning("%r: no session could be opened ahead: %s", self, errors[0])
+            logger.warning("Email: no session could be opened ahead: %s %r", errors[0], self)
         elif ends:
-            logger.info("%r: sessions are opened ahead again", self)
+            logger.info("Email: sessions are opened ahead again: %r", self)
 
     def _forget_parents(self) -> None:
         """Start empty in a forked child, without a word on the parent's connections."""

@@ -36,7 +36,7 @@ def test_a_chore_that_raises_is_run_again_and_told_once(kind, monkeypatch, caplo
     kept = Keeper(chore, name="k")
     kept.wake(at_once=True)
     wait_until(lambda: len(runs) == 5 and not kept.is_alive)
-    assert caplog.messages == [f"k failed: {kind.__name__}", "k works again"]
+    assert caplog.messages == [f"Email: k failed: {kind.__name__}", "Email: k works again"]
 
 
 def test_a_chore_that_fails_and_wakes_itself_does_not_spin(monkeypatch):

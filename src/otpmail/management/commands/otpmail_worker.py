@@ -13,8 +13,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, connections
 
+from otpmail.describing import describe
 from otpmail.engines.process import Worker
-from otpmail.outcomes import describe
 
 LOOK_SECONDS = 0.5
 

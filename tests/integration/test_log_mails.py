@@ -1,0 +1,217 @@
+"""A log handler that mails, with the outbox behind it: nothing feeds itself, and nothing raises."""
+
+import logging
+import queue
+import threading
+from logging.handlers import QueueHandler, QueueListener
+
+import django
+import pytest
+from django.core import mail
+from django.db import DatabaseError, connection, connections, transaction
+from django.utils.log import AdminEmailHandler
+
+from otpmail import database, outbox, routes
+from otpmail.models import Delivery, Lane, SealedMail
+from tests import mailserver
+from tests.integration.test_outbox_backend import through_outbox
+from tests.mailserver import free_port
+from tests.rounds import one_round
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME = "elsewhere/1/1/me"
+ROUNDS = 6
+"""As many as the storm needed to become 30 mails."""
+
+log = logging.getLogger("a project")
+
+
+@pytest.fixture
+def server(settings):
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.ADMINS = ["admin@example.org"]
+    if django.VERSION < (6, 0):
+        settings.ADMINS = [("Admin", "admin@example.org")]
+    with mailserver.running() as server:
+        through_outbox(settings, server.port)
+        yield server
+        routes.close()
+
+
+@pytest.fixture(params=[logging.WARNING, logging.ERROR], ids=logging.getLevelName)
+def handler(request):
+    yield from at_root(AdminEmailHandler(), request.param)
+
+
+@pytest.fixture
+def strict():
+    yield from at_root(AdminEmailHandler(), logging.ERROR)
+
+
+def at_root(handler, level):
+    handler.setLevel(level)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield handler
+    root.removeHandler(handler)
+
+
+class Closing(AdminEmailHandler):
+    """In a thread of its own, which ends with the test."""
+
+    def emit(self, record):
+        try:
+            super().emit(record)
+        finally:
+            connections.close_all()
+
+
+def carry(rounds=ROUNDS):
+    """Do what couriers do, so many times."""
+    for _ in range(rounds):
+        Delivery.objects.update(due_at=database.now())
+        for pk in outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=100):
+            one_round(pk)
+        outbox.release(ME)
+
+
+FATES = {
+    "refused": lambda server, settings: setattr(server, "rcpt", ["550 5.1.1 no such user"]),
+    "refused for now": lambda server, settings: setattr(server, "rcpt", ["450 4.2.1 busy"]),
+    "spam": lambda server, settings: setattr(server, "data", ["554 5.7.1 spam"]),
+    "taken": lambda server, settings: None,
+    "nobody there": lambda server, settings: through_outbox(settings, free_port()),
+}
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_one_error_is_one_mail_whatever_becomes_of_it(server, settings, handler, fate):
+    settings.OTPMAIL_MAIL_RETRY_SECONDS = (0, 0)
+    FATES[fate](server, settings)
+    log.error("it broke")
+    carry()
+    assert Delivery.objects.count() == 1
+
+
+def test_storm_of_one_error_is_one_mail(server, settings, strict):
+    """With couriers of its own. It was 179 mails in 15 seconds."""
+    settings.OTPMAIL_ENGINE = "otpmail.engines.threads.ThreadsEngine"
+    settings.OTPMAIL_SWEEP_SECONDS = 0.05
+    server.rcpt = ["550 5.1.1 no such user"]
+    log.error("it broke")
+    wait_until(lambda: Delivery.objects.filter(state="failed").exists())
+    log.error("it broke again")
+    wait_until(lambda: Delivery.objects.filter(state="failed").count() == 2)
+    assert Delivery.objects.count() == 2
+
+
+def test_fate_of_the_logs_mail_is_told_in_the_log_below_error(server, settings, strict, caplog):
+    server.rcpt = ["450 4.2.1 busy"]
+    settings.OTPMAIL_MAIL_RETRY_SECONDS = ()
+    log.error("it broke")
+    carry()
+    (failed,) = [record for record in caplog.records if "reason=gave-up" in record.getMessage()]
+    assert failed.levelno == logging.WARNING
+
+
+def test_other_mail_that_was_given_up_is_told_to_admins(server, settings, strict):
+    settings.OTPMAIL_MAIL_RETRY_SECONDS = ()
+    server.rcpt = ["450 4.2.1 busy", mailserver.OK]
+    mail.send_mail("s", "b", "alice@example.org", ["bob@example.org"])
+    carry()
+    (received,) = server.wait_for(1)
+    assert "Email failed reason=gave-up" in received["Subject"]
+    assert Delivery.objects.count() == 2
+
+
+def test_queue_before_the_handler_keeps_the_mark(server, settings):
+    settings.OTPMAIL_MAIL_RETRY_SECONDS = (0, 0)
+    server.rcpt = ["550 5.1.1 no such user"]
+    records = queue.SimpleQueue()
+    listener = QueueListener(records, Closing())
+    for _ in at_root(QueueHandler(records), logging.WARNING):
+        listener.start()
+        log.error("it broke")
+        wait_until(lambda: Delivery.objects.count() == 1)
+        carry()
+        listener.stop()
+    assert Delivery.objects.count() == 1
+
+
+# Without a database
+
+
+@pytest.fixture
+def no_outbox():
+    """The outbox's table is away."""
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(SealedMail, "otpmail_sealedmail", "away")
+    yield
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(SealedMail, "away", "otpmail_sealedmail")
+
+
+def test_error_mail_leaves_directly_when_the_database_takes_nothing(server, strict, no_outbox):
+    log.error("it broke")
+    (received,) = server.wait_for(1)
+    assert received["Subject"].endswith("ERROR: it broke")
+
+
+def test_error_mail_leaves_from_inside_a_broken_transaction(server, strict):
+    with pytest.raises(DatabaseError), transaction.atomic():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT nothing FROM nowhere")
+        except DatabaseError:
+            log.exception("it broke")
+            raise
+    (received,) = server.wait_for(1)
+    assert received["Subject"].endswith("ERROR: it broke")
+
+
+def test_error_mail_leaves_from_a_transaction_that_may_only_be_rolled_back(server, strict):
+    with transaction.atomic():
+        transaction.set_rollback(True)
+        log.error("it broke")
+    server.wait_for(1)
+    assert not Delivery.objects.exists()
+
+
+def test_error_mail_outlives_the_transaction_that_it_tells_of(server, strict):
+    with pytest.raises(RuntimeError), transaction.atomic():
+        log.error("it broke")
+        raise RuntimeError
+    server.wait_for(1)
+
+
+@pytest.mark.parametrize("admin", ["admin@example.org", "no address"])
+def test_nothing_that_logs_raises_where_no_way_is_left(server, settings, strict, caplog, admin):
+    through_outbox(settings, free_port())
+    settings.ADMINS = [admin] if django.VERSION >= (6, 0) else [("Admin", admin)]
+    with transaction.atomic():
+        log.error("it broke")
+    assert "Email of the log is lost" in caplog.text
+    assert not Delivery.objects.exists()
+
+
+def test_error_in_another_thread_is_nobodys_business(server, strict):
+    """What is handled elsewhere in the process does not keep a mail from being made here."""
+    inside, may_end = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record):
+            inside.set()
+            may_end.wait(60)
+
+    other = logging.getLogger("another")
+    other.propagate = False
+    other.addHandler(Slow())
+    thread = threading.Thread(target=other.error, args=("slow",))
+    thread.start()
+    inside.wait(60)
+    mail.send_mail("s", "b", "alice@example.org", ["bob@example.org"])
+    may_end.set()
+    thread.join()
+    assert not Delivery.objects.get().is_log_mail
