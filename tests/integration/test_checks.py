@@ -290,7 +290,7 @@ def test_error_mails_that_hang_on_the_database_are_a_warning(
     through(settings, BEFORE_SMTP)
     settings.OTPMAIL_ROUTES, settings.ADMINS = ["smtp"], admins
     monkeypatch.setattr(logging.getLogger("django"), "handlers", [AdminEmailHandler(**options)])
-    assert ("otpmail.W011" in found()) == warned
+    assert ("otpmail.W012" in found()) == warned
 
 
 def test_outbox_without_cryptography_is_an_error(settings, found, monkeypatch):

@@ -21,7 +21,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
@@ -97,7 +97,7 @@ class EmailBackend(BaseEmailBackend):
     def _take_log_mails(self, messages: Sequence[EmailMessage]) -> int:
         """Take what a log handler made, in whatever state the database is. Never raises."""
         try:
-            if not connections[database.alias()].in_atomic_block:  # which may be rolled back
+            if database.alias() not in database.open_transactions():  # one may be rolled back
                 return self._take(messages, are_log_mails=True)
         except BaseException as error:
             if ends_process(error):

@@ -131,14 +131,14 @@ def sessions() -> Iterable[CheckMessage]:
 
 
 def error_mails() -> Iterable[CheckMessage]:
-    """W011: mails that tell of errors go by the database, which may be what failed."""
+    """W012: mails that tell of errors go by the database, which may be what failed."""
     if django_settings.ADMINS and any(map(_mails_by_outbox, _handlers())):
         option = '"using": an alias of MAILERS' if django.VERSION >= (6, 1) else '"email_backend"'
         yield Warning(
             "Mails of AdminEmailHandler go through the outbox. While the database is away they are "
             "sent directly, and whoever meets the error waits for that.",
             hint=f"Give the handler in LOGGING {option} that sends; see docs/how-to/watch.md.",
-            id="otpmail.W011",
+            id="otpmail.W012",
         )
 
 
