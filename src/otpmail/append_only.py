@@ -75,11 +75,7 @@ def lift(connection: BaseDatabaseWrapper) -> tuple[list[str], list[str]]:
 
 def _tables(connection: BaseDatabaseWrapper) -> set[str]:
     migrated = connection.introspection.get_migratable_models()
-    return {
-        model._meta.db_table  # noqa: SLF001 - Django's documented API
-        for model in migrated
-        if issubclass(model, AppendOnly)
-    }
+    return {model._meta.db_table for model in migrated if issubclass(model, AppendOnly)}
 
 
 def _lift_sqlite(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:

@@ -10,12 +10,15 @@ from otpmail.clients import NOBODY, Client
 from otpmail.deeds import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Deed
 from otpmail.masking import mask
 from otpmail.models import Challenge
+from otpmail.statements import Insert
+
+_ADD = Insert(AuditEntry)
 
 
 def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NOBODY) -> None:
     """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
-    entries = [
-        AuditEntry(
+    for challenge in challenges:
+        entry = AuditEntry(
             at=now,
             deed=deed,
             challenge_id=challenge.pk,
@@ -26,6 +29,4 @@ def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NO
             credential=client.credential[:CREDENTIAL_LENGTH],
             key_id=challenge.key_id,
         )
-        for challenge in challenges
-    ]
-    AuditEntry.objects.bulk_create(entries)
+        _ADD(entry)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parseaddr
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
@@ -34,6 +35,7 @@ from otpmail.models import (
     SealedMail,
 )
 from otpmail.purposes import Purpose
+from otpmail.statements import Insert, Select, Slot, Update, each
 
 REAP_LIMIT = 1000
 """Leases taken back a call; a process that died with more leaves them to the next sweeps."""
@@ -160,13 +162,14 @@ def due_of(owner: str, *, now: datetime) -> list[tuple[UUID, Lane]]:
 
 def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
     """Read those deliveries that this owner still holds, and their challenges."""
-    return list(_held(owner).select_related("challenge").filter(pk__in=delivery_ids))
+    return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], owner=owner)]
 
 
 def read_again(deliveries: Collection[Delivery], owner: str) -> list[Delivery]:
     """Read what may have ended their challenges meanwhile. Returns those this owner still holds."""
-    rows = _held(owner).filter(pk__in=[delivery.pk for delivery in deliveries])
-    told = rows.values_list("pk", "challenge__state", "challenge__generation")
+    if not deliveries:
+        return []
+    told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], owner=owner)
     read = {pk: (state, generation) for pk, state, generation in told}
     for delivery in deliveries:
         if delivery.pk in read and delivery.challenge is not None:
@@ -182,7 +185,7 @@ def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
     half = timedelta(seconds=settings.LEASE_SECONDS / 2)
     if delivery.leased_until is not None and delivery.leased_until - now >= half:
         return True
-    return _held(owner).filter(pk=delivery.pk).update(leased_until=_lease_end(now)) == 1
+    return _KEEP(pk=delivery.pk, owner=owner, until=_lease_end(now)) == 1
 
 
 def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
@@ -270,10 +273,10 @@ def routes_used(delivery: Delivery) -> list[str]:
 
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
     """Settle a delivery without an attempt: sending it has become pointless."""
-    verdict = Verdict(DeliveryState.DROPPED, reason=reason)
+    verdict = Verdict(DeliveryState.DROPPED, reason=reason, counts=False)
     delivery.state, delivery.reason = verdict.state, reason
     with database.atomic():
-        kept = _held(owner).filter(pk=delivery.pk).update(**_changes(verdict, now)) == 1
+        kept = _leave([delivery], owner, verdict, now) == 1
         if kept:
             _follow([delivery], verdict, now)
     return kept
@@ -362,7 +365,7 @@ def take_over(
 
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
     delivery_id = uuid7()
-    return _rows().create(
+    delivery = Delivery(
         id=delivery_id,
         challenge=challenge,
         generation=challenge.generation,
@@ -372,6 +375,8 @@ def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
         deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
         **columns,
     )
+    _ADD(delivery)
+    return delivery
 
 
 def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> list[UUID]:
@@ -411,8 +416,17 @@ def _leave(rows: Collection[Delivery], owner: str, verdict: Verdict, now: dateti
     Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
     want it for writing are a deadlock.
     """
-    mine = _held(owner).filter(pk__in=[delivery.pk for delivery in rows])
-    return mine.update(attempted=F("attempted") + int(verdict.counts), **_changes(verdict, now))
+    mine = {
+        "ids": [delivery.pk for delivery in rows],
+        "owner": owner,
+        "counted": int(verdict.counts),
+    }
+    if verdict.wait_seconds is None:
+        return _SETTLE(**mine, state=verdict.state, reason=verdict.reason or "", now=now)
+    due_at = now + timedelta(seconds=verdict.wait_seconds)
+    if verdict.is_held:
+        return _HOLD(**mine, due_at=due_at, until=_lease_end(due_at))
+    return _FREE(**mine, due_at=due_at)
 
 
 def _tell(rows: Collection[Delivery], verdict: Verdict) -> None:
@@ -425,9 +439,8 @@ def _tell(rows: Collection[Delivery], verdict: Verdict) -> None:
 def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
     for delivery, attempts in rounds.items():
         for attempt in attempts:
-            attempt.pk, attempt.delivery = None, delivery  # anew, if a fault rolled them back
-    all_ = [attempt for attempts in rounds.values() for attempt in attempts]
-    Attempt.objects.bulk_create(all_)
+            attempt.delivery = delivery
+            _ADD_ATTEMPT(attempt)
 
 
 def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime) -> None:
@@ -447,12 +460,95 @@ def _held(owner: str) -> QuerySet[Delivery]:
     return _rows().filter(leased_by=owner, state=DeliveryState.QUEUED)
 
 
+def _as_delivery(row: Sequence[Any]) -> Delivery:
+    delivery = Delivery.from_db(database.alias(), _DELIVERY, row[: len(_DELIVERY)])
+    if delivery.challenge_id is not None:
+        columns = row[len(_DELIVERY) :]
+        delivery.challenge = Challenge.from_db(database.alias(), _CHALLENGE, columns)
+    return delivery
+
+
+# The statements of a round, each written once by the ORM.
+
+_DELIVERY = [field.attname for field in Delivery._meta.concrete_fields]
+_CHALLENGE = [field.attname for field in Challenge._meta.concrete_fields]
+_MINE: dict[str, Slot] = {"ids": each("id"), "owner": "leased_by"}
+_LEFT: dict[str, Slot] = {**_MINE, "counted": "attempted"}
+
+_ADD = Insert(Delivery)
+_ADD_ATTEMPT = Insert(Attempt)
+
+
+def _mine(ids: Collection[UUID], owner: str) -> QuerySet[Delivery]:
+    return _held(owner).filter(pk__in=ids)
+
+
+_READ = Select(
+    Delivery,
+    lambda ids, owner: _mine(ids, owner).values_list(
+        *_DELIVERY, *(f"challenge__{name}" for name in _CHALLENGE)
+    ),
+    **_MINE,
+)
+_READ_AGAIN = Select(
+    Delivery,
+    lambda ids, owner: _mine(ids, owner).values_list(
+        "pk", "challenge__state", "challenge__generation"
+    ),
+    **_MINE,
+)
+_KEEP = Update(
+    Delivery,
+    lambda pk, owner, until: (_held(owner).filter(pk=pk), {"leased_until": until}),
+    pk="id",
+    owner="leased_by",
+    until="leased_until",
+)
+_SETTLE = Update(
+    Delivery,
+    lambda ids, owner, counted, state, reason, now: (
+        _mine(ids, owner),
+        {
+            "attempted": F("attempted") + counted,
+            "state": state,
+            "reason": reason,
+            "settled_at": now,
+            "leased_by": "",
+            "leased_until": None,
+        },
+    ),
+    **_LEFT,
+    state="state",
+    reason="reason",
+    now="settled_at",
+)
+_HOLD = Update(
+    Delivery,
+    lambda ids, owner, counted, due_at, until: (
+        _mine(ids, owner),
+        {"attempted": F("attempted") + counted, "due_at": due_at, "leased_until": until},
+    ),
+    **_LEFT,
+    due_at="due_at",
+    until="leased_until",
+)
+_FREE = Update(
+    Delivery,
+    lambda ids, owner, counted, due_at: (
+        _mine(ids, owner),
+        {
+            "attempted": F("attempted") + counted,
+            "due_at": due_at,
+            "leased_by": "",
+            "leased_until": None,
+        },
+    ),
+    **_LEFT,
+    due_at="due_at",
+)
+
+
 def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
-    if verdict.wait_seconds is not None:
-        due_at = now + timedelta(seconds=verdict.wait_seconds)
-        if verdict.is_held:
-            return {"due_at": due_at, "leased_until": _lease_end(due_at)}
-        return {"due_at": due_at, "leased_by": "", "leased_until": None}
     return {
         "state": verdict.state,
         "reason": verdict.reason or "",

@@ -68,4 +68,4 @@ def _count(rows: QuerySet[Model]) -> int:
 
 def _delete(rows: QuerySet[Model]) -> int:
     _, by_model = rows.delete()
-    return by_model.get(rows.model._meta.label, 0)  # noqa: SLF001
+    return by_model.get(rows.model._meta.label, 0)

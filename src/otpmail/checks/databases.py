@@ -56,7 +56,7 @@ def check_routers(**_: Any) -> Iterable[CheckMessage]:
     others = {
         router.db_for_write(model)
         for model in apps.get_models()
-        if model._meta.app_label != "otpmail"  # noqa: SLF001 - Django's documented API
+        if model._meta.app_label != "otpmail"
     }
     if database.alias() not in (others or {DEFAULT_DB_ALIAS}):
         yield Warning(

@@ -43,7 +43,7 @@ def is_there(schema_editor, app_label, state):
     connection = schema_editor.connection
     if connection.features.can_rollback_ddl:
         return True
-    table = state.apps.get_model(app_label, "delivery")._meta.db_table  # noqa: SLF001 - documented
+    table = state.apps.get_model(app_label, "delivery")._meta.db_table
     with connection.cursor() as cursor:
         return NAME in connection.introspection.get_constraints(cursor, table)
 
