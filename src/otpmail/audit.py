@@ -6,7 +6,7 @@ Knows nothing of: why.
 
 from datetime import datetime
 
-from otpmail.clients import NOBODY, Client
+from otpmail.clients import NOBODY, Client, ip_of
 from otpmail.deeds import ADDRESS_LENGTH, CREDENTIAL_LENGTH, AuditEntry, Deed
 from otpmail.masking import mask
 from otpmail.models import Challenge
@@ -17,6 +17,7 @@ _ADD = Insert(AuditEntry)
 
 def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NOBODY) -> None:
     """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
+    address = str(ip_of(client.address) or "")  # else anybody's text would be in it
     for challenge in challenges:
         entry = AuditEntry(
             at=now,
@@ -25,7 +26,7 @@ def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NO
             generation=challenge.generation,
             purpose=challenge.purpose,
             recipient=mask(challenge.recipient),
-            address=client.address[:ADDRESS_LENGTH],
+            address=address[:ADDRESS_LENGTH],
             credential=client.credential[:CREDENTIAL_LENGTH],
             key_id=challenge.key_id,
         )

@@ -46,6 +46,17 @@ def mailers() -> Mapping[str, Mapping[str, Any]]:
     return getattr(settings, "MAILERS", None) or {}
 
 
+def may_write_utf8(backend: type) -> bool:
+    """Tell whether a backend may know SMTPUTF8. Django's for SMTP does not.
+
+    Django 5.2's would mail ``jürgen@`` to ``=?utf-8?q?j=C3=BCrgen?=@``, somebody else's mailbox.
+    """
+    known = import_string(SMTP)
+    sends = ("send_messages", "_send", "prep_address")
+    is_djangos = all(getattr(backend, way, None) is getattr(known, way, None) for way in sends)
+    return not (issubclass(backend, known) and is_djangos)
+
+
 def tasks() -> ModuleType:
     """Give ``django.tasks``; before Django 6.0 the package django-tasks stands for it."""
     return import_module("django.tasks" if django.VERSION >= (6, 0) else "django_tasks")

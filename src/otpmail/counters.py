@@ -92,7 +92,9 @@ class Allowance:
     def key(self) -> UUID:
         """Name the row so that nobody can tell for whom it is."""
         secret = keys.current().subkey(_LABEL)
-        digest = hmac.digest(secret, f"{self.kind}\0{self.owner}".encode(), "sha256")
+        digest = hmac.digest(
+            secret, f"{self.kind}\0{self.owner}".encode(errors="surrogatepass"), "sha256"
+        )
         return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
 
     def _take_if_there(self, now: datetime) -> bool:

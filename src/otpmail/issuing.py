@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.utils.translation import get_language
 
 from otpmail import (
+    addresses,
     audit,
     binding,
     codes,
@@ -28,6 +27,7 @@ from otpmail import (
     outbox,
     promises,
     quotas,
+    routes,
     standing,
     suppressions,
 )
@@ -38,9 +38,6 @@ from otpmail.models import Challenge, Delivery, Lane, Reason, State
 from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, Issued, NotFound, OverCap, Resent, TooSoon
 from otpmail.signals import delivery_refused
-
-ADDRESS_LENGTH = 254
-"""Characters of an address at most (RFC 5321, 4.5.3.1.3, less the angle brackets)."""
 
 
 def issue(
@@ -67,8 +64,8 @@ def issue(
     `ImproperlyConfigured` for facts that nothing can read again or for a decoy outside a purpose
     that is ``BEFORE_SIGN_IN``.
     """
-    _check_address(recipient)
     rules, now = Purpose(purpose), database.now()
+    recipient = _canonical(recipient, rules)
     if facts is not None:
         rules.check_facts()
     if decoy:
@@ -149,13 +146,11 @@ def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: dat
     return True
 
 
-def _check_address(recipient: str) -> None:
-    try:
-        validate_email(recipient)
-    except ValidationError:
-        raise InvalidRecipientError("a code goes to exactly one e-mail address") from None
-    if len(recipient) > ADDRESS_LENGTH:
-        raise InvalidRecipientError(f"no address is longer than {ADDRESS_LENGTH} characters")
+def _canonical(recipient: str, rules: Purpose) -> str:
+    address = addresses.canonical(recipient)
+    if addresses.needs_utf8(address) and not any(map(routes.may_take_utf8, rules.routes)):
+        raise InvalidRecipientError(f"a code goes to one e-mail address: {addresses.NO_LETTERS}")
+    return address
 
 
 def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:

@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import binding, codes, keys, links, redaction
+from otpmail import addresses, binding, codes, keys, links, redaction
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.purposes import Purpose
@@ -99,7 +99,7 @@ def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
     mail = EmailMultiAlternatives(
         subject=" ".join(parts["subject.txt"].split()),
         body=parts["body.txt"],
-        from_email=settings.FROM or None,
+        from_email=addresses.spelt(str(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)),
         to=[challenge.recipient],
         headers=_headers(delivery),
     )

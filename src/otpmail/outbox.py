@@ -11,16 +11,14 @@ Knows nothing of: codes, mails, engines.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import F, Q, QuerySet
-from django.utils.encoding import punycode
 
-from otpmail import audit, database, owners
+from otpmail import addresses, audit, database, owners
 from otpmail.compat import uuid7
 from otpmail.conf import settings
 from otpmail.deeds import Deed
@@ -563,5 +561,4 @@ def _lease_end(now: datetime) -> datetime:
 
 
 def _sender_domain() -> str:
-    sender = parseaddr(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)[1]
-    return punycode(sender.rpartition("@")[2]) or "localhost"
+    return addresses.domain_of(settings.FROM or django_settings.DEFAULT_FROM_EMAIL) or "localhost"

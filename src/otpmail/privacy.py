@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from otpmail import database, endings, suppressions
+from otpmail import addresses, database, endings, suppressions
 from otpmail.models import Challenge, State
 
 SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
@@ -54,7 +54,7 @@ OF_AN_ATTEMPT = ["route", "started_at", "outcome", "code", "reply"]
 
 def export(*, recipient: str | None = None, subject: str | None = None) -> list[dict[str, Any]]:
     """Give a person's challenges, the oldest first, each with its mails and their attempts."""
-    rows = _of(recipient, subject).order_by("created_at")
+    rows = _of(recipient and addresses.canonical(recipient), subject).order_by("created_at")
     return [_told(challenge) for challenge in rows.prefetch_related("deliveries__attempts")]
 
 
@@ -64,13 +64,14 @@ def erase(*, recipient: str | None = None, subject: str | None = None) -> int:
     What a pending challenge was bound to ends with it; so does what their address is suppressed by.
     A receiver of ``challenge_ended`` that refuses leaves all as it was.
     """
+    recipient = recipient and addresses.canonical(recipient)
     with database.atomic():
         rows = _of(recipient, subject)
         for challenge in rows.filter(state=State.PENDING).order_by("pk"):
             endings.end(challenge, State.CANCELLED, now=database.now())
         over = list(rows.exclude(state=State.PENDING).values_list("pk", flat=True))
-        addresses = {*rows.filter(pk__in=over).values_list("recipient", flat=True)}
-        for address in addresses | ({recipient} if recipient else set()):
+        mailed = {*rows.filter(pk__in=over).values_list("recipient", flat=True)}
+        for address in mailed | ({recipient} if recipient else set()):
             suppressions.lift(address, now=database.now())
         rows.filter(pk__in=over).delete()  # one that was issued meanwhile was not ended, and stays
     return len(over)

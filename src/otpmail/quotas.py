@@ -7,14 +7,14 @@ No cap is for all together: one would stop everybody. What is taken joins the ca
 so an issue that is rolled back takes nothing, and a refusal takes nothing either.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-
-from django.utils.encoding import punycode
 
 from otpmail import budgets
 from otpmail.clients import Client
 from otpmail.conf import settings
 from otpmail.counters import Allowance
+from otpmail.mailboxes import mailbox_of
 from otpmail.models import Challenge, State
 from otpmail.results import Cap, OverCap
 
@@ -29,14 +29,17 @@ def take_issue(subject: str, recipient: str, client: Client, now: datetime) -> O
 
 def take_mail(recipient: str, client: Client, now: datetime) -> OverCap | None:
     """Take the room for one mail to this address that this client asks for."""
-    by_client = _of_client(client)
-    retry_at = by_client.take(now)
-    if retry_at is not None:
-        return OverCap(retry_at=retry_at, cap=Cap.CLIENT)
+    taken: list[Allowance] = []
+    for allowance in _of_client(client):
+        retry_at = allowance.take(now)
+        if retry_at is not None:
+            _give_back(taken)
+            return OverCap(retry_at=retry_at, cap=Cap.CLIENT)
+        taken.append(allowance)
     retry_at = _of_recipient(recipient).take(now)
     if retry_at is None or _reserve(recipient, client).take_if_there(now):
         return None
-    by_client.give_back()
+    _give_back(taken)
     return OverCap(retry_at=retry_at, cap=Cap.RECIPIENT)
 
 
@@ -62,21 +65,25 @@ def _refuses_subject(subject: str, now: datetime) -> OverCap | None:
     return OverCap(retry_at=sorted(ends)[-settings.OPEN_CHALLENGES], cap=Cap.OPEN)
 
 
-def _of_client(client: Client) -> Allowance:
-    known = client.counted_as != ""
-    return Allowance("client", client.counted_as, settings.CLIENT_QUOTA if known else ())
+def _of_client(client: Client) -> Iterator[Allowance]:
+    """Give what a client takes from, the narrowest first, so that no two wait for each other."""
+    if not client.counted_as:
+        return
+    yield Allowance("client", client.counted_as, settings.CLIENT_QUOTA)
+    for network, times in client.counted_wider.items():
+        wider = [number * times for number in settings.CLIENT_QUOTA]
+        yield Allowance("client", network, wider)
+
+
+def _give_back(taken: list[Allowance]) -> None:
+    for allowance in taken:
+        allowance.give_back()
 
 
 def _of_recipient(recipient: str) -> Allowance:
-    return Allowance("recipient", _mailbox(recipient), settings.RECIPIENT_QUOTA)
+    return Allowance("recipient", mailbox_of(recipient), settings.RECIPIENT_QUOTA)
 
 
 def _reserve(recipient: str, client: Client) -> Allowance:
-    owner = f"{_mailbox(recipient)}\0{client.known_by}"
+    owner = f"{mailbox_of(recipient)}\0{client.known_by}"
     return Allowance("reserve", owner, settings.DEVICE_RESERVE if client.known_by else ())
-
-
-def _mailbox(address: str) -> str:
-    """Name a mailbox: small letters, no sub-address (RFC 5233), the domain in ASCII."""
-    local, _, domain = address.rpartition("@")
-    return f"{local.partition('+')[0].casefold()}@{punycode(domain).lower()}"

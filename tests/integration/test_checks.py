@@ -371,6 +371,46 @@ def test_plain_way_to_another_host_is_a_warning(settings, found, backend, option
     assert ("otpmail.W008" in found()) == warned
 
 
+@pytest.mark.parametrize(
+    ("sender", "wrong"),
+    [
+        ("Example Inc. <shop@example.org>", False),
+        ("Größe AG. <shop@straße.example>", False),
+        ("webmaster", False),
+        ("root@localhost", False),
+        ("jürgen@example.org", False),
+        ("Foo, Inc. <shop@example.org>", True),
+        ("shop@example.org, codes@example.org", True),
+        ("shop@-example.org", True),
+        ("shop@exa mple.org", True),
+        ("shop@example.org\n", True),
+        ("<>", True),
+        ("Shop", False),
+        ("Our Shop", True),
+        ("a" * 250 + "@example.org", True),
+    ],
+)
+@pytest.mark.parametrize("name", ["OTPMAIL_FROM", "DEFAULT_FROM_EMAIL"])
+def test_sender_of_no_mail_is_an_error(settings, found, name, sender, wrong):
+    setattr(settings, name, sender)
+    assert ("otpmail.E026" in found()) == wrong
+    assert not wrong or name in found()["otpmail.E026"].msg
+
+
+def test_sender_that_no_route_can_name_is_an_error(settings, found):
+    settings.OTPMAIL_FROM = "jürgen@example.org"
+    mailserver.route_through(settings, mailserver.DJANGOS_BACKEND, host="localhost", timeout=10)
+    assert "SMTPUTF8" in found()["otpmail.E026"].msg
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wrong"), [("*.straße.example", False), ("Yahoo.*", False), ("stra*ße.de", True)]
+)
+def test_rule_for_no_domain_is_an_error(settings, found, pattern, wrong):
+    settings.OTPMAIL_DOMAIN_ROUTES = {pattern: ["default"]}
+    assert ("otpmail.E027" in found()) == wrong
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="speaks of SQLite")
 def test_sqlite_that_does_not_wait_for_its_writer_is_a_warning(found):
     options = connection.settings_dict["OPTIONS"]

@@ -26,8 +26,9 @@ from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import compat, database, logmails, outbox, parcels, promises, routes, sealing
+from otpmail.addresses import addr_spec
 from otpmail.backends.smtp import invalid
-from otpmail.backends.translation import addr_spec, as_mail
+from otpmail.backends.translation import as_mail
 from otpmail.compat import uuid7
 from otpmail.conf import settings
 from otpmail.describing import describe

@@ -23,7 +23,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        *(ways.routes_known, ways.sealing, ways.rates, ways.hedging),
+        *(ways.routes_known, ways.sealing, ways.rates, ways.hedging, ways.domains, ways.sender),
         *(ways.timeouts, ways.short_timeouts, ways.plain_routes, ways.sessions),
         *(ways.error_mails,),
         *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),

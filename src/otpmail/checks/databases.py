@@ -44,14 +44,14 @@ def check_isolation(**_: Any) -> Iterable[CheckMessage]:
 
 
 def check_routers(**_: Any) -> Iterable[CheckMessage]:
-    """E023: our rows lie apart from one another; W011: from what a project writes with them."""
+    """E025: our rows lie apart from one another; W011: from what a project writes with them."""
     ours = {router.db_for_write(model) for model in apps.get_app_config("otpmail").get_models()}
     if len(ours) > 1:
         yield Error(
             f"otpmail's models are written to several databases: {', '.join(sorted(ours))}.",
             hint="Let the routers of DATABASE_ROUTERS give db_for_write one alias for them all: "
             "what they hold is written in one transaction.",
-            id="otpmail.E023",
+            id="otpmail.E025",
         )
     others = {
         router.db_for_write(model)

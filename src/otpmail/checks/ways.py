@@ -17,8 +17,9 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.utils.log import AdminEmailHandler
 from django.utils.module_loading import import_string
 
-from otpmail import compat, routes
+from otpmail import addresses, compat, routes
 from otpmail.backends import outbox
+from otpmail.backends.translation import envelope_address
 from otpmail.conf import settings
 from otpmail.routes.rates import RULES as RATES
 
@@ -43,6 +44,36 @@ def routes_known() -> Iterable[CheckMessage]:
                     hint=f"Name an alias of MAILERS that sends, and not {outbox.BACKEND}.",
                     id="otpmail.E012",
                 )
+
+
+def domains() -> Iterable[CheckMessage]:
+    """E027: a rule for a domain that no address can have."""
+    for pattern in settings.DOMAIN_ROUTES:
+        try:
+            addresses.in_ascii(pattern)
+        except ValueError:
+            yield Error(
+                f"OTPMAIL_DOMAIN_ROUTES[{pattern!r}] cannot be written in ASCII, as domains are.",
+                hint="Wildcards stand for whole labels where others are not ASCII: '*.straße.de'.",
+                id="otpmail.E027",
+            )
+
+
+def sender() -> Iterable[CheckMessage]:
+    """E026: no attempt can ever be made with this sender."""
+    name = "OTPMAIL_FROM" if settings.FROM else "DEFAULT_FROM_EMAIL"
+    try:
+        address = envelope_address(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)
+        known = not addresses.needs_utf8(address) or any(map(routes.may_take_utf8, routes.known()))
+        why = "" if known else "no route knows SMTPUTF8"
+    except ValueError as error:
+        why = str(error)
+    if why:
+        yield Error(
+            f"{name} cannot be the sender of a mail: {why}.",
+            hint=f"Set {name} to one address, as 'Example Inc. <codes@example.org>'.",
+            id="otpmail.E026",
+        )
 
 
 def sealing() -> Iterable[CheckMessage]:

@@ -13,6 +13,9 @@ bears) and ``held`` (its open backends).
 
 import math
 
+from django.utils.module_loading import import_string
+
+from otpmail import compat
 from otpmail.models import Lane
 from otpmail.routes import hedging
 from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
@@ -34,6 +37,7 @@ __all__ = [
     "knock",
     "knock_seconds",
     "known",
+    "may_take_utf8",
     "most_together",
     "ordered",
     "send",
@@ -50,6 +54,14 @@ def warm() -> None:
         with held[route].lend() as backend:
             if hasattr(backend, "warm"):
                 backend.warm()
+
+
+def may_take_utf8(route: str) -> bool:
+    """Tell whether a route may take mailboxes whose names are not ASCII; a server says for sure."""
+    try:
+        return compat.may_write_utf8(import_string(compat.backend_of(route)))
+    except ImportError:  # a check says so
+        return False
 
 
 def capacity(lane: Lane) -> float:

@@ -5,11 +5,11 @@ Knows nothing of: whether a route works just now.
 """
 
 from collections.abc import Iterator, Sequence
-from email.utils import parseaddr
 from fnmatch import fnmatchcase
 
 from django.core.mail import EmailMessage
 
+from otpmail import addresses
 from otpmail.conf import settings
 
 
@@ -38,6 +38,15 @@ def _first(mail: EmailMessage) -> Sequence[str]:
     recipients = mail.recipients()
     if not settings.DOMAIN_ROUTES or not recipients:
         return ()
-    domain = parseaddr(str(recipients[0]))[1].rpartition("@")[2].lower()
-    rules = settings.DOMAIN_ROUTES.items()
-    return next((routes for pattern, routes in rules if fnmatchcase(domain, pattern.lower())), ())
+    domain = addresses.domain_of(recipients[0])
+    for pattern, routes in settings.DOMAIN_ROUTES.items():
+        if _fits(domain, pattern):
+            return routes
+    return ()
+
+
+def _fits(domain: str, pattern: str) -> bool:
+    try:
+        return fnmatchcase(domain, addresses.in_ascii(pattern).lower())
+    except ValueError:  # a check says so
+        return False

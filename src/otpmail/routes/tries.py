@@ -18,10 +18,13 @@ from dataclasses import replace
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from otpmail import redaction
+from otpmail import compat, redaction
+from otpmail.addresses import addr_spec, needs_utf8
 from otpmail.faults import ends_process
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
+
+NO_UTF8 = Outcome(kind=Kind.PERMANENT, reply="the backend does not know SMTPUTF8", blame=Blame.FIT)
 
 type Wanted = Callable[[EmailMessage], bool]
 
@@ -116,6 +119,8 @@ def _send_through(
         return None
     mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
     try:
+        if not compat.may_write_utf8(type(backend)) and _needs_utf8(mail):
+            return NO_UTF8
         sent = backend.send_messages([mail])
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
         shut(backend)
@@ -124,6 +129,13 @@ def _send_through(
         shut(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
     return of_sent(getattr(mail, "anymail_status", None))
+
+
+def _needs_utf8(mail: EmailMessage) -> bool:
+    try:
+        return any(needs_utf8(addr_spec(one)) for one in (mail.from_email, *mail.recipients()))
+    except ValueError:  # the backend says so
+        return False
 
 
 def _is_stale(backend: BaseEmailBackend) -> bool:

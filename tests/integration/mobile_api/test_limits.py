@@ -123,6 +123,28 @@ def test_without_proxies_nobody_names_another_address():
     assert client_of(request).address == ""
 
 
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "address"),
+    [
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9:52011", "203.0.113.9:52011"),
+        ("10.0.0.1", "203.0.113.9, 10.0.0.2:52011", "203.0.113.9"),
+        ("64:ff9b::a00:1", "6.6.6.6", "64:ff9b::a00:1"),
+    ],
+)
+def test_a_proxy_is_ours_whatever_port_is_written_with_it(settings, remote, forwarded, address):
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    request = RequestFactory().get("/", headers={"X-Forwarded-For": forwarded}, REMOTE_ADDR=remote)
+    assert client_of(request).address == address
+
+
+@pytest.mark.parametrize("key", [None, "", " "])
+def test_no_key_is_nobodys(settings, key):
+    settings.KIOSKS = {hashlib.sha256(text.encode()).hexdigest(): "kiosk-1" for text in ("", " ")}
+    headers = {} if key is None else {"X-Kiosk-Key": key}
+    assert client_of(RequestFactory().get("/", headers=headers)).credential == ""
+
+
 @pytest.mark.parametrize(("key", "name"), [(KEY, "kiosk-1"), ("guessed", ""), ("\udcff", "")])
 def test_a_kiosk_is_known_by_its_key(key, name):
     assert client_of(RequestFactory().get("/", headers={"X-Kiosk-Key": key})).credential == name

@@ -59,7 +59,7 @@ class Apart(TransactionTestCase):
 
     @override_settings(DATABASE_ROUTERS=["tests.projects.plain.settings.Split"])
     def test_rows_on_two_databases_are_an_error(self):
-        assert "otpmail.E023" in [told.id for told in run_checks()]
+        assert "otpmail.E025" in [told.id for told in run_checks()]
 
     def test_related_rows_lie_where_theirs_do(self):
         challenges.issue("sign-in", subject="alice", recipient="alice@example.org")

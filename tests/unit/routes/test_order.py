@@ -32,6 +32,21 @@ def test_domain_puts_its_routes_first(settings, to, routes):
     assert first(["a", "b", "c"], to) == routes
 
 
+@pytest.mark.parametrize("pattern", ["straße.example", "XN--STRAE-OQA.example", "*.example"])
+@pytest.mark.parametrize(
+    "to", ["a@straße.example", "A <a@STRAßE.example>", "a@xn--strae-oqa.example"]
+)
+def test_rule_and_recipient_name_a_domain_however_it_is_spelt(settings, pattern, to):
+    settings.OTPMAIL_DOMAIN_ROUTES = {"strasse.example": ["c"], pattern: ["b"]}
+    assert first(["a", "b", "c"], to) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize("to", ["no address", "", "a@\u2028", "webmaster"])
+def test_who_has_no_domain_has_no_rule(settings, to):
+    settings.OTPMAIL_DOMAIN_ROUTES = {"stra*ße.de": ["c"], "?*": ["b"]}
+    assert first(["a", "b", "c"], to) == ["a", "b", "c"]
+
+
 def test_domain_adds_no_route_that_the_mail_may_not_take(settings):
     settings.OTPMAIL_DOMAIN_ROUTES = {"yahoo.*": ["b"]}
     assert first(["a"], "a@yahoo.com") == ["a"]

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from otpmail import privacy
+from otpmail.exceptions import InvalidRecipientError
 
 
 class Command(BaseCommand):
@@ -19,5 +20,8 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
         """Erase, and tell how much."""
-        erased = privacy.erase(recipient=address, subject=subject)
+        try:
+            erased = privacy.erase(recipient=address, subject=subject)
+        except InvalidRecipientError as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(f"Erased {erased} challenges with their mails.")

@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from otpmail import privacy
+from otpmail.exceptions import InvalidRecipientError
 
 
 class Command(BaseCommand):
@@ -21,5 +22,8 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
         """Print a list of challenges."""
-        rows = privacy.export(recipient=address, subject=subject)
+        try:
+            rows = privacy.export(recipient=address, subject=subject)
+        except InvalidRecipientError as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(json.dumps(rows, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))

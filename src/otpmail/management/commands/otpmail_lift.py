@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from otpmail import database, suppressions
+from otpmail import addresses, database, suppressions
+from otpmail.exceptions import InvalidRecipientError
 
 
 class Command(BaseCommand):
@@ -18,6 +19,10 @@ class Command(BaseCommand):
 
     def handle(self, *, address: str, **_: Any) -> None:
         """Lift it, or say that there was nothing to lift."""
+        try:
+            address = addresses.canonical(address)
+        except InvalidRecipientError as error:
+            raise CommandError(str(error)) from None
         if not suppressions.lift(address, now=database.now()):
             raise CommandError("This address is not suppressed.")
         self.stdout.write("Codes are sent to this address again.")
