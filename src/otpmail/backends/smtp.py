@@ -4,8 +4,7 @@ In: Django's ``EmailMessage``, the options of a ``MAILERS`` entry (before Django
 Out: what Django's own backend returns and raises, or an `Outcome` for each mail.
 Knows nothing of: rows, codes, retries.
 
-Django makes a backend anew for each use, so the pool lies beside it: one for each set of options in
-each process, dropped when the settings change.
+Django makes a backend anew for each use, so the pool lies beside it (``pools``).
 """
 
 import functools
@@ -18,25 +17,29 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
-from django.core.mail.utils import DNS_NAME
-from django.core.signals import setting_changed
-from django.dispatch import receiver
 from django.utils.functional import cached_property
-from django.utils.module_loading import import_string
 
-from otpmail.backends.translation import OPENING, as_mail, as_mails, as_outcome, as_smtplib
+from otpmail.backends.pools import close_pools, pool_for
+from otpmail.backends.servers import server_of
+from otpmail.backends.translation import (
+    OPENING,
+    as_mail,
+    as_mails,
+    as_outcome,
+    as_smtplib,
+    is_of_route,
+)
 from otpmail.outcomes import Outcome
-from otpmail.wire.auth import Credentials
 from otpmail.wire.certificates import Certificates
 from otpmail.wire.client import deliver
 from otpmail.wire.deadlines import NEVER, Deadline
 from otpmail.wire.errors import WireError
 from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.modes import Mode
-from otpmail.wire.opening import Security, Server, open_session
+from otpmail.wire.opening import open_session
 from otpmail.wire.pool import Limits, Pool
-from otpmail.wire.session import Timeouts
 from otpmail.wire.window import Result
+
+__all__ = ["EmailBackend", "close_pools"]
 
 DEFAULTS = Limits()
 
@@ -151,7 +154,7 @@ class EmailBackend(BaseEmailBackend):
         """The pool of these options in this process."""
         token = self.token
         key = (type(self), self.alias, *(getattr(self, name) for name in KEY), self.limits, token)
-        return _pools.get(key) or _pools.setdefault(key, self._new_pool())
+        return pool_for(key, self._new_pool)
 
     def open(self) -> bool | None:
         """See to it that there is a session to send on.
@@ -228,8 +231,7 @@ class EmailBackend(BaseEmailBackend):
         deadline = Deadline.after(timeout)
         mails, outcomes = as_mails(messages)
         of = {id(mail): messages[place] for place, mail in mails.items()}
-        ends = deliver(
-            self.pool,
+        ends = self._deliver(
             [*mails.values()],
             window=len(mails),
             deadline=deadline,
@@ -243,39 +245,27 @@ class EmailBackend(BaseEmailBackend):
         addressed = [message for message in messages if message.recipients()]
         if self.window > 1:
             mails = [as_mail(message) for message in addressed]
-            yield from zip(deliver(self.pool, mails, window=self.window), mails, strict=True)
+            yield from zip(self._deliver(mails, window=self.window), mails, strict=True)
             return
         for message in addressed:
             mail = as_mail(message)
-            yield deliver(self.pool, [mail])[0], mail
+            yield self._deliver([mail])[0], mail
+
+    def _deliver(self, mails: Sequence[Mail], **how: Any) -> list[Result]:
+        """Send mails. After an end that speaks of the route no session of before it is kept.
+
+        It may be the sessions' own, and a probe of the route must not ask one of them again.
+        """
+        pool = self.pool
+        ends = deliver(pool, mails, **how)
+        if any(map(is_of_route, ends)):
+            pool.doubt()
+        return ends
 
     def _new_pool(self) -> Pool:
         name = f"{self.alias or 'default'} {self.host}:{self.port}"
-        opens = functools.partial(open_session, self._server())
+        opens = functools.partial(open_session, server_of(self))
         return Pool(opens, name=name, limits=self.limits)
-
-    def _server(self) -> Server:
-        in_the_clear = Security.STARTTLS if self.use_tls else Security.NONE
-        return Server(
-            host=str(self.host),
-            port=int(self.port or 0),
-            local_name=DNS_NAME.get_fqdn,
-            security=Security.TLS if self.use_ssl else in_the_clear,
-            context=lambda: self.ssl_context,
-            credentials=self._credentials(),
-            ceiling=Mode.CHUNKED if self.pipelining else Mode.STEPWISE,
-            timeouts=Timeouts() if self.timeout is None else Timeouts.all(self.timeout),
-        )
-
-    def _credentials(self) -> Credentials | None:
-        if not self.username or not (self.password or self.token):
-            return None
-        call = functools.partial(_called, self.token) if self.token else None
-        return Credentials(username=self.username, password=self.password or "", token=call)
-
-
-def _called(token: Callable[[], str] | str) -> str:
-    return (import_string(token) if isinstance(token, str) else token)()
 
 
 OLDER_SETTINGS = {
@@ -288,20 +278,6 @@ OLDER_SETTINGS = {
     "ssl_certfile": "EMAIL_SSL_CERTFILE",
 }
 KEY = ("host", "port", *OLDER_SETTINGS, "pipelining")
-
-_pools: dict[tuple[Any, ...], Pool] = {}
-
-
-def close_pools() -> None:
-    """Close this process's pools; the next mail makes its own anew."""
-    while _pools:
-        _pools.popitem()[1].close()
-
-
-@receiver(setting_changed)
-def _settings_changed(*, setting: str, **_: Any) -> None:
-    if setting == "MAILERS" or setting.startswith("EMAIL_"):
-        close_pools()
 
 
 def invalid(words_: str, alias: str | None) -> ImproperlyConfigured:

@@ -131,6 +131,14 @@ def as_outcome(end: Result) -> Outcome | None:
             return Outcome(kind=kind, reply=named(end), blame=Blame.ROUTE)
 
 
+def is_of_route(end: Result) -> bool:
+    """Whether a mail was kept back by what speaks of every mail on its way."""
+    outcome = as_outcome(end)
+    if outcome is None or outcome.kind is Kind.ACCEPTED:
+        return False
+    return outcome.blame is Blame.ROUTE
+
+
 def _with_refused(outcome: Outcome, sent: Sent) -> Outcome:
     first = next(iter(sent.refused.values()))
     reply = words(f"{outcome.reply}; {len(sent.refused)} of the recipients refused: {first}")

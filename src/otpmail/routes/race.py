@@ -45,11 +45,9 @@ GRACE_SECONDS = 1.0
 GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
 
-FRESH_SECONDS = 1.0
-"""How long it holds that a mail is wanted, for a try that has written its envelope."""
-
-TOGETHER_SECONDS = 0.05
-"""How long it holds for the envelopes of mails that go together, one right after the other."""
+MOMENT_SECONDS = 0.005
+"""How long it holds that mails are wanted: for those that leave in one write, or one right after
+the other."""
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
@@ -266,12 +264,12 @@ class _Race:
     def _ask(self, running: _Running, mail: _Mail) -> bool:
         """Ask whether a mail is wanted, for one try: before its envelope, and before its body.
 
-        If that is soon after, only whether it is over meanwhile.
+        The body waited for the recipient's reply: who answered meanwhile, or was sent another code,
+        must not be sent this one after it.
         """
-        now = time.monotonic()
-        holds_seconds = FRESH_SECONDS if mail in running.asked else TOGETHER_SECONDS
+        is_of_body = mail in running.asked
         running.asked.add(mail)
-        if now - running.asked_at >= holds_seconds:
+        if is_of_body or time.monotonic() - running.asked_at >= MOMENT_SECONDS:
             if not self._events.ask(self._look):
                 return False
             running.asked_at = time.monotonic()

@@ -82,8 +82,18 @@ def choose(
     if credentials.token is not None:
         known: dict[str, Mechanism] = {"XOAUTH2": xoauth2}
     else:
-        known = TELLING | HIDING if encrypted else HIDING | TELLING
+        hiding = HIDING if _can_digest() else {}
+        known = TELLING | hiding if encrypted else hiding | TELLING
     usable = [(name, mechanism) for name, mechanism in known.items() if name in offered]
     if not usable:
         raise UnsupportedError("the server offers no known way to sign in", phase=Phase.AUTH)
     return usable
+
+
+def _can_digest() -> bool:
+    """Whether this host has the digest of CRAM-MD5, which FIPS forbids."""
+    try:
+        hmac.new(b"", b"", hashlib.md5)
+    except ValueError:
+        return False
+    return True

@@ -81,7 +81,7 @@ class Channel:
 
     def local_literal(self) -> str:
         """Give this end's address as SMTP writes it (RFC 5321, 4.1.3)."""
-        address = str(self._socket.getsockname()[0])
+        address = str(self._socket.getsockname()[0]).partition("%")[0]
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     def close(self) -> None:

@@ -19,12 +19,15 @@ MAX_AUTH = 12288
 MAX_COMMAND = 512
 """Octets of a command line (RFC 5321, 4.5.3.1.4)."""
 
-NAME = re.compile(r"[\x21-\x7e]+")
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+NAME = re.compile(rf"(?:{LABEL}\.)+(?![0-9]+\Z){LABEL}")
+LITERAL = re.compile(r"\[[A-Za-z0-9:.]+\]")
 MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422, 3.1
 
 DATA = b"DATA\r\n"
 RSET = b"RSET\r\n"
 QUIT = b"QUIT\r\n"
+CANCEL = b"*\r\n"
 STARTTLS = b"STARTTLS\r\n"
 
 
@@ -83,7 +86,15 @@ def auth_answer(answer: bytes) -> bytes:
     return line
 
 
+def is_name(name: str) -> bool:
+    """Whether a host may greet with it: a full domain name, and not an address (RFC 5321, 2.3.5).
+
+    Servers refuse what is not, such as a container's bare name.
+    """
+    return NAME.fullmatch(name) is not None and len(name) <= MAX_NAME
+
+
 def _name(name: str) -> bytes:
-    if not NAME.fullmatch(name) or len(name) > MAX_NAME:
+    if not is_name(name) and not LITERAL.fullmatch(name):
         raise InvalidArgumentError("this host has no valid name", phase=Phase.EHLO)
     return name.encode("ascii")

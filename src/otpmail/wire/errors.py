@@ -100,6 +100,15 @@ class RefusedError(WireError):
         return self.reply.code == CLOSING
 
 
+class TiredError(RefusedError):
+    """The server refuses one more on a session that it took mails on; another one may be taken."""
+
+    @property
+    def untried(self) -> bool:
+        """Whether the session failed: it did, and the mail was not taken."""
+        return True
+
+
 class RecipientsRefusedError(RefusedError):
     """The server refused every recipient."""
 

@@ -44,6 +44,8 @@ class Fitted:
     begin: bytes = field(repr=False)
     recipients: tuple[bytes, ...] = field(repr=False)
     content: bytes = field(repr=False)
+    parameters: frozenset[str] = frozenset()
+    """The extensions that its MAIL makes use of."""
 
     @property
     def size(self) -> int:
@@ -65,11 +67,13 @@ def fit(mail: Mail, features: Features) -> Fitted:
     content = _content(mail, features)
     eight_bit = not content.isascii()
     size = len(content) if "SIZE" in features else None
+    used = {"SIZE": size is not None, "8BITMIME": eight_bit, "SMTPUTF8": utf8}
     return Fitted(
         mail=mail,
         begin=commands.mail(mail.sender, size=size, eight_bit=eight_bit, utf8=utf8),
         recipients=tuple(commands.rcpt(recipient, utf8=utf8) for recipient in mail.recipients),
         content=content,
+        parameters=frozenset(keyword for keyword, is_used in used.items() if is_used),
     )
 
 

@@ -1,11 +1,12 @@
-"""A server that promises more than it keeps is spoken to the plain way, and that is remembered.
+"""A server that promises more than it keeps is taken at its deeds, and they are remembered.
 
-In: what a server offers, and whom it was seen to fail. Out: the way to send.
+In: whom a server was seen to fail, and in what. Out: the extensions not to be used with it.
 Knows nothing of: how each way is gone.
 """
 
 import logging
 import time
+from collections.abc import Collection
 from enum import IntEnum
 
 logger = logging.getLogger(__name__)
@@ -14,6 +15,9 @@ REMEMBERED = 3600.0
 """Seconds after which a server is believed again; somebody may have mended it."""
 
 MAX_REMEMBERED = 1024
+
+FLIGHTS = frozenset({"PIPELINING", "CHUNKING"})
+"""The extensions without which mails are sent step by step."""
 
 
 class Mode(IntEnum):
@@ -28,26 +32,31 @@ class Mode(IntEnum):
 
 
 class Memory:
-    """Which servers misbehaved, by host and port, for an hour each."""
+    """What servers offer and do not keep, by host and port, for an hour each."""
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, int], float] = {}  # no lock: one would not survive a fork
+        # No lock: one would not survive a fork.
+        self._until: dict[tuple[str, int], dict[str, float]] = {}
 
-    def ceiling(self, host: str, port: int) -> Mode:
-        """Tell the best way that this server can be trusted with."""
-        until = self._until.get((host, port), 0.0)
-        return Mode.STEPWISE if time.monotonic() < until else Mode.CHUNKED
+    def unkept(self, host: str, port: int) -> frozenset[str]:
+        """Tell the extensions that this server cannot be trusted with."""
+        now = time.monotonic()
+        times = self._until.get((host, port), {})
+        return frozenset(keyword for keyword, until in times.items() if now < until)
 
-    def distrust(self, host: str, port: int, reason: object) -> None:
-        """Remember that a server misbehaved, and log it."""
+    def distrust(self, host: str, port: int, keywords: Collection[str], reason: object) -> None:
+        """Remember that a server does not keep what it offers, and log it."""
         if len(self._until) >= MAX_REMEMBERED:
             self._until.clear()
-        self._until[host, port] = time.monotonic() + REMEMBERED
+        until = time.monotonic() + REMEMBERED
+        known = self._until.get((host, port), {})
+        self._until[host, port] = known | dict.fromkeys(keywords, until)
         logger.warning(
-            "Email: the server %s:%d misbehaves (%s); sending step by step from now on",
+            "Email: the server %s:%d misbehaves (%s); %s not used with it for an hour",
             host,
             port,
             reason,
+            " and ".join(sorted(keywords)),
         )
 
     def clear(self) -> None:

@@ -4,9 +4,7 @@ In: a `Server` and a deadline. Out: a `Session` on which a mail can be sent at o
 Knows nothing of: mails and pools.
 """
 
-import binascii
 import ssl
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,24 +14,20 @@ from otpmail.wire.channel import Channel
 from otpmail.wire.connecting import connect
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import (
+    BrokenError,
     InPhase,
     InsecureChannelError,
     Phase,
     ProtocolError,
     RefusedError,
     UnsupportedError,
+    ends_process,
 )
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
 from otpmail.wire.resolving import resolver
 from otpmail.wire.session import Features, Session, Timeouts
-
-GO_ON = 334
-WEAK = frozenset({504, 534})
-"""The mechanism, not the password, was refused (RFC 4954, 4 and 6): another may do."""
-NO_EHLO = frozenset({500, 501, 502, 504})
-"""EHLO is unknown to it (RFC 5321, 3.2)."""
-
+from otpmail.wire.signing import sign_in
 
 NAME_WITHIN = 2.0
 """Seconds for the look-up of this host's own name."""
@@ -77,7 +71,7 @@ def open_session(server: Server, deadline: Deadline) -> Session:
         host=server.host,
         port=server.port,
         timeouts=server.timeouts,
-        ceiling=min(server.ceiling, memory.ceiling(server.host, server.port)),
+        ceiling=server.ceiling,
     )
     try:
         _prepare(session, server, context, deadline)
@@ -111,7 +105,7 @@ def _prepare(
         _start_tls(session, server, context, deadline)
         _greet(session, server, deadline)  # what was said in the clear is void (RFC 3207, 4.2)
     if server.credentials is not None:
-        _sign_in(session, server.credentials, deadline)
+        sign_in(session, server.credentials, deadline)
 
 
 def _encrypt(session: Session, server: Server, context: ssl.SSLContext, deadline: Deadline) -> None:
@@ -120,26 +114,40 @@ def _encrypt(session: Session, server: Server, context: ssl.SSLContext, deadline
 
 def _greet(session: Session, server: Server, deadline: Deadline) -> None:
     name = _local_name(session, server, deadline)
-    line = commands.ehlo(name)
-    reply = session.command(line, phase=Phase.EHLO, deadline=deadline)
-    if reply.code in NO_EHLO:
-        line = commands.helo(name)
-        _expect(session.command(line, phase=Phase.EHLO, deadline=deadline), Phase.EHLO)
+    reply = session.command(commands.ehlo(name), phase=Phase.EHLO, deadline=deadline)
+    if reply.code // 100 == 5:  # noqa: PLR2004 - RFC 5321, 3.2: some server's only way to say no
         session.features = Features()
+        _greet_plainly(session, name, reply, deadline)
         return
-    session.features = Features.read(_expect(reply, Phase.EHLO))
+    unkept = memory.unkept(server.host, server.port)
+    session.features = Features.read(_expect(reply, Phase.EHLO)).without(unkept)
+
+
+def _greet_plainly(session: Session, name: str, refused: Reply, deadline: Deadline) -> None:
+    """Greet as before there were extensions; where that is no use, EHLO's refusal tells why."""
+    try:
+        reply = session.command(commands.helo(name), phase=Phase.EHLO, deadline=deadline)
+    except BrokenError:
+        reply = refused
+    _expect(reply if reply.positive else refused, Phase.EHLO)
 
 
 def _local_name(session: Session, server: Server, deadline: Deadline) -> str:
-    """Give this host's name, or its address where nobody tells the name (RFC 5321, 4.1.4)."""
-    look_up = server.local_name
-    if isinstance(look_up, str):
-        return look_up
+    """Give this host's name, or its address where it has none that is one (RFC 5321, 4.1.4)."""
+    name = server.local_name
+    if not isinstance(name, str):
+        name = _look_up(name, deadline)
     with InPhase(Phase.EHLO):
-        try:
-            return resolver.resolve(look_up, look_up, deadline.sooner(NAME_WITHIN))
-        except TimeoutError:
-            return session.channel.local_literal()
+        return name if commands.is_name(name) else session.channel.local_literal()
+
+
+def _look_up(name: Callable[[], str], deadline: Deadline) -> str:
+    try:
+        return str(resolver.resolve(name, name, deadline.sooner(NAME_WITHIN)))
+    except BaseException as error:
+        if ends_process(error):
+            raise
+        return ""
 
 
 def _start_tls(
@@ -153,42 +161,6 @@ def _start_tls(
         # Somebody on the way may have put it there, to be taken for the server's word under TLS.
         raise ProtocolError("plain text follows STARTTLS", phase=Phase.STARTTLS)
     _encrypt(session, server, context, deadline)
-
-
-def _sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline) -> None:
-    if "AUTH" not in session.features:
-        raise UnsupportedError("SMTP AUTH extension not supported by server.", phase=Phase.AUTH)
-    encrypted = session.channel.encrypted
-    ways = auth.choose(credentials, session.features.mechanisms, encrypted=encrypted)
-    for name, mechanism in ways:
-        with InPhase(Phase.AUTH):  # a name or password that is no text, a digest that is forbidden
-            reply = _talk(session, name, mechanism(credentials), deadline)
-        if reply.code not in WEAK:
-            break
-    _expect(reply, Phase.AUTH)
-
-
-def _talk(session: Session, name: str, talk: auth.Talk, deadline: Deadline) -> Reply:
-    initial = next(talk)
-    line = commands.auth(name, initial)
-    reply = session.command(line, phase=Phase.AUTH, deadline=deadline)
-    if reply.code == GO_ON and initial is not None and line.count(b" ") == 1:
-        # The initial response was too long for a command line.
-        line = commands.auth_answer(initial)
-        reply = session.command(line, phase=Phase.AUTH, deadline=deadline)
-    while reply.code == GO_ON:
-        line = _answer(talk, reply)
-        reply = session.command(line, phase=Phase.AUTH, deadline=deadline)
-    return reply
-
-
-def _answer(talk: auth.Talk, challenge: Reply) -> bytes:
-    try:
-        return commands.auth_answer(talk.send(b64decode(challenge.message)) or b"")
-    except StopIteration:
-        raise ProtocolError("the server asks on and on", phase=Phase.AUTH) from None
-    except binascii.Error:
-        raise ProtocolError("a challenge is not base64", phase=Phase.AUTH) from None
 
 
 def _expect(reply: Reply, phase: Phase) -> Reply:

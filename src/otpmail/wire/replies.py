@@ -1,4 +1,8 @@
-"""A reply is one or more lines with the same code; anything else is refused (RFC 5321, 4.2).
+"""A reply is one or more lines that begin with a code; anything else is refused (RFC 5321, 4.2).
+
+It is read as what servers write and not only as what they should: any code whose first digit tells
+what to do (4.2.1), a tab after it, a line that ends in LF alone. What is kept strictly is what
+protects: how long a line and a reply may be, and that all lines of a reply say the same.
 
 In: bytes as they come. Out: whole `Reply` values, or `MalformedReplyError`.
 Knows nothing of: sockets, and which command a reply answers.
@@ -13,7 +17,7 @@ MAX_LINE = 4096
 MAX_LINES = 128
 """Lines in one reply; the longest EHLO replies seen have about 30."""
 
-LINE = re.compile(rb"(?P<code>[2-5][0-5][0-9])(?:(?P<mark>[ -])(?P<text>[^\x00\r\n]*))?")
+LINE = re.compile(rb"(?P<code>[2-5][0-9]{2})(?:(?P<mark>[ \t-])(?P<text>.*))?", re.DOTALL)
 ENHANCED = re.compile(rb"([245])\.(\d{1,3})\.(\d{1,3})(?= |$)")
 
 
@@ -50,6 +54,11 @@ class Reply:
     def positive(self) -> bool:
         """Whether the server did as it was told (2xx)."""
         return self.code // 100 == 2  # noqa: PLR2004 - RFC 5321, 4.2.1
+
+    @property
+    def asks_on(self) -> bool:
+        """Whether the server waits for what is still to come (3xx)."""
+        return self.code // 100 == 3  # noqa: PLR2004 - RFC 5321, 4.2.1
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}"
@@ -106,9 +115,7 @@ class ReplyParser:
             if len(self._buffer) >= MAX_LINE:
                 raise MalformedReplyError("a reply's line is too long")
             return None
-        if self._buffer[end - 1 : end] != b"\r":  # RFC 5321, 2.3.8: no bare LF
-            raise MalformedReplyError("a reply's line does not end in CR LF")
-        line = bytes(self._buffer[: end - 1])
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
         del self._buffer[: end + 1]
         return line
 
@@ -118,7 +125,7 @@ class ReplyParser:
         if match is None:
             raise MalformedReplyError("a reply's line does not begin with a code")
         code = int(match["code"])
-        if self._lines and code != self._code:
+        if self._lines and code // 100 != self._code // 100:  # else the last one counts
             raise MalformedReplyError("a reply's lines differ in their code")
         if len(self._lines) >= MAX_LINES:
             raise MalformedReplyError("a reply has too many lines")

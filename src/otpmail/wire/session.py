@@ -4,8 +4,10 @@ In: command lines. Out: replies, each in its phase; after any other end the sess
 Knows nothing of: how it was opened, mails, pools.
 """
 
+import math
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from otpmail.wire import commands
@@ -15,7 +17,8 @@ from otpmail.wire.errors import CLOSING, Phase, ProtocolError, WireError
 from otpmail.wire.modes import Mode
 from otpmail.wire.replies import MalformedReplyError, Reply, ReplyParser
 
-KEYWORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:[ =](.*))?", re.ASCII)
+KEYWORD = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:[ \t=](.*))?", re.ASCII)
+LIMIT = re.compile(r"([A-Z]+)=([1-9][0-9]{0,5})")  # RFC 9422, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,17 @@ class Features:
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.offered
 
+    def without(self, keywords: Collection[str]) -> "Features":
+        """Give the same but for some that are not kept."""
+        kept = {word: text for word, text in self.offered.items() if word not in keywords}
+        return Features(kept)
+
+    def limit(self, name: str) -> float:
+        """Tell a limit of the server (RFC 9422): RCPTMAX, MAILMAX or RCPTDOMAINMAX."""
+        words = self.offered.get("LIMITS", "").upper().split()
+        matches = filter(None, map(LIMIT.fullmatch, words))
+        return min((int(match[2]) for match in matches if match[1] == name), default=math.inf)
+
     @property
     def mechanisms(self) -> frozenset[str]:
         """The ways to sign in."""
@@ -90,6 +104,12 @@ class Session:
         self.features = Features()
         self.mails = 0
         """Mails begun on it."""
+        self.taken = 0
+        """Mails that the server took on it."""
+        self.domains: set[str] = set()
+        """Those of the recipients that were named on it."""
+        self.retired = False
+        """Whether it is to carry no more mails, and is left with a good-bye."""
         self.must_reset = False
         """Whether an unfinished mail has to be cleared away first (RFC 3030, 2)."""
         self.rested = False
@@ -106,14 +126,29 @@ class Session:
         return min(self._ceiling, self.features.best_mode)
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more can be said on it."""
+        return self._leaving or self.channel.closed
+
+    @property
     def usable(self) -> bool:
         """Whether a mail can be tried on it, as far as this side knows."""
-        return not self._leaving and not self.channel.closed
+        return not self.ended and not self.retired
+
+    @property
+    def room(self) -> float:
+        """How many more mails the server takes on it, as far as it said so (RFC 9422, 4.1)."""
+        return self.features.limit("MAILMAX") - self.mails
 
     @property
     def settled(self) -> bool:
         """Whether every octet that came has been understood as a reply."""
         return self._parser.empty
+
+    def begins(self, recipients: Collection[str]) -> None:
+        """Count a mail that is begun on it."""
+        self.mails += 1
+        self.domains.update(map(domain_of, recipients))
 
     def quiet(self) -> bool:
         """Look, without a round trip, whether the server still seems to be there."""
@@ -152,7 +187,7 @@ class Session:
 
     def begin_quit(self) -> None:
         """Say good-bye without waiting for the answer."""
-        if self.usable:
+        if not self.ended:
             try:
                 self.write(commands.QUIT, phase=Phase.QUIT, deadline=Deadline.after(1.0))
             except WireError:
@@ -171,7 +206,7 @@ class Session:
 
     def quit(self, deadline: Deadline) -> None:
         """Take leave politely; never raises."""
-        if self.usable:
+        if not self.ended:
             self.begin_quit()
             self.end_quit(deadline)
         self.close()
@@ -179,3 +214,8 @@ class Session:
     def close(self) -> None:
         """Close at once, without a word; so does a forked child with its parent's sessions."""
         self.channel.close()
+
+
+def domain_of(recipient: str) -> str:
+    """Give the domain that a recipient's limit is counted by (RFC 9422, 4.3)."""
+    return recipient.rpartition("@")[2].lower()

@@ -9,20 +9,25 @@ awaited, so that the server never blocks on writing them while we block on writi
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
+from otpmail.wire.answers import Answers
 from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError, Written
 from otpmail.wire.mails import Mail, Sent, Wanted, fit
 from otpmail.wire.modes import Mode
-from otpmail.wire.sending import MAX_AWAITED, Answers, chunked_flight, judge, send, suspect
+from otpmail.wire.sending import MAX_AWAITED, chunked_flight, judge, send, suspect
 from otpmail.wire.session import Session
 
 MAX_OCTETS = 1024 * 1024
 """Octets in flight, unless one mail alone has more."""
 
 Result = Sent | WireError | None
+
+
+def replies_to(mail: Mail) -> int:
+    """Count the replies to a mail in one flight: RSET, MAIL, each RCPT, BDAT."""
+    return len(mail.recipients) + 3
 
 
 @dataclass(slots=True)
@@ -56,7 +61,7 @@ def send_all(
     ``in_doubt``; one that was not carries the same error with `Written.PART` or `Written.NOTHING`,
     and can be sent elsewhere without a double.
     """
-    small = all(len(mail.recipients) + 3 <= MAX_AWAITED for mail in mails)
+    small = all(replies_to(mail) <= MAX_AWAITED for mail in mails)
     if window > 1 and small and session.mode is Mode.CHUNKED:
         return _Window(session, mails, window, deadline, still_wanted).run()
     return list(_one_by_one(session, mails, deadline, still_wanted))
@@ -70,12 +75,16 @@ def _one_by_one(
 ) -> Iterator[Result]:
     for mail in mails:
         if not session.usable:
-            yield BrokenError("the session ended before this mail", phase=Phase.MAIL)
+            yield _ended_before()
             continue
         try:
             yield send(session, mail, deadline=deadline, still_wanted=still_wanted)
         except WireError as error:
             yield error
+
+
+def _ended_before() -> WireError:
+    return BrokenError("the session ended before this mail", phase=Phase.MAIL)
 
 
 class _Window:
@@ -100,47 +109,61 @@ class _Window:
     def run(self) -> list[Result]:
         """Fill, take the oldest answer, and so on; on a break tell each mail its end."""
         try:
-            while self._waiting or self._flying:
-                self._fill()
+            while self._flying or (self._waiting and self._session.usable):
+                if self._session.usable:
+                    self._fill()
                 self._settle()
         except WireError as error:
             self._abort(error)
+        for index, _ in self._waiting:
+            self._results[index] = _ended_before()
         return self._results
 
     def _fill(self) -> None:
-        """Write as many flights as the window has room for, in one write."""
+        """Write as many flights as the window has room for, in one write.
+
+        Which are wanted is asked right before it, of all that leave in it.
+        """
+        chosen = self._choose()
         flights: list[bytes] = []
         position = self._session.channel.written
-        while self._waiting:
-            if not self._has_room(self._waiting[0][1]):
-                break
-            index, mail = self._waiting.popleft()
-            try:
-                answers = Answers(fit(mail, self._session.features))
-            except WireError as error:
-                self._results[index] = error
-                continue
-            if self._still_wanted is not None and not self._still_wanted(mail):
+        for index, answers in chosen:
+            if not answers.is_wanted():
                 continue
             # A refused mail's remains would stand in the way of the next, which is written already.
             flight = chunked_flight(answers, reset=True)
             flights.append(flight)
             self._flying.append(_Flying(index, answers, position, position + len(flight)))
             position += len(flight)
-            self._session.mails += 1
+            self._session.begins(answers.fitted.mail.recipients)
         if flights:
             data = b"".join(flights)
             self._session.write(data, phase=Phase.BODY, deadline=self._deadline)
 
-    def _has_room(self, mail: Mail) -> bool:
-        if not self._flying:
-            return True
-        octets = sum(flying.answers.fitted.size for flying in self._flying)
-        replies = sum(len(flying.answers.awaited) for flying in self._flying)
-        return (
-            len(self._flying) < self._size
+    def _choose(self) -> list[tuple[int, Answers]]:
+        """Fit as many mails as there is room for."""
+        chosen: list[tuple[int, Answers]] = []
+        while self._waiting:
+            beside = [flying.answers for flying in self._flying]
+            index, mail = self._waiting[0]
+            if not self._has_room(mail, [*beside, *(answers for _, answers in chosen)]):
+                break
+            self._waiting.popleft()
+            try:
+                fitted = fit(mail, self._session.features)
+            except WireError as error:
+                self._results[index] = error
+            else:
+                chosen.append((index, Answers(fitted, self._still_wanted)))
+        return chosen
+
+    def _has_room(self, mail: Mail, beside: Sequence[Answers]) -> bool:
+        octets = sum(answers.fitted.size for answers in beside)
+        replies = sum(replies_to(answers.fitted.mail) for answers in beside)
+        return not beside or (
+            len(beside) < self._size
             and octets + len(mail.content) <= MAX_OCTETS
-            and replies + len(mail.recipients) + 3 <= MAX_AWAITED
+            and replies + replies_to(mail) <= MAX_AWAITED
         )
 
     def _settle(self) -> None:
@@ -160,14 +183,17 @@ class _Window:
         except WireError as error:
             suspect(self._session, oldest.answers, error)
             raise
-        if oldest.answers.misbehaviour is not None:  # the session ends here: hear the others first
-            with suppress(WireError):
+        end: WireError = BrokenError("the session ended before this answer", phase=Phase.BODY)
+        if oldest.answers.unkept(in_flight=True):  # the session ends here: hear the others first
+            try:
                 for flying in self._flying:
                     flying.answers.read(self._session, self._deadline)
+            except WireError as error:
+                end = error
         while self._flying and not self._flying[0].answers.awaited:
             self._judge(self._flying.popleft())
-        if not self._session.usable:
-            raise BrokenError("the session ended before this mail's answer", phase=Phase.BODY)
+        if self._session.ended:
+            raise end
 
     def _judge(self, flying: _Flying) -> None:
         try:
@@ -182,8 +208,8 @@ class _Window:
         self._session.close()
         for flying in self._flying:
             self._results[flying.index] = _copy(error, flying.written(count))
-        for index, _ in self._waiting:
-            self._results[index] = _copy(error, Written.NOTHING)
+        while self._waiting:
+            self._results[self._waiting.popleft()[0]] = _copy(error, Written.NOTHING)
 
 
 def _copy(error: WireError, written: Written) -> WireError:

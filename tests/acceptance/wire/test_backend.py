@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.signals import setting_changed
 
-from otpmail.backends import smtp
+from otpmail.backends import pools, smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, Talk, scripted
@@ -89,7 +89,7 @@ def test_making_a_backend_opens_and_reads_nothing():
         alias="default", host="nowhere.invalid", use_ssl=True, ssl_certfile="/nowhere/at/all"
     )
     assert made.port == 465
-    assert smtp._pools == {}
+    assert pools._pools == {}
 
 
 def test_other_options_have_another_pool():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.mail import EmailMessage
 
-from otpmail.backends import smtp
+from otpmail.backends import pools, smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
 from otpmail.wire.certificates import Certificates
@@ -123,7 +123,7 @@ def test_a_renewed_bundle_of_authorities_is_trusted(
             send(server)
         put(bundle, renewed.cert)
         assert send(server) == 1
-        assert len(smtp._pools) == 1
+        assert len(pools._pools) == 1
     assert told() == [logging.INFO]
 
 

@@ -65,19 +65,6 @@ def test_this_hosts_name_is_looked_up_for_a_while_and_then_its_address_stands_fo
             assert server.talks[1].heard == [b"EHLO found.example.org"]
 
 
-@pytest.mark.parametrize("error", [OSError("no"), UnicodeError("label too long"), TypeError("x")])
-def test_this_hosts_name_that_cannot_be_had_is_told(error):
-    def fails() -> str:
-        raise error
-
-    def script(talk: Talk):
-        talk.say(b"220 scripted\r\n")
-        talk.wait_for_end()
-
-    with scripted(script) as server:
-        assert failure(server, local_name=fails).phase is Phase.EHLO
-
-
 def test_no_phase_outlives_the_callers_budget():
     def script(talk: Talk):
         talk.say(b"220 scripted\r\n")
@@ -296,28 +283,6 @@ def test_a_refused_token_is_told_after_its_challenge_is_answered():
         error = failure(server, credentials=credentials)
     assert isinstance(error, RefusedError)
     assert error.phase is Phase.AUTH
-
-
-def test_a_wrong_password_is_tried_once():
-    script = signing_in(
-        b"PLAIN LOGIN CRAM-MD5",
-        (b"AUTH CRAM-MD5", b"535 5.7.8 no"),
-    )
-    with scripted(script) as server:
-        error = failure(server, credentials=TIM)
-        assert len(server.talks[0].heard) == 2
-    assert isinstance(error, RefusedError)
-    assert "tanstaaf" not in str(error) + repr(error)
-
-
-def test_a_mechanism_refused_as_such_gives_way_to_the_next():
-    script = signing_in(
-        b"PLAIN CRAM-MD5",
-        (b"AUTH CRAM-MD5", b"504 5.5.4 not here"),
-        (b"AUTH PLAIN " + b64(b"\0tim\0tanstaaf"), b"235 ok"),
-    )
-    with scripted(script) as server, a_session(server, credentials=TIM) as session:
-        assert session.usable
 
 
 @pytest.mark.parametrize("challenge", [b"334 !", b"334 " + b64(b"again")])

@@ -85,7 +85,7 @@ def test_a_refused_recipient_leaves_the_session_of_use(server, token, way):
         both = a_mail(body=token, to=("nobody@example.org", "bob@example.org"))
         assert list(send(session, both, deadline=in_seconds()).refused) == ["nobody@example.org"]
     assert len(server.arrived(token, 2)) == 2
-    assert memory.ceiling("localhost", server.ports[way]) is Mode.CHUNKED
+    assert not memory.unkept("localhost", server.ports[way])
 
 
 def test_a_mail_too_large_is_not_begun(server):

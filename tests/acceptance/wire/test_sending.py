@@ -14,7 +14,7 @@ from otpmail.wire.errors import (
     TimedOutError,
     Written,
 )
-from otpmail.wire.modes import Mode, memory
+from otpmail.wire.modes import FLIGHTS, Mode, memory
 from otpmail.wire.sending import MAX_AWAITED, send
 from otpmail.wire.session import Timeouts
 from tests.mailings import a_mail, a_session, in_seconds
@@ -179,7 +179,7 @@ def test_replies_out_of_step_are_not_taken_for_the_next_mails():
         with pytest.raises(ProtocolError):
             sent(session)
         assert not session.usable
-        assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
+        assert memory.unkept(server.host, server.port) == FLIGHTS
 
 
 def test_a_body_asked_for_though_nobody_takes_it_is_ended_at_once():
@@ -228,7 +228,7 @@ def test_a_refusal_is_told_with_its_phase_and_keeps_the_session(offer, replies, 
         assert not caught.value.in_doubt
         assert not caught.value.untried
         assert session.usable
-        assert memory.ceiling(server.host, server.port) is Mode.CHUNKED
+        assert not memory.unkept(server.host, server.port)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_a_broken_pair_of_replies_is_remembered():
             sent(session)
         assert caught.value.in_doubt
         assert not session.usable
-        assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
+        assert memory.unkept(server.host, server.port) == FLIGHTS
 
 
 def test_an_answer_that_is_neither_yes_nor_no_leaves_doubt():
@@ -297,7 +297,7 @@ def test_a_server_that_swallows_pipelined_commands_is_remembered():
         with pytest.raises(TimedOutError) as caught:
             sent(session)
         assert caught.value.in_doubt
-        assert memory.ceiling(server.host, server.port) is Mode.STEPWISE
+        assert memory.unkept(server.host, server.port) == FLIGHTS
 
 
 def test_a_421_in_mid_pipeline_means_that_nothing_was_taken():

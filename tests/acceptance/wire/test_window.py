@@ -6,6 +6,7 @@ from otpmail.wire.errors import (
     InvalidArgumentError,
     RecipientsRefusedError,
     RefusedError,
+    TiredError,
     WireError,
 )
 from otpmail.wire.mails import Sent
@@ -63,8 +64,8 @@ def test_each_mail_has_its_own_end_in_its_own_place():
     mails.insert(2, a_mail(to=("no\r\nbody",)))
     with scripted(script) as server, a_session(server) as session:
         ends = sent_all(session, mails, window=10)
-        assert session.usable
-    kinds = [Sent, RecipientsRefusedError, InvalidArgumentError, RefusedError, RefusedError, Sent]
+        assert not session.usable  # it is not kept after a refused MAIL
+    kinds = [Sent, RecipientsRefusedError, InvalidArgumentError, TiredError, RefusedError, Sent]
     assert [type(end) for end in ends] == kinds
 
 
