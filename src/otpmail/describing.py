@@ -30,6 +30,10 @@ MARIADB_CLIENT = range(2000, 3000)
 """Its errors of the connection, which quote hosts and no values."""
 
 
+NO_TABLE = re.compile(r"sqlstate=(42P01|42703)\b|errno=(1146|1054)\b|no such (table|column)")
+"""PostgreSQL, MariaDB and SQLite, when a migration was not applied."""
+
+
 class BareError(Exception):
     """Stands in a logged traceback for an error whose own words may quote something."""
 
@@ -38,7 +42,8 @@ def describe(error: BaseException) -> str:
     """Tell an error in one line: its type, SQLSTATE, constraint; its words if they may."""
     name = type(error).__name__
     if isinstance(error, db.Error):
-        return " ".join([_of_database(name, error), *_signs(error.__cause__ or error)])
+        told = " ".join([_of_database(name, error), *_signs(error.__cause__ or error)])
+        return f"{told} (run manage.py migrate)" if NO_TABLE.search(told) else told
     if isinstance(error, OSError | OtpmailError):
         return named(error)
     return name

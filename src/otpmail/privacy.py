@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from otpmail import addresses, database, endings, suppressions
+from otpmail.deleting import Deleted, Stayed, delete, stayed
 from otpmail.models import Challenge, State
 
 SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
@@ -58,23 +59,31 @@ def export(*, recipient: str | None = None, subject: str | None = None) -> list[
     return [_told(challenge) for challenge in rows.prefetch_related("deliveries__attempts")]
 
 
-def erase(*, recipient: str | None = None, subject: str | None = None) -> int:
-    """End what is pending, and delete a person's rows. Returns how many challenges there were.
+def erase(*, recipient: str | None = None, subject: str | None = None) -> Deleted:
+    """End what is pending, and delete a person's rows. Tells how many challenges went, or stayed.
 
     What a pending challenge was bound to ends with it; so does what their address is suppressed by.
-    A receiver of ``challenge_ended`` that refuses leaves all as it was.
+    A challenge stays that a receiver of ``challenge_ended`` refuses to end, or that something else
+    holds; all others go. Each goes by itself, unless the caller has a transaction open.
     """
     recipient = recipient and addresses.canonical(recipient)
-    with database.atomic():
-        rows = _of(recipient, subject)
-        for challenge in rows.filter(state=State.PENDING).order_by("pk"):
+    rows = _of(recipient, subject)
+    refused = _end_all(rows.filter(state=State.PENDING).order_by("pk"))
+    over = rows.exclude(state=State.PENDING)  # one that was issued meanwhile is not, and stays
+    mailed = {*over.values_list("recipient", flat=True)} | ({recipient} if recipient else set())
+    for address in mailed:
+        suppressions.lift(address, now=database.now())
+    return delete(over) + Deleted(stayed=refused)
+
+
+def _end_all(pending: QuerySet[Challenge]) -> tuple[Stayed, ...]:
+    refused = []
+    for challenge in pending:
+        try:
             endings.end(challenge, State.CANCELLED, now=database.now())
-        over = list(rows.exclude(state=State.PENDING).values_list("pk", flat=True))
-        mailed = {*rows.filter(pk__in=over).values_list("recipient", flat=True)}
-        for address in mailed | ({recipient} if recipient else set()):
-            suppressions.lift(address, now=database.now())
-        rows.filter(pk__in=over).delete()  # one that was issued meanwhile was not ended, and stays
-    return len(over)
+        except BaseException as error:  # noqa: BLE001 - raised again unless it is of this row
+            refused.append(stayed(f"{challenge._meta.label_lower} {challenge.pk}", error))
+    return tuple(refused)
 
 
 def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:

@@ -1,6 +1,6 @@
 """What is over is deleted after ``OTPMAIL_KEEP_DAYS``; what is pending or queued never is.
 
-In: the time. Out: how many deliveries and challenges went, with what hangs on each.
+In: the time. Out: how many deliveries and challenges went, with what hangs on each; what stayed.
 Knows nothing of: what they were for.
 
 A table is walked by its primary key, which sorts by time, in steps of `STEP` rows with a
@@ -18,6 +18,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from otpmail import database
 from otpmail.compat import first_uuid7
 from otpmail.conf import settings
+from otpmail.deleting import Deleted, Stayed, delete
 from otpmail.models import Challenge, Delivery, DeliveryState
 
 STEP = 500
@@ -28,20 +29,21 @@ FIRST = UUID(int=0)
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many went."""
+    """How many went, and what a project's own rows hold."""
 
     deliveries: int
     challenges: int
+    stayed: tuple[Stayed, ...] = ()
 
 
 def prune(*, now: datetime, dry_run: bool = False) -> Pruned:
     """Delete what is over for long enough, or only count it."""
     before = now - timedelta(days=settings.KEEP_DAYS)
-    take = _count if dry_run else _delete
-    return Pruned(
-        deliveries=sum(map(take, _walk(Delivery, _settled(before), before))),
-        challenges=sum(map(take, _walk(Challenge, _ended(before), before))),
-    )
+    take = _count if dry_run else delete
+    deliveries = sum(map(take, _walk(Delivery, _settled(before), before)), Deleted())
+    challenges = sum(map(take, _walk(Challenge, _ended(before), before)), Deleted())
+    stayed = deliveries.stayed + challenges.stayed
+    return Pruned(deliveries.count, challenges.count, stayed)
 
 
 def _settled(before: datetime) -> Q:
@@ -62,10 +64,5 @@ def _walk(model: type[database.Row], over: Q, before: datetime) -> Iterator[Quer
         last = ids[-1]
 
 
-def _count(rows: QuerySet[Model]) -> int:
-    return rows.count()
-
-
-def _delete(rows: QuerySet[Model]) -> int:
-    _, by_model = rows.delete()
-    return by_model.get(rows.model._meta.label, 0)
+def _count(rows: QuerySet[Model]) -> Deleted:
+    return Deleted(rows.count())

@@ -23,7 +23,7 @@ def test_journeys_of_another_project_succeed(project):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize(("project", "journeys"), [("plain", 13), ("replica", 9)])
+@pytest.mark.parametrize(("project", "journeys"), [("plain", 13), ("replica", 12)])
 def test_journeys_of_a_project_with_several_databases_succeed(project, journeys):
     """``plain``: one has our tables, and Django's own runner empties the audit between two tests.
 

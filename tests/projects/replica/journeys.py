@@ -10,8 +10,9 @@ from uuid import UUID
 import pytest
 from django.contrib.admin.sites import site
 from django.core import mail
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db.models import F
+from django.db.models.signals import pre_delete
 from django.test import TransactionTestCase
 from django.test.testcases import DatabaseOperationForbidden
 
@@ -20,9 +21,10 @@ from otpmail import challenges, database, privacy, retention
 from otpmail.backends.outbox import EmailBackend
 from otpmail.models import Attempt, AuditEntry, Challenge, Delivery
 from otpmail.results import Resent, Verified
+from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
 from tests import staff
-from tests.projects.replica.models import Order
+from tests.projects.replica.models import Archived, Dispute, Invoice, Order
 
 
 class Journeys(TransactionTestCase):
@@ -89,7 +91,7 @@ class Journeys(TransactionTestCase):
     def test_the_cascades_of_prune_and_erase(self):
         for go in (
             lambda: retention.prune(now=database.now() + timedelta(days=365)).challenges,
-            lambda: privacy.erase(subject="alice"),
+            lambda: privacy.erase(subject="alice").count,
         ):
             pk = self.issue()
             Order.objects.create(challenge_id=pk)
@@ -98,6 +100,75 @@ class Journeys(TransactionTestCase):
             assert go() == 1
             assert not Delivery.objects.exists()
             assert not Order.objects.using("default").exists()
+
+    def hold(self) -> dict[str, UUID]:
+        """Issue five codes of which one can go, and tell what holds the others."""
+        held = {name: self.issue() for name in ("invoice", "dispute", "archived", "refused")}
+        Invoice.objects.create(challenge_id=held["invoice"])
+        Dispute.objects.create(delivery=Delivery.objects.get(challenge=held["dispute"]))
+        Archived.objects.create(challenge_id=held["archived"])
+        self.issue()
+        for pk in Challenge.objects.values_list("pk", flat=True):
+            challenges.cancel("sign-in", pk, subject="alice")
+
+        def refuse(instance, **_):
+            if instance.pk == held["refused"]:
+                raise ValueError(instance.recipient)
+
+        pre_delete.connect(refuse, Challenge, weak=False, dispatch_uid="refuse")
+        self.addCleanup(pre_delete.disconnect, sender=Challenge, dispatch_uid="refuse")
+        self.addCleanup(self.let_go)
+        return held
+
+    def let_go(self):
+        for model in (Invoice, Dispute, Archived):
+            model.objects.using("default").all().delete()
+
+    def check_stayed(self, stayed, held):
+        told = "\n".join(sorted(map(str, stayed)))
+        named = {
+            "invoice": "replica.Invoice",
+            "dispute": "replica.Dispute",
+            "archived": "IntegrityError",
+            "refused": "ValueError",
+        }
+        for name, holder in named.items():
+            assert re.search(rf"otpmail.challenge {held[name]} stays: held by {holder}", told), told
+        assert "alice" not in told
+        assert {*Challenge.objects.values_list("pk", flat=True)} == {*held.values()}
+
+    def test_prune_goes_on_and_names_what_a_project_holds(self):
+        held = self.hold()
+        later = database.now() + timedelta(days=365)
+        self.check_stayed(retention.prune(now=later).stayed, held)
+        self.let_go()
+        again = retention.prune(now=later)
+        assert (again.challenges, len(again.stayed)) == (3, 1)
+
+    def test_erase_goes_on_and_names_what_a_project_holds(self):
+        held = self.hold()
+        erased = privacy.erase(subject="alice")
+        assert erased.count == 1
+        self.check_stayed(erased.stayed, held)
+        with pytest.raises(CommandError, match=r"replica\.Invoice"):
+            call_command("otpmail_erase", "alice@example.org")
+
+    def test_erase_goes_on_when_a_code_may_not_end(self):
+        first, second = self.issue(), self.issue()
+
+        def refuse(challenge, **_):
+            if challenge.pk == first:
+                raise ValueError(challenge.recipient)
+
+        challenge_ended.connect(refuse, weak=False, dispatch_uid="refuse")
+        self.addCleanup(challenge_ended.disconnect, dispatch_uid="refuse")
+        erased = privacy.erase(subject="alice")
+        assert (erased.count, *map(str, erased.stayed)) == (
+            1,
+            f"otpmail.challenge {first} stays: held by ValueError",
+        )
+        assert Challenge.objects.get().pk == first
+        assert second != first
 
     def test_the_admin_shows_every_page(self):
         self.issue()

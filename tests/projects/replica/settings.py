@@ -8,7 +8,11 @@ ROOT_URLCONF = "tests.projects.replica.urls"
 DATABASES["default"].setdefault("TEST", {})
 if DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": f"test_{DATABASES['default']['NAME']}_replica"}
-DATABASES["replica"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+DATABASES["replica"] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": ":memory:",
+    "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+}
 DATABASE_ROUTERS = ["tests.projects.replica.settings.Router"]
 OTPMAIL_BASE_URL = "https://bank.example"
 OTPMAIL_PURPOSES = {

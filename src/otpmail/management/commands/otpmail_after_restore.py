@@ -6,13 +6,14 @@ See docs/how-to/restore.md.
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from otpmail import database, restoring
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Drops or releases once and ends. May be run again."""
 
     help = (

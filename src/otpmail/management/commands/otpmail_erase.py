@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from otpmail import privacy
 from otpmail.exceptions import InvalidRecipientError
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Erases for good."""
 
     help = "Ends what is pending for a person and deletes their rows. It cannot be undone."
@@ -24,4 +25,6 @@ class Command(BaseCommand):
             erased = privacy.erase(recipient=address, subject=subject)
         except InvalidRecipientError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"Erased {erased} challenges with their mails.")
+        self.stdout.write(f"Erased {erased.count} challenges with their mails.")
+        if erased.stayed:
+            raise CommandError("\n".join(["Not all is gone.", *map(str, erased.stayed)]))

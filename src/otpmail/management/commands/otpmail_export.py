@@ -3,14 +3,15 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from otpmail import privacy
 from otpmail.exceptions import InvalidRecipientError
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Prints, and changes nothing."""
 
     help = "Prints all rows of a person as JSON: of their address, and of their subject."

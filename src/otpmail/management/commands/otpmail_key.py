@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from otpmail import keys, retiring
 from otpmail.conf import settings
 from otpmail.exceptions import NotHereError
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Prints, and writes nothing anywhere."""
 
     help = (
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         "To revoke a stolen one, take it out there and name its id in OTPMAIL_REVOKED_KEYS."
     )
     requires_system_checks = ()  # the first key is made before the settings are right
+    requires_migrations_checks = False  # and before there is a table
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take a name for the key, or the name of one that is to go."""
@@ -39,6 +41,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{key.id}={value}")
 
     def _tell(self, key_id: str) -> None:
+        self.check_migrations()
         found = [standing for standing in retiring.standing(key_id) if standing.count]
         for standing in found:
             self.stdout.write(

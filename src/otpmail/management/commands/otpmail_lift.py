@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from otpmail import addresses, database, suppressions
 from otpmail.exceptions import InvalidRecipientError
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Lifts the suppression of one address."""
 
     help = "Send codes again to an address that had bounced."

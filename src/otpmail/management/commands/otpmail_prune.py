@@ -5,13 +5,14 @@ Counters that are long at nought and suppressions that ended go too; the audit s
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from otpmail import counters, database, retention, suppressions
 from otpmail.conf import settings
+from otpmail.management.migrated import MigratedCommand
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Deletes once and ends."""
 
     help = "Deletes settled deliveries and ended challenges older than OTPMAIL_KEEP_DAYS."
@@ -31,3 +32,5 @@ class Command(BaseCommand):
             f"{'would delete' if dry_run else 'deleted'} {pruned.deliveries} deliveries and "
             f"{pruned.challenges} challenges that were over for {settings.KEEP_DAYS} days"
         )
+        for row in pruned.stayed:
+            self.stderr.write(str(row))

@@ -10,22 +10,24 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import Error, connections
 
 from otpmail.describing import describe
 from otpmail.engines.process import Worker
+from otpmail.management.migrated import MigratedCommand
 
 LOOK_SECONDS = 0.5
 
 log = logging.getLogger("otpmail.worker")
 
 
-class Command(BaseCommand):
+class Command(MigratedCommand):
     """Sends until it is told to end."""
 
     help = "Sends what is promised. Run as many as you like, on as many hosts as you like."
     requires_system_checks = ()  # asked in `handle`
+    requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take a file that shows that it lives."""
@@ -70,6 +72,7 @@ class Command(BaseCommand):
         while not ending.is_set():
             try:
                 self.check()
+                self.check_migrations()
             except Error as error:
                 log.warning("Email worker waits for its database: %s", describe(error))
                 ending.wait(LOOK_SECONDS)
