@@ -7,6 +7,7 @@ Knows nothing of: sessions and pools.
 import smtplib
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from itertools import chain
 
 import django
@@ -14,7 +15,18 @@ from django.core.mail import EmailMessage
 
 from otpmail.addresses import addr_spec, needs_utf8, spelt
 from otpmail.backends import policies
-from otpmail.outcomes import TOO_LARGE, Blame, Kind, Outcome, named, of_error, of_reply, words
+from otpmail.outcomes import (
+    REPLY_LENGTH,
+    TOO_LARGE,
+    Blame,
+    Kind,
+    Outcome,
+    named,
+    of_error,
+    of_reply,
+    words,
+)
+from otpmail.wire import hints
 from otpmail.wire.addresses import path
 from otpmail.wire.errors import (
     InvalidArgumentError,
@@ -113,6 +125,20 @@ def _unmade(error: BaseException) -> Outcome:
 
 def as_outcome(end: Result) -> Outcome | None:
     """Tell the end of a mail as otpmail does (docs: what becomes of a mail)."""
+    outcome = _outcome_of(end)
+    if outcome is None or not isinstance(end, WireError) or not (hint := _hint_of(end)):
+        return outcome
+    said = outcome.reply.removesuffix(f" ({hint})")
+    if end.phase in OPENING:  # nothing of the mail can be in it, so it may be cut
+        said = said[: REPLY_LENGTH - len(hint) - 3]
+    return replace(outcome, reply=f"{said} ({hint})")
+
+
+def _hint_of(end: WireError) -> str:
+    return end.hint or (hints.of_refusal(end) if isinstance(end, RefusedError) else "")
+
+
+def _outcome_of(end: Result) -> Outcome | None:
     match end:
         case None:
             return None

@@ -4,14 +4,20 @@ In: bytes and a deadline. Out: bytes, or `BrokenError`, `TimedOutError`, `Insecu
 Knows nothing of: SMTP.
 """
 
+import contextlib
+import os
 import select
 import socket
 import ssl
 
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import BrokenError, InPhase, Phase
+from otpmail.wire.errors import BrokenError, InPhase, Phase, ProtocolError
 
 READ_SIZE = 65536
+PLAIN_SIZE = 100
+
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
+"""OpenSSL's reasons when what came is no record of TLS."""
 
 
 class Channel:
@@ -60,7 +66,24 @@ class Channel:
             self._socket = context.wrap_socket(
                 self._socket, server_hostname=host, do_handshake_on_connect=False
             )
-            self._socket.do_handshake()
+            try:
+                self._socket.do_handshake()
+            except ssl.SSLError as error:
+                if error.reason in NO_TLS:
+                    raise ProtocolError(
+                        "TLS was answered in plain text", phase=Phase.TLS, said=self._plain_text()
+                    ) from error
+                raise
+
+    def _plain_text(self) -> bytes:
+        """Give what came in place of TLS, but for the octets that OpenSSL has read."""
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(fileno=os.dup(self._socket.fileno())) as plain,
+        ):
+            plain.setblocking(False)
+            return b"..." + plain.recv(PLAIN_SIZE)
+        return b""
 
     def quiet(self) -> bool:
         """Look, without a round trip, whether it is open and nothing has come.

@@ -6,6 +6,7 @@ Knows nothing of: addresses, passwords and bodies; no message holds any.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
@@ -60,11 +61,20 @@ class WireError(Exception):
         phase: Phase,
         reply: Reply | None = None,
         written: Written = Written.NOTHING,
+        said: bytes = b"",
     ) -> None:
         super().__init__(words)
         self.phase = phase
         self.reply = reply
         self.written = written
+        self.said = said
+        """What had come that is no reply, its beginning. A stranger's words: never logged raw."""
+        self.hint = ""
+        """What to look at; part of its words."""
+
+    def __str__(self) -> str:
+        words = super().__str__()
+        return f"{words} ({self.hint})" if self.hint else words
 
     @property
     def in_doubt(self) -> bool:
@@ -180,8 +190,10 @@ def _translated(error: BaseException, phase: Phase) -> WireError:
         case UnicodeError() if phase is Phase.CONNECT:
             return BrokenError("the host has no valid name", phase=phase)
         case ssl.SSLError() if phase is Phase.TLS:
-            words = error.reason or type(error).__name__
+            words = getattr(error, "verify_message", "") or error.reason or type(error).__name__
             return InsecureChannelError(f"TLS failed: {words}", phase=phase)
+        case socket.gaierror():
+            return BrokenError(f"the host is not found: {error.strerror}", phase=phase)
         case OSError():
             words = error.strerror or type(error).__name__
             return BrokenError(f"the connection broke: {words}", phase=phase)

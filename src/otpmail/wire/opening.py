@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from otpmail.wire import auth, commands
+from otpmail.wire import auth, commands, hints
 from otpmail.wire.channel import Channel
 from otpmail.wire.connecting import connect
 from otpmail.wire.deadlines import Deadline
@@ -22,6 +22,7 @@ from otpmail.wire.errors import (
     RefusedError,
     UnsupportedError,
     ends_process,
+    WireError,
 )
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
@@ -64,6 +65,14 @@ def open_session(server: Server, deadline: Deadline) -> Session:
 
     Raises a `WireError` of any kind, with the phase that failed; nothing is left open then.
     """
+    try:
+        return _open(server, deadline)
+    except WireError as error:
+        error.hint = hints.of_opening(error, security=server.security.value)
+        raise
+
+
+def _open(server: Server, deadline: Deadline) -> Session:
     context = None if server.security is Security.NONE else _context(server)
     sock = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
     session = Session(

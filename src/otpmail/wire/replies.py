@@ -14,6 +14,9 @@ from dataclasses import dataclass
 MAX_LINE = 4096
 """Octets in one line. The RFC says 512 (4.5.3.1.5); servers are known to write more."""
 
+KEPT = 100
+"""Octets kept of what is no reply, to be told."""
+
 MAX_LINES = 128
 """Lines in one reply; the longest EHLO replies seen have about 30."""
 
@@ -72,6 +75,12 @@ class ReplyParser:
         self._lines: list[bytes] = []
         self._code = 0
         self._spoilt = False
+        self._no_reply = b""
+
+    @property
+    def unread(self) -> bytes:
+        """What came last and is no whole reply, or none at all; its beginning."""
+        return self._no_reply or bytes(self._buffer[:KEPT])
 
     @property
     def empty(self) -> bool:
@@ -94,10 +103,11 @@ class ReplyParser:
         """
         if self._spoilt:
             raise MalformedReplyError("an earlier reply was malformed")
+        begins = bytes(self._buffer[:KEPT])
         try:
             return self._next()
         except MalformedReplyError:
-            self._spoilt = True
+            self._spoilt, self._no_reply = True, begins
             self._buffer.clear()
             raise
 

@@ -176,9 +176,11 @@ class Session:
                 self._parser.feed(self.channel.read(phase=phase, deadline=step))
         except MalformedReplyError as error:
             self.close()
-            raise ProtocolError(str(error), phase=phase) from error
-        except WireError:
+            said = self._parser.unread
+            raise ProtocolError(str(error), phase=phase, said=said) from error
+        except WireError as error:
             self.close()
+            error.said = self._parser.unread
             raise
         self.used_at = time.monotonic()
         if reply.code == CLOSING:
