@@ -21,8 +21,8 @@ from otpmail.wire.errors import (
     ProtocolError,
     RefusedError,
     UnsupportedError,
-    ends_process,
     WireError,
+    ends_process,
 )
 from otpmail.wire.modes import Mode, memory
 from otpmail.wire.replies import Reply
