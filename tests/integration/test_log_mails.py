@@ -14,7 +14,7 @@ from django.utils.log import AdminEmailHandler
 from otpmail import database, outbox, routes
 from otpmail.models import Delivery, Lane, SealedMail
 from tests import mailserver
-from tests.integration.test_outbox_backend import through_outbox
+from tests.integration import test_outbox_backend
 from tests.mailserver import free_port
 from tests.rounds import one_round
 from tests.waiting import wait_until
@@ -48,6 +48,11 @@ def handler(request):
 @pytest.fixture
 def strict():
     yield from at_root(AdminEmailHandler(), logging.ERROR)
+
+
+def through_outbox(settings, port):
+    test_outbox_backend.through_outbox(settings, port)
+    settings.MAILERS["smtp"]["OPTIONS"]["min_warm"] = 0  # a keeper's line is of no mail
 
 
 def at_root(handler, level):
