@@ -7,15 +7,14 @@ Knows nothing of: HTTP, mail servers, what the code will be.
 from django.conf import settings
 
 from mobile_api import ledger
+from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Account, Transfer
-from mobile_api.money import is_large, written
+from mobile_api.money import is_large
 from otpmail import challenges
 from otpmail.binding import Facts
 from otpmail.clients import Client
 from otpmail.models import Challenge
 from otpmail.results import Issued, OverCap
-
-PURPOSE = "transfer"
 
 
 def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
@@ -33,27 +32,19 @@ def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
         facts=ledger.facts(transfer),
         client=client,
         long=is_large(transfer.amount_minor, transfer.currency, major=settings.LONG_CODE_FROM),
-        context={
-            "amount": written(transfer.amount_minor, transfer.currency),
-            "payee": _payee(transfer.payee),
-        },
+        context={"payee_name": _name_of(transfer.payee)},
     )
-
-
-def subject(member_id: int) -> str:
-    """Name whose a code is."""
-    return str(member_id)
 
 
 def facts(challenge: Challenge, *, lock: bool) -> Facts | None:
     """Read what a transfer's code is bound to, as it stands now; otpmail asks for it by name."""
     transfers = Transfer.objects.filter(challenge_id=challenge.pk)
-    if lock:
-        transfers = transfers.select_for_update()
+    # Locked by itself: accounts are locked by the ledger, in their order.
+    transfers = transfers.select_for_update() if lock else transfers.select_related("payee")
     transfer = transfers.first()
     return None if transfer is None else ledger.facts(transfer)
 
 
-def _payee(account: Account) -> str:
+def _name_of(account: Account) -> str:
     name = account.member.name if account.member else "The cooperative"
-    return f"{' '.join(name.split())} ({account.number})"  # one line, whatever stands in a name
+    return " ".join(name.split())  # one line, whatever stands in it

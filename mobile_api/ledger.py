@@ -13,6 +13,8 @@ from mobile_api.models import Account, AccountKind, Entry, Reason, Transfer, Tra
 from otpmail import database, receipts
 from otpmail.binding import Facts
 
+PURPOSE = "transfer"
+
 
 class ReceiptError(Exception):
     """Nothing shows that the payer confirmed this transfer, so nothing is posted."""
@@ -54,16 +56,27 @@ def facts(transfer: Transfer) -> Facts:
         "transfer": str(transfer.pk),
         "payer": transfer.payer_id,
         "payee": transfer.payee_id,
+        "payee_number": transfer.payee.number,
         "amount_minor": transfer.amount_minor,
         "currency": transfer.currency,
     }
+
+
+def subject(member_id: int | None) -> str:
+    """Name whose a transfer's code is: the payer's."""
+    return str(member_id)
 
 
 def _check_receipt(transfer: Transfer, receipt: str, now: datetime) -> None:
     if transfer.payer.kind == AccountKind.COOPERATIVE:
         return
     if not receipts.check(
-        receipt, challenge_id=transfer.challenge, facts=facts(transfer), confirmed_at=now
+        receipt,
+        challenge_id=transfer.challenge,
+        purpose=PURPOSE,
+        subject=subject(transfer.payer.member_id),
+        facts=facts(transfer),
+        confirmed_at=now,
     ):
         raise ReceiptError(f"{transfer} has no good receipt")
 

@@ -7,7 +7,7 @@ Knows nothing of: HTTP.
 from typing import Any
 
 from mobile_api import progress
-from mobile_api.email_utils import PURPOSE, subject
+from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Member, Transfer
 from mobile_api.schemas import Confirmed, DeliveryOut, Receipt, TransferOut
 from otpmail import challenges

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from mobile_api.email_utils import PURPOSE
+from mobile_api.ledger import PURPOSE
 from mobile_api.models import Transfer, TransferState
 from otpmail.models import Challenge, State
 from otpmail.signals import challenge_ended

@@ -12,7 +12,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from mobile_api import ledger, problems
 from mobile_api.answers import problem_of
-from mobile_api.email_utils import PURPOSE, send_code, subject
+from mobile_api.email_utils import send_code
+from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer

@@ -12,6 +12,6 @@ class Panic(BaseException):
 @register.simple_tag
 def panic_about(payee: str) -> str:
     """Raise for every payee whose account's number ends in 7, one in ten."""
-    if payee.endswith("7)"):
+    if payee.endswith("7"):
         raise Panic
     return ""

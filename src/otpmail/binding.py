@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping
 
 VERSION = 1
-"""Kept in the challenge's row, so that two versions can run side by side during a deploy."""
+"""Of this way to write facts."""
 
 TAG_BYTES = 255
 

@@ -93,12 +93,13 @@ class _Code(Cargo):
 
     @sensitive_variables("code")
     def letter(self) -> Letter | Reason:
-        if messages.is_changed(self.challenge, lock=False):
+        facts = messages.facts_of(self.challenge, lock=False)
+        if facts is None:
             return Reason.CHANGED
         code = messages.code_of(self.challenge)
         if code is None:  # its key was revoked
             return Reason.CANCELLED
-        return messages.render(self.delivery, self.challenge, code)
+        return messages.render(self.delivery, self.challenge, code, facts)
 
     def give_up(self, reason: Reason, now: datetime) -> None:
         endings.end(self.challenge, State(reason), now=now)

@@ -172,7 +172,7 @@ def _decide(
         challenge, now = standing.locked(challenge_id), database.now()
         if challenge.state != State.PENDING or now >= challenge.expires_at:
             return standing.over(challenge, now)
-        if messages.is_changed(challenge, lock=True):
+        if messages.facts_of(challenge, lock=True) is None:
             return _end(challenge, State.CHANGED, now, client)
         code = messages.code_of(challenge)
         if code is None:  # its key was revoked

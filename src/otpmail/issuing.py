@@ -17,13 +17,13 @@ from django.utils.translation import get_language
 from otpmail import (
     addresses,
     audit,
-    binding,
     codes,
     database,
     endings,
     faults,
     keys,
     limits,
+    linking,
     outbox,
     promises,
     quotas,
@@ -31,6 +31,7 @@ from otpmail import (
     standing,
     suppressions,
 )
+from otpmail.binding import Facts
 from otpmail.clients import NOBODY, Client
 from otpmail.deeds import Deed
 from otpmail.exceptions import InvalidRecipientError
@@ -45,7 +46,7 @@ def issue(
     *,
     subject: str,
     recipient: str,
-    facts: binding.Facts | None = None,
+    facts: Facts | None = None,
     context: Mapping[str, str] | None = None,
     client: Client = NOBODY,
     long: bool = False,
@@ -54,7 +55,8 @@ def issue(
     """Promise a code to an address.
 
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
-    (see ``otpmail.binding``), ``context`` is what the mail's templates show of it. ``client`` is
+    (see ``otpmail.binding``): templates show them as they stand when a mail is made. ``context`` is
+    what they show besides; it is frozen here, as recipient and owner are. ``client`` is
     who asks. ``long``: much is at stake. ``decoy``: the address is not known to you, and that is
     nobody's business: nothing is mailed, no code is right, and all else is the same. An address
     that is suppressed gets the same answer, and its delivery has failed.
@@ -76,9 +78,6 @@ def issue(
         recipient=recipient,
         language=get_language() or "",
         context=dict(context or {}),
-        binding=binding.digest(facts or {}),
-        binding_version=binding.VERSION,
-        key_id=keys.current().id,
         nonce=secrets.token_bytes(codes.NONCE_BYTES),
         is_decoy=decoy,
         digits=rules.digits(long=long),
@@ -87,6 +86,7 @@ def issue(
         closes_at=now + max(rules.life, rules.total_life),
         resend_at=now + rules.cool_down(1),
     )
+    linking.link(challenge, facts)
     # No savepoint: a promise that fails half-way takes the caller's transaction with it.
     with database.atomic(savepoint=False):
         refused = quotas.take_issue(subject, recipient, client, now)

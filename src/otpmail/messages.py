@@ -19,7 +19,8 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import addresses, binding, codes, keys, links, redaction
+from otpmail import addresses, codes, keys, linking, links, redaction
+from otpmail.binding import Facts
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.purposes import Purpose
@@ -78,23 +79,29 @@ def _derived(challenge: Challenge, generation: int, nonce: bytes) -> str | None:
     )
 
 
-def is_changed(challenge: Challenge, *, lock: bool) -> bool:
-    """Tell whether a fact that the code is bound to is no longer what it was at issue."""
+def facts_of(challenge: Challenge, *, lock: bool) -> Facts | None:
+    """Read the facts that a challenge stands for; None if anything is no longer as it was at issue.
+
+    Without facts of its own it has none: an empty mapping. Raises `NotHereError`, as `code_of`.
+    """
     if not challenge.is_bound:
-        return False
+        return {} if linking.holds(challenge, None) else None
     facts = Purpose(challenge.purpose).facts(challenge, lock=lock)
-    if facts is None:
-        return True
-    now = binding.digest(facts, version=challenge.binding_version)
-    return now != bytes(challenge.binding)
+    return facts if facts is not None and linking.holds(challenge, facts) else None
 
 
 @sensitive_variables("code", "parts")
-def render(delivery: Delivery, challenge: Challenge, code: str) -> Letter:
-    """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``."""
+def render(
+    delivery: Delivery, challenge: Challenge, code: str, facts: Facts | None = None
+) -> Letter:
+    """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``.
+
+    ``facts`` are what the code stands for, read just now: templates show them by their names.
+    """
     with translation.override(challenge.language or None):
         parts = {
-            name: _part(challenge, name, code) for name in ("subject.txt", "body.txt", "body.html")
+            name: _part(challenge, name, code, facts or {})
+            for name in ("subject.txt", "body.txt", "body.html")
         }
     mail = EmailMultiAlternatives(
         subject=" ".join(parts["subject.txt"].split()),
@@ -116,10 +123,11 @@ def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
 
 
 @sensitive_variables("code", "context")
-def _part(challenge: Challenge, name: str, code: str) -> str:
+def _part(challenge: Challenge, name: str, code: str, facts: Facts) -> str:
     template = select_template([f"otpmail/{challenge.purpose}/{name}", f"otpmail/default/{name}"])
     context: dict[str, Any] = {
         **challenge.context,
+        **facts,
         "code": code,
         "expires_at": challenge.expires_at,
         "reference": challenge.reference,

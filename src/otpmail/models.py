@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from otpmail import binding, cascades, database, references
+from otpmail import cascades, database, references
 from otpmail.compat import uuid7
 from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
 from otpmail.indexes import OpenIndex
@@ -38,7 +38,10 @@ class Challenge(database.Row):
     language = models.CharField(max_length=20, blank=True)
     context = models.JSONField(default=dict)
     binding = models.BinaryField(max_length=32)
+    """A keyed digest of all that the code stands for (``linking``)."""
     binding_version = models.PositiveSmallIntegerField()
+    is_bound = models.BooleanField(default=False)
+    """Whether the code stands for a transaction's facts."""
     key_id = models.CharField(max_length=50)
     nonce = models.BinaryField(max_length=16, null=True)
     older_nonces = models.BinaryField(null=True)
@@ -112,11 +115,6 @@ class Challenge(database.Row):
     def told(self) -> str:
         """What may be logged of it."""
         return f"challenge={self.pk} purpose={self.purpose} to={mask(self.recipient)}"
-
-    @property
-    def is_bound(self) -> bool:
-        """Whether the code stands for a transaction's facts."""
-        return bytes(self.binding) != binding.digest({}, version=self.binding_version)
 
 
 class Lane(models.TextChoices):

@@ -16,7 +16,7 @@ from otpmail import addresses, database, endings, suppressions
 from otpmail.deleting import Deleted, Stayed, delete, stayed
 from otpmail.models import Challenge, State
 
-SECRET = {"nonce", "older_nonces", "binding", "binding_version", "key_id"}
+SECRET = {"nonce", "older_nonces", "binding", "binding_version", "is_bound", "key_id"}
 """Columns of a challenge that say nothing of a person, and of which a code is made."""
 
 OF_A_CHALLENGE = [

@@ -4,25 +4,30 @@ In: a confirmed challenge. Out: a text that only a holder of the key could have 
 and what it is said to be for in, true or false out.
 Knows nothing of: who asks, and what is done on the strength of it.
 
-``<binding version>.<key id>.<MAC>``: HMAC-SHA256 over the challenge's id, the digest of what it was
-bound to, and the time of confirmation. It stays good until its key is revoked. `NotHereError` says
-that this process does not know its key, so it cannot tell.
+``2.<key id>.<shown>.<MAC>``: HMAC-SHA256 over the challenge's keyed binding (``linking``: its id,
+purpose, owner, facts, recipient and what was shown) and the time of confirmation. ``shown`` is the
+digest of the recipient and of what the mail showed beside the facts, so that who checks need not
+know them, and can prove them. It stays good until its key is revoked. `NotHereError` says that this
+process does not know its key, so it cannot tell.
 """
 
+import binascii
 import hmac
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from otpmail import binding, keys
+from otpmail import keys, linking
+from otpmail.binding import Facts
 from otpmail.models import Challenge, State
 
-MAX_LENGTH = 100
+MAX_LENGTH = 140
 """Characters of a receipt at most."""
 
-_VERSIONS = {str(version): version for version in range(1, binding.VERSION + 1)}
+_VERSION = str(linking.VERSION)
 _PURPOSE = "otpmail receipt"
-_LABEL = b"otpmail receipt v1\0"
+_LABEL = b"otpmail receipt v2\0"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,30 +36,65 @@ def of(challenge: Challenge) -> str:
     key = keys.find(challenge.key_id)
     if challenge.state != State.CONFIRMED or challenge.ended_at is None or key is None:
         raise ValueError(f"no receipt for {challenge}")
-    mac = _mac(key, challenge.pk, bytes(challenge.binding), challenge.ended_at)
-    return f"{challenge.binding_version}.{key.id}.{mac}"
+    shown = _text(linking.shown(key, challenge.recipient, challenge.context))
+    mac = _mac(key, bytes(challenge.binding), challenge.ended_at)
+    return f"{_VERSION}.{key.id}.{shown}.{mac}"
 
 
 def check(
-    receipt: str, *, challenge_id: UUID, facts: binding.Facts, confirmed_at: datetime
+    receipt: str,
+    *,
+    challenge_id: UUID,
+    purpose: str,
+    subject: str,
+    facts: Facts | None,
+    confirmed_at: datetime,
+    recipient: str | None = None,
+    context: Mapping[str, str] | None = None,
 ) -> bool:
-    """Tell whether this receipt is for this challenge, these facts and this time.
+    """Tell whether this receipt is for this challenge, purpose, owner, facts and time.
 
+    With ``recipient``, also whether the code was mailed to this address beside this ``context``.
     Raises `NotHereError` if its key is not known here, or its key service is away.
     """
     version, _, rest = receipt.partition(".")
-    key_id, _, mac = rest.rpartition(".")
-    if version not in _VERSIONS or not keys.ID.fullmatch(key_id):
+    key_id, *parts = rest.rsplit(".", 2)
+    if version != _VERSION or len(parts) != len(("shown", "mac")) or not keys.ID.fullmatch(key_id):
         return False
     key = keys.find(key_id)
     if key is None:
         return False
-    digest = binding.digest(facts, version=_VERSIONS[version])
-    expected = _mac(key, challenge_id, digest, confirmed_at)
-    return hmac.compare_digest(expected.encode(), mac.encode(errors="replace"))
+    shown, mac = parts
+    if recipient is not None and not _same(
+        _text(linking.shown(key, recipient, context or {})), shown
+    ):
+        return False
+    bound = linking.bind(
+        key,
+        challenge_id=challenge_id,
+        purpose=purpose,
+        subject=subject,
+        shown=_bytes(shown),
+        facts=facts,
+    )
+    return _same(_mac(key, bound, confirmed_at), mac)
 
 
-def _mac(key: keys.SigningKey, challenge_id: UUID, digest: bytes, moment: datetime) -> str:
+def _mac(key: keys.SigningKey, bound: bytes, moment: datetime) -> str:
     microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
-    message = _LABEL + challenge_id.bytes + digest + microseconds.to_bytes(8)
-    return urlsafe_b64encode(key.sign(_PURPOSE, message)).decode().rstrip("=")
+    return _text(key.sign(_PURPOSE, _LABEL + bound + microseconds.to_bytes(8)))
+
+
+def _same(expected: str, given: str) -> bool:
+    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))
+
+
+def _text(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return urlsafe_b64decode(text + "=")
+    except (binascii.Error, ValueError):
+        return b""

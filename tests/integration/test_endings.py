@@ -39,7 +39,7 @@ def make(count: int, *, over_seconds: int = 10, **columns) -> list[Challenge]:
                 "subject": "alice",
                 "recipient": "alice@example.org",
                 "binding": bytes(32),
-                "binding_version": 1,
+                "binding_version": 2,
                 "key_id": keys.current().id,
                 "nonce": bytes(16),
                 "digits": 6,

@@ -335,7 +335,7 @@ def test_one_whose_round_fails_does_not_hold_up_the_others(settings, two, caplog
     settings.OTPMAIL_PURPOSES = {"transfer": {"FACTS": "tests.integration.test_loads.fail"}}
     promises(4)
     poison = promise(recipient="4@example.org")
-    Challenge.objects.filter(pk=poison.challenge_id).update(purpose="transfer", binding=b"bound")
+    Challenge.objects.filter(pk=poison.challenge_id).update(purpose="transfer", is_bound=True)
     engine = ThreadsEngine()
     engine.take_up(Lane.CODE)
     wait_until(lambda: list(ends().values()).count("accepted") == 4)

@@ -21,7 +21,11 @@ def ring(settings):
 
 def confirm(**named):
     issued = challenges.issue(
-        "order", subject="alice", recipient="alice@example.org", facts=orders.place()
+        "order",
+        subject="alice",
+        recipient="alice@example.org",
+        facts=orders.place(),
+        context={"shop": "Potatoes & Sons"},
     )
     code = live_code(issued.challenge_id)
     result = challenges.verify("order", issued.challenge_id, code, subject="alice", **named)
@@ -31,6 +35,8 @@ def confirm(**named):
 def proves(confirmed_id, result, **changes):
     said = {
         "challenge_id": confirmed_id,
+        "purpose": "order",
+        "subject": "alice",
         "facts": dict(orders.ORDER),
         "confirmed_at": result.confirmed_at,
     }
@@ -40,18 +46,26 @@ def proves(confirmed_id, result, **changes):
 def test_receipt_proves_what_was_confirmed(ring):
     challenge_id, result = confirm()
     assert proves(challenge_id, result)
-    assert result.receipt.startswith("1.old.")
+    assert result.receipt.startswith("2.old.")
 
 
-@pytest.mark.parametrize("other", ["challenge_id", "facts", "confirmed_at"])
+@pytest.mark.parametrize(
+    "other", ["challenge_id", "purpose", "subject", "facts", "confirmed_at", "recipient", "context"]
+)
 def test_receipt_proves_nothing_else(ring, other):
     challenge_id, result = confirm()
     changes = {
         "challenge_id": uuid4(),
+        "purpose": "sign-in",
+        "subject": "mallory",
+        "recipient": "mallory@example.org",
+        "context": {"shop": "another"},
         "facts": orders.ORDER | {"amount_minor": 12_51},
         "confirmed_at": result.confirmed_at + timedelta(microseconds=1),
     }
-    assert not proves(challenge_id, result, **{other: changes[other]})
+    mailed = {"recipient": "alice@example.org", "context": {"shop": "Potatoes & Sons"}}
+    assert proves(challenge_id, result, **mailed)
+    assert not proves(challenge_id, result, **mailed | {other: changes[other]})
 
 
 def test_the_row_that_was_confirmed_gives_the_same_receipt(ring):
@@ -73,11 +87,24 @@ def test_receipt_outlives_the_rotation_of_its_key_and_not_its_revocation(ring, s
     assert not proves(challenge_id, result)
 
 
-@pytest.mark.parametrize("receipt", ["", "1", "1..x", "1.no key.x", "9.old.x", f"1.{'k' * 51}.x"])
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        "",
+        "2",
+        "2..x.y",
+        "2.old.x",
+        "2.no key.x.y",
+        "9.old.x.y",
+        "2.old.x.\u00e9",
+        f"2.{'k' * 51}.x.y",
+    ],
+)
 def test_what_is_no_receipt_is_none_and_no_fault(ring, receipt):
     """No more is logged than a real key's id would be."""
     now = datetime.now(UTC)
-    assert not receipts.check(receipt, challenge_id=uuid4(), facts={}, confirmed_at=now)
+    said = {"challenge_id": uuid4(), "purpose": "order", "subject": "alice", "confirmed_at": now}
+    assert not receipts.check(receipt, facts={}, **said)
 
 
 def test_receipt_under_another_key_of_the_same_name_is_none(ring, settings):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mobile_api import ledger
 from mobile_api.models import Account, Entry, Transfer, TransferState
-from otpmail import binding, keys, receipts
+from otpmail import keys, linking, receipts
 from otpmail.compat import uuid7
 from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge, State
@@ -45,12 +45,13 @@ def receipt_of(transfer, now):
     transfer.challenge_id = transfer.challenge_id or uuid7()
     confirmed = Challenge(
         id=transfer.challenge_id,
-        binding=binding.digest(ledger.facts(transfer)),
-        binding_version=binding.VERSION,
-        key_id=keys.current().id,
+        purpose=ledger.PURPOSE,
+        subject=ledger.subject(transfer.payer.member_id),
+        recipient="alice@example.org",
         state=State.CONFIRMED,
         ended_at=now,
     )
+    linking.link(confirmed, ledger.facts(transfer))
     return receipts.of(confirmed)
 
 
@@ -152,26 +153,27 @@ def test_an_entry_is_neither_changed_nor_deleted(alice):
     [
         {"amount_minor": 101},
         {"currency": "USD"},
-        {"payee_id": 0},
+        {"payee_id": "the till's"},
         {"id": SOME_ID},
         {"challenge_id": SOME_ID},
     ],
     ids=str,
 )
-def test_nothing_is_posted_on_the_receipt_of_something_else(draft, alice, change):
+def test_nothing_is_posted_on_the_receipt_of_something_else(draft, alice, till, change):
     """Whoever could change a row after its code was typed moves no money by it."""
     transfer, now = draft(), timezone.now()
     receipt = receipt_of(transfer, now)
     transfer.save()
     for column, value in change.items():
-        setattr(transfer, column, value)
+        setattr(transfer, column, till.pk if column == "payee_id" else value)
     with pytest.raises(ledger.ReceiptError):
         ledger.post(transfer, now=now, receipt=receipt)
     assert alice.balance() == 10_000
 
 
 @pytest.mark.parametrize(
-    "bent", ["", "1.no key.mac", "x", "1.", "é", "2.{}.mac", "1.{}.mac", "1.{}.é", "1.{}."]
+    "bent",
+    ["", "2.no key.x.mac", "x", "2.", "é", "1.{}.x.mac", "2.{}.x.mac", "2.{}.x.é", "2.{}.x."],
 )
 def test_nothing_is_posted_on_what_is_no_receipt(draft, bent):
     transfer, now = draft(challenge_id=uuid7()), timezone.now()
@@ -182,10 +184,10 @@ def test_nothing_is_posted_on_what_is_no_receipt(draft, bent):
 def test_nothing_is_posted_on_the_receipt_of_a_key_that_is_not_here(draft, settings):
     transfer, now = draft(challenge_id=uuid7()), timezone.now()
     with pytest.raises(NotHereError):
-        ledger.post(transfer, now=now, receipt="1.newer.mac")
+        ledger.post(transfer, now=now, receipt="2.newer.x.mac")
     settings.OTPMAIL_REVOKED_KEYS = ["newer"]
     with pytest.raises(ledger.ReceiptError):
-        ledger.post(transfer, now=now, receipt="1.newer.mac")
+        ledger.post(transfer, now=now, receipt="2.newer.x.mac")
 
 
 def test_nothing_is_posted_at_another_time_than_the_receipts(draft):

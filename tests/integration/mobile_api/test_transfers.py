@@ -32,7 +32,7 @@ def test_the_right_code_moves_the_money_once(alice, bob):
     confirmed = alice.confirm(transfer, alice.code(transfer))
     assert confirmed["state"] == "confirmed"
     assert confirmed["receipt"]["amount_minor"] == 1250
-    assert confirmed["receipt"]["proof"].startswith("1.secret-key-")
+    assert confirmed["receipt"]["proof"].startswith("2.secret-key-")
     assert (alice.balance(), bob.balance()) == (8750, 11_250)
     again = alice.confirm(transfer, alice.code(transfer), status=409)
     assert again["type"] == "/problems/otp/already-used"
