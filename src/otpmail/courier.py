@@ -305,8 +305,10 @@ class _Round:
 
     def _end(self, delivery: Delivery, tries: Sequence[Try]) -> _End:
         now = self._clock()
-        attempts = {try_: _as_attempt(try_, now) for try_ in tries}
-        return _End(delivery, attempts, verdicts.judge(delivery, tries, now))
+        verdict = verdicts.judge(delivery, tries, now)
+        if verdict.state is DeliveryState.QUEUED:
+            tries = [try_ for try_ in tries if not (try_.is_probe and _is_known(delivery, try_))]
+        return _End(delivery, {try_: _as_attempt(try_, now) for try_ in tries}, verdict)
 
     def _record(self, ends: Sequence[_End]) -> None:
         """Settle those that were accepted together, if none was lost; the others one by one."""
@@ -410,7 +412,18 @@ def _log_fault(line: str, error: BaseException, *, is_log_mail: bool) -> None:
     log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
 
 
+def _is_known(delivery: Delivery, probe: Try) -> bool:
+    """Tell whether a probe found what its mail's last attempt by that route had found."""
+    found = _as_attempt(probe, delivery.due_at)
+    last = _insist(lambda: outbox.last_attempt(delivery, probe.route))
+    if last is None or (last.outcome, last.code) != (found.outcome, found.code):
+        return False
+    return found.code is not None or last.reply == found.reply
+
+
 def _tell_end(end: _End) -> None:
+    if not end.attempts:  # a probe that found nothing new
+        return
     last = verdicts.telling([*end.attempts])
     for try_, attempt in end.attempts.items():
         if try_ is not last and try_.outcome.kind is not Kind.ACCEPTED:

@@ -269,6 +269,12 @@ def routes_used(delivery: Delivery) -> list[str]:
     return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
+def last_attempt(delivery: Delivery, route: str) -> Attempt | None:
+    """Read what came of its last attempt by a route."""
+    attempts = Attempt.objects.using(database.alias()).filter(delivery=delivery.pk, route=route)
+    return attempts.order_by("pk").last()
+
+
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
     """Settle a delivery without an attempt: sending it has become pointless."""
     verdict = Verdict(DeliveryState.DROPPED, reason=reason, counts=False)

@@ -8,27 +8,21 @@ Knows nothing of: rows, routes, retries.
 
 import re
 import smtplib
+import ssl
+import traceback
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from otpmail import apis
 from otpmail.apis import Answer
+from otpmail.faults import ends_process
 from otpmail.masking import mask_addresses
+from otpmail.status_codes import Blame, Stage, finding
+
+__all__ = ["Blame", "Kind", "Outcome", "Stage"]
 
 REPLY_LENGTH = 200
 """Characters stored of a reply or an error; enough for an enhanced code and a queue id."""
-
-OF_THE_SYSTEM = re.compile(r"4\.3\.\d")
-"""The mail system's status (RFC 3463, 3.4): whatever it answers, it speaks of every mail."""
-
-CLOSING = 421
-"""The same, by the code alone (RFC 5321, 3.8)."""
-
-TOO_LARGE = 552
-"""In answer to MAIL: the mail is larger than this server takes (RFC 1870, 6.1)."""
-
-OF_THE_FIT = re.compile(r"5\.(?:3\.4|6\.[379])\b")
-"""The same, and no conversion to what this server offers (RFC 3463), and no SMTPUTF8 (RFC 6531)."""
 
 READ_LENGTH = 1000
 """Characters read of it at most: a hostile server's megabyte must not keep a courier busy."""
@@ -44,14 +38,18 @@ CALLS = frozenset(
 )
 """The roots of what a provider's backend raises."""
 
+MAKE_MAILS = ("django.core.mail", "email.", "encodings", "otpmail.")
+"""Modules whose ``ValueError`` speaks of an address or a header; another's, of a key or a token."""
+
 REFUSED = frozenset({"anymail.AnymailRecipientsRefused", "anymail.AnymailInvalidAddress"})
 """It speaks of the recipient."""
+
+UNFIT = frozenset({"anymail.AnymailUnsupportedFeature", "anymail.AnymailSerializationError"})
+"""The mail asks what this provider's API cannot say, as two tags at Postmark."""
 
 NOT_SET_UP = frozenset(
     {
         "anymail.AnymailConfigurationError",
-        "anymail.AnymailUnsupportedFeature",
-        "anymail.AnymailSerializationError",
         "botocore.NoCredentialsError",
         "botocore.PartialCredentialsError",
         "botocore.NoRegionError",
@@ -88,6 +86,9 @@ OF_THE_MAIL = frozenset({400, 422})
 CONTENT_TOO_LARGE = 413
 """The HTTP status for it (RFC 9110, 15.5.14)."""
 
+NOT_SIGNED_IN = frozenset({401, 403})
+"""HTTP statuses of a key that is not known or not allowed to."""
+
 LATER = frozenset({408, 425, 429})
 """HTTP statuses that pass, as all of 5xx do."""
 
@@ -121,14 +122,6 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-class Blame(Enum):
-    """What a refusal speaks of: this mail, every mail on this route, or this mail on this route."""
-
-    MAIL = "mail"
-    ROUTE = "route"
-    FIT = "fit"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One try's end. ``code`` is the reply code (RFC 5321, 4.2) or HTTP status, if there was one.
@@ -141,46 +134,93 @@ class Outcome:
     code: int | None = None
     blame: Blame = Blame.MAIL
     retry_after_seconds: float | None = None
+    is_local: bool = False
+    """Whether the route's fault may be met by mail to one recipient's domain alone."""
+    is_lasting: bool = False
+    """Whether somebody has to mend something: a password, a certificate, a setting."""
 
 
-def of_reply(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
-    """Read a reply: 2xx accepted, 5xx permanent, all else transient."""
-    kinds = {2: Kind.ACCEPTED, 5: Kind.PERMANENT}
+def of_reply(code: int, text: str | bytes, *, stage: Stage = Stage.CONTENT) -> Outcome:
+    """Read a reply: 2xx accepted, 5xx permanent, all else transient (RFC 5321, 4.2.1)."""
     reply = words(text)
-    if code == CLOSING or (code // 100 == 4 and OF_THE_SYSTEM.match(reply)):  # noqa: PLR2004
-        blame = Blame.ROUTE
-    elif OF_THE_FIT.match(reply) or (code == TOO_LARGE and blame is Blame.ROUTE):
-        blame = Blame.FIT
-    return Outcome(kind=kinds.get(code // 100, Kind.TRANSIENT), reply=reply, code=code, blame=blame)
+    kind = {2: Kind.ACCEPTED, 5: Kind.PERMANENT}.get(code // 100, Kind.TRANSIENT)
+    if kind is Kind.ACCEPTED:
+        return Outcome(kind=kind, reply=reply, code=code)
+    found = finding(stage, code, reply)
+    return Outcome(
+        kind=kind,
+        reply=reply,
+        code=code,
+        blame=found.blame,
+        is_local=found.is_local,
+        is_lasting=kind is Kind.PERMANENT and stage is Stage.OPENING,
+    )
 
 
 def of_error(error: BaseException, *, sending: bool) -> Outcome:
-    """Read an exception.
+    """Read an exception, whatever it is. Never raises.
 
     ``sending`` tells whether the mail may have been written: a connection that breaks while it is
     opened took nothing (transient), one that breaks later may have taken the mail (unknown).
     """
-    called = apis.names(error)
-    if called & CALLS:
-        return _of_call(error, called, sending=sending)
+    try:
+        called = apis.names(error)
+        if called & CALLS:
+            return _of_call(error, called, sending=sending)
+        return _of_python(error, sending=sending)
+    except BaseException as worse:  # what it says of itself cannot be read
+        if ends_process(worse):
+            raise
+        is_unknown = sending and isinstance(error, OSError)
+        return _of_route(error, Kind.UNKNOWN if is_unknown else Kind.TRANSIENT)
+
+
+def _of_python(error: BaseException, *, sending: bool) -> Outcome:
     match error:
         case smtplib.SMTPRecipientsRefused():
             # No SMTPResponseException: 450 and 550 look alike until its dict is read.
             code, text = next(iter(error.recipients.values()), (450, b"recipients refused"))
-            return _of_refusal(code, text)
-        case smtplib.SMTPDataError():
-            return _of_refusal(error.smtp_code, error.smtp_error)
-        case smtplib.SMTPResponseException():  # connect, HELO, STARTTLS, AUTH, MAIL
-            return _of_refusal(error.smtp_code, error.smtp_error, blame=Blame.ROUTE)
+            return _of_refusal(code, text, stage=Stage.RECIPIENT)
+        case smtplib.SMTPResponseException():
+            return _of_refusal(error.smtp_code, error.smtp_error, stage=_stage_of(error))
+        case smtplib.SMTPNotSupportedError() if "SMTPUTF8" in str(error):
+            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.FIT)
         case smtplib.SMTPNotSupportedError():
-            blame = Blame.FIT if "SMTPUTF8" in str(error) else Blame.ROUTE
-            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=blame)
-        case ValueError() if not isinstance(error, OSError):  # no such address, no such header
-            return Outcome(kind=Kind.PERMANENT, reply=named(error))
+            return _of_route(error, Kind.PERMANENT, is_lasting=True)
+        case ssl.SSLCertVerificationError():
+            return _of_route(error, Kind.TRANSIENT, is_lasting=True)
+        case _ if _is_of_the_mail(error):  # no such address, no such header
+            is_value = isinstance(error, ValueError)
+            return Outcome(kind=Kind.PERMANENT if is_value else Kind.TRANSIENT, reply=named(error))
         case OSError() if sending:  # SMTPServerDisconnected and time-outs among them
-            return Outcome(kind=Kind.UNKNOWN, reply=named(error), blame=Blame.ROUTE)
+            # smtplib tells a time-out as a broken connection, in whose context it lies.
+            is_late = isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
+            return _of_route(error, Kind.UNKNOWN, is_local=is_late)
         case _:
-            return Outcome(kind=Kind.TRANSIENT, reply=named(error), blame=Blame.ROUTE)
+            return _of_route(error, Kind.TRANSIENT)
+
+
+def _is_of_the_mail(error: BaseException) -> bool:
+    """Tell whether it arose while the mail was written out, and not in what was to carry it."""
+    if isinstance(error, OSError):
+        return False
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames:
+        return isinstance(error, ValueError)
+    by = frames[-1].f_globals.get("__name__", "")
+    if isinstance(error, ValueError) and by.startswith(MAKE_MAILS):
+        return True
+    return any(frame.f_code.co_name == "message" for frame in frames)
+
+
+def _stage_of(error: smtplib.SMTPResponseException) -> Stage:
+    if isinstance(error, smtplib.SMTPDataError):
+        return Stage.CONTENT
+    return Stage.SENDER if isinstance(error, smtplib.SMTPSenderRefused) else Stage.OPENING
+
+
+def _of_route(error: BaseException, kind: Kind, **more: bool) -> Outcome:
+    return Outcome(kind=kind, reply=named(error), blame=Blame.ROUTE, **more)
 
 
 def of_sent(status: object) -> Outcome:
@@ -199,15 +239,16 @@ def of_sent(status: object) -> Outcome:
 
 def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> Outcome:
     answer = apis.answer_of(getattr(error, "response", None))
+    if called & UNFIT:
+        return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.FIT)
     if answer or called & REFUSED:
         return _of_answer(answer, named(error), refused=bool(called & REFUSED))
-    kind = Kind.PERMANENT  # such as Anymail's own refusal to guess a domain
-    if not called & NOT_SET_UP:
-        if not sending or (called & NOT_CONNECTED and not called & BROKEN_OFF):
-            kind = Kind.TRANSIENT
-        elif called & UNANSWERED:
-            kind = Kind.UNKNOWN
-    return Outcome(kind=kind, reply=named(error), blame=Blame.ROUTE)
+    if called & NOT_SET_UP:
+        return _of_route(error, Kind.PERMANENT, is_lasting=True)
+    if not sending or (called & NOT_CONNECTED and not called & BROKEN_OFF):
+        return _of_route(error, Kind.TRANSIENT)
+    # What is left and was not sent is Anymail's own refusal, such as to guess a domain.
+    return _of_route(error, Kind.UNKNOWN if called & UNANSWERED else Kind.PERMANENT)
 
 
 def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
@@ -218,6 +259,7 @@ def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
         blame=blame,
         code=answer.status if answer else None,
         retry_after_seconds=answer.retry_after_seconds if answer else None,
+        is_lasting=answer is not None and answer.status in NOT_SIGNED_IN,
     )
 
 
@@ -234,16 +276,25 @@ def _judged(answer: Answer | None, *, refused: bool) -> tuple[Kind, Blame]:
     return Kind.TRANSIENT if passes else Kind.PERMANENT, Blame.ROUTE
 
 
-def _of_refusal(code: int, text: str | bytes, *, blame: Blame = Blame.MAIL) -> Outcome:
+def _of_refusal(code: int, text: str | bytes, *, stage: Stage) -> Outcome:
     # What smtplib raises was not taken, whatever its code: 250 to DATA, 252 to RCPT, -1 for none.
-    outcome = of_reply(code, text, blame=blame)
-    kind = Kind.TRANSIENT if outcome.kind is Kind.ACCEPTED else outcome.kind
-    return replace(outcome, kind=kind, code=code if code > 0 else None)
+    outcome = of_reply(code, text, stage=stage)
+    if outcome.kind is not Kind.ACCEPTED:
+        return replace(outcome, code=code if code > 0 else None)
+    is_early = stage in {Stage.OPENING, Stage.SENDER}
+    blame = Blame.ROUTE if is_early else Blame.MAIL
+    return replace(outcome, kind=Kind.TRANSIENT, blame=blame)
 
 
 def named(error: BaseException) -> str:
-    """Tell an error by its type and its words."""
-    return words(f"{type(error).__name__}: {error}")
+    """Tell an error by its type and its words, if it can say any."""
+    name = type(error).__name__
+    try:
+        return words(f"{name}: {error}")
+    except BaseException as worse:
+        if ends_process(worse):
+            raise
+        return words(name)
 
 
 def words(text: str | bytes) -> str:

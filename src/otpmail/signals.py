@@ -70,7 +70,7 @@ circuit_opened = Event()
 """``route``, ``outcome``: it is out of order; now and then one mail asks whether it still is."""
 
 circuit_stays_open = Event()
-"""``route``, ``outcome``: that mail was not taken either."""
+"""``route``, ``outcome``, ``asked``: nor was it taken so many times since this was last told."""
 
 circuit_closed = Event()
 """``route``: it works again."""
@@ -143,9 +143,9 @@ def _log_opened(route: str, outcome: "Outcome", **_: Any) -> None:
 
 
 @receiver(circuit_stays_open)
-def _log_stays_open(route: str, outcome: "Outcome", **_: Any) -> None:
-    told = (_where(route), _why(outcome))
-    log.warning("Email circuit stays open %s %s", *told, extra=logmails.extra())
+def _log_stays_open(route: str, outcome: "Outcome", asked: int, **_: Any) -> None:
+    told = (_where(route), asked, _why(outcome))
+    log.warning("Email circuit stays open %s asked=%d %s", *told, extra=logmails.extra())
 
 
 @receiver(circuit_closed)

@@ -224,3 +224,19 @@ def test_provider_that_asks_to_be_left_alone_is_gone_round(settings):
         ("second", "accepted"),
         ("second", "accepted"),
     ]
+
+
+def test_feature_that_a_provider_lacks_is_of_the_fit(settings):
+    """One newsletter with two tags shut Postmark to all codes."""
+    settings.OTPMAIL_FROM = "kiosk@example.org"
+    postmark = next(api for api in providers.APIS if api.name == "postmark")
+    with standing_in(postmark) as stand_in:
+        lead_to(settings, stand_in.api, stand_in.url)
+        mail = a_mail()
+        mail.tags = ["one", "two"]
+        outcome = send(mail)
+        mail = a_mail()
+        mail.metadata = {"otpmail": object()}
+        assert (send(mail).kind, send(mail).blame) == (Kind.PERMANENT, Blame.FIT)
+        routes.close()
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT), outcome

@@ -17,15 +17,16 @@ from otpmail.addresses import addr_spec, needs_utf8, spelt
 from otpmail.backends import policies
 from otpmail.outcomes import (
     REPLY_LENGTH,
-    TOO_LARGE,
     Blame,
     Kind,
     Outcome,
+    Stage,
     named,
     of_error,
     of_reply,
     words,
 )
+from otpmail.status_codes import TOO_LARGE
 from otpmail.wire import hints
 from otpmail.wire.addresses import path
 from otpmail.wire.errors import (
@@ -33,16 +34,15 @@ from otpmail.wire.errors import (
     Phase,
     RecipientsRefusedError,
     RefusedError,
+    TimedOutError,
     TooLargeError,
     UnsupportedError,
     WireError,
     ends_process,
+    is_lasting,
 )
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.window import Result
-
-OF_THE_MAIL = frozenset({Phase.RCPT, Phase.DATA, Phase.BODY})
-"""The phases whose refusal speaks of this mail; that of any earlier one speaks of the route."""
 
 OPENING = frozenset(
     {Phase.POOL, Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH}
@@ -51,6 +51,10 @@ OPENING = frozenset(
 
 WITH_ADDRESSES = frozenset({"from", "to", "cc", "reply-to", "sender"})
 """Headers that hold addresses (RFC 5322, 3.6.2 and 3.6.3)."""
+
+STAGES = {Phase.RSET: Stage.SENDER, Phase.MAIL: Stage.SENDER, Phase.RCPT: Stage.RECIPIENT}
+STAGES |= dict.fromkeys(OPENING, Stage.OPENING)
+"""What is not here is `Stage.CONTENT`."""
 
 
 def as_mail(message: EmailMessage) -> Mail:
@@ -110,17 +114,8 @@ def as_mails(
         except BaseException as error:
             if ends_process(error):
                 raise
-            outcomes[place] = _unmade(error)
+            outcomes[place] = replace(of_error(error, sending=False), blame=Blame.MAIL)
     return mails, outcomes
-
-
-def _unmade(error: BaseException) -> Outcome:
-    try:
-        return Outcome(kind=of_error(error, sending=False).kind, reply=named(error))
-    except BaseException as worse:  # its words are as broken as the mail
-        if ends_process(worse):
-            raise
-        return Outcome(kind=Kind.TRANSIENT, reply=words(type(error).__name__))
 
 
 def as_outcome(end: Result) -> Outcome | None:
@@ -146,15 +141,29 @@ def _outcome_of(end: Result) -> Outcome | None:
             outcome = of_reply(end.reply.code, end.reply.text)
             return _with_refused(outcome, end) if end.refused else outcome
         case RefusedError():
-            blame = Blame.MAIL if end.phase in OF_THE_MAIL else Blame.ROUTE
-            return of_reply(end.reply.code, end.reply.text, blame=blame)
+            stage = STAGES.get(end.phase, Stage.CONTENT)
+            return of_reply(end.reply.code, end.reply.text, stage=stage)
         case UnsupportedError() | InvalidArgumentError():
             of_the_mail = Blame.FIT if isinstance(end, UnsupportedError) else Blame.MAIL
-            blame = Blame.ROUTE if end.phase in OPENING else of_the_mail
-            return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame)
+            is_early = end.phase in OPENING
+            blame = Blame.ROUTE if is_early else of_the_mail
+            return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame, is_lasting=is_early)
+        case TimedOutError() if end.phase is Phase.POOL:  # all sessions are in use: of no route
+            return Outcome(kind=Kind.TRANSIENT, reply=named(end), blame=Blame.FIT)
         case _:
-            kind = Kind.UNKNOWN if end.in_doubt else Kind.TRANSIENT
-            return Outcome(kind=kind, reply=named(end), blame=Blame.ROUTE)
+            return _of_break(end)
+
+
+def _of_break(end: WireError) -> Outcome:
+    is_late = isinstance(end, TimedOutError) or isinstance(end.__cause__, TimedOutError)
+    return Outcome(
+        kind=Kind.UNKNOWN if end.in_doubt else Kind.TRANSIENT,
+        reply=named(end),
+        blame=Blame.ROUTE,
+        # A relay may wait for the recipient's own server before it answers.
+        is_local=is_late and STAGES.get(end.phase) in {Stage.RECIPIENT, None},
+        is_lasting=is_lasting(end),
+    )
 
 
 def is_of_route(end: Result) -> bool:

@@ -2,7 +2,7 @@
 
 ::
 
-    closed --- faults in a row, one that is permanent, or a wish to be left alone ---> open
+    closed --- faults in a row (`Streak`), or one that speaks for all mails ---> open
     open --- a pause is over, and a mail takes the way, or a session is tried ---> half-open
     half-open --- the route answers ---> closed; another fault ---> open, for longer
 
@@ -14,25 +14,36 @@ Knows nothing of: mails, backends, clocks on the wall.
 """
 
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-
-from django.dispatch import Signal
+from functools import partial
 
 from otpmail import signals
 from otpmail.conf import settings
 from otpmail.faults import tell
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes.process import PerRoute
+from otpmail.routes.streaks import Streak
 
 PAUSE_SECONDS = 0.5
-"""Until one mail asks again; also the rate at which mails ask while no route at all is open."""
+"""Until one mail asks again. Doubled each time, with `JITTER`."""
+
+ALONE_TIMES = 2.4
+"""Of it at most while no route at all is open, unless it refuses: its return shows within 2 s."""
 
 MAX_PAUSE_SECONDS = 30
-"""While another route is open, the pause doubles up to this: a probe may cost a mail its time."""
+"""At most while another route is open, or it refuses: a probe may cost a mail its time."""
+
+LASTING_SECONDS = (60, 900)
+"""The first pause and the longest where somebody has to mend something: a refused sign-in that is
+tried twice a second locks the account."""
+
+JITTER = 0.25
+"""Each pause is longer or shorter by up to this part: processes must not come back together."""
 
 MAX_LEFT_ALONE_SECONDS = 300
 """A provider that asks to be left alone for longer (HTTP 429) is asked again after this."""
@@ -44,7 +55,7 @@ MOST_PROBES = 3
 """Probes of a route that may be under way; each that hangs holds a thread."""
 
 TELL_SECONDS = 60
-"""That a circuit stays open is told once in so long."""
+"""That a circuit stays open is told once in so long, with how often it was asked."""
 
 
 class Standing(Enum):
@@ -74,21 +85,24 @@ class Circuit:
         self._lock = threading.Lock()
         self._standing = Standing.CLOSED
         self._since = time.monotonic()
-        self._faults = 0
+        self._streak = Streak()
         self._pause_seconds = PAUSE_SECONDS
-        self._is_refused = False  # for good, such as a sign-in: that is not hammered
+        self._jitter = 1.0
+        self._is_refused = False  # for good: that is not hammered
+        self._is_lasting = False
         self._asked_at = 0.0
         self._left_alone_until = 0.0
         self._probing_until = -math.inf  # one that hangs for longer is silent
         self._probes = 0  # under way, those that hang included
         self._answers = False  # a session could be had, and no mail has taken the way since
         self._told_at = -math.inf
+        self._untold = 0  # faults since then
 
     @property
     def state(self) -> State:
         """Tell how it stands."""
         with self._lock:
-            return State(self._standing, self._faults, time.monotonic() - self._since)
+            return State(self._standing, self._streak.faults, time.monotonic() - self._since)
 
     @property
     def is_closed(self) -> bool:
@@ -131,51 +145,77 @@ class Circuit:
             return PAUSE_SECONDS
         if self._answers:
             return 0.0
-        pause = PAUSE_SECONDS if alone and not self._is_refused else self._pause_seconds
-        return max(0.0, max(self._asked_at + pause, self._left_alone_until) - time.monotonic())
+        pause = self._pause_seconds
+        if alone and not self._is_refused:
+            pause = min(pause, ALONE_TIMES * PAUSE_SECONDS)
+        asked_again_at = self._asked_at + pause * self._jitter
+        return max(0.0, max(asked_again_at, self._left_alone_until) - time.monotonic())
 
     def _stand(self, standing: Standing) -> None:
         self._standing, self._since = standing, time.monotonic()
 
-    def judge(self, outcome: Outcome, *, probe: bool) -> None:
+    def judge(
+        self, outcome: Outcome, *, probe: bool, domain: str = "", has_other: bool = False
+    ) -> None:
         """Take what came of a mail. Of one that set out before the circuit opened: nothing."""
         with self._lock:
             if self._standing is not Standing.CLOSED and not probe:
                 return
-            news = self._fault(outcome) if _is_fault(outcome) else self._sound(outcome)
+            if _is_fault(outcome):
+                is_enough = self._streak.add(outcome, domain=domain, has_other=has_other)
+                news = self._open(outcome) if is_enough or not self.is_closed else None
+            else:
+                news = self._sound(outcome)
         if news is not None:
             news()
 
-    def _fault(self, outcome: Outcome) -> Callable[[], object] | None:
-        self._faults += 1
-        wish_seconds = outcome.retry_after_seconds or 0
-        at_once = outcome.kind is Kind.PERMANENT or wish_seconds > 0
-        if self.is_closed and not at_once and self._faults < settings.CIRCUIT_FAULTS:
-            return None
+    def _open(self, outcome: Outcome) -> Callable[[], object] | None:
         was_closed = self.is_closed
-        longer = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS)
-        self._pause_seconds = PAUSE_SECONDS if self.is_closed else longer
+        self._lengthen_pause(outcome)
         self._asked_at = time.monotonic()
-        self._is_refused = outcome.kind is Kind.PERMANENT
+        self._is_refused = outcome.kind is Kind.PERMANENT or outcome.is_lasting
+        wish_seconds = outcome.retry_after_seconds or 0
         self._left_alone_until = self._asked_at + min(wish_seconds, MAX_LEFT_ALONE_SECONDS)
         self._stand(Standing.OPEN)
-        return self._tell(signals.circuit_opened if was_closed else None, outcome)
+        return self._tell_open(outcome) if was_closed else self._tell_still_open(outcome)
 
-    def _tell(self, opened: Signal | None, outcome: Outcome) -> Callable[[], object] | None:
-        if opened is None and time.monotonic() - self._told_at < TELL_SECONDS:
+    def _lengthen_pause(self, outcome: Outcome) -> None:
+        first, most = PAUSE_SECONDS, MAX_PAUSE_SECONDS
+        if outcome.is_lasting:
+            first, most = LASTING_SECONDS
+        goes_on = not self.is_closed and outcome.is_lasting is self._is_lasting
+        self._is_lasting = outcome.is_lasting
+        self._pause_seconds = min(2 * self._pause_seconds, most) if goes_on else first
+        self._jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+
+    def _tell_open(self, outcome: Outcome) -> Callable[[], object]:
+        self._told_at, self._untold = -math.inf, 0
+        return partial(
+            tell, signals.circuit_opened, sender=Circuit, route=self.route, outcome=outcome
+        )
+
+    def _tell_still_open(self, outcome: Outcome) -> Callable[[], object] | None:
+        self._untold += 1
+        if time.monotonic() - self._told_at < TELL_SECONDS:
             return None
-        self._told_at = -math.inf if opened else time.monotonic()
-        signal = opened or signals.circuit_stays_open
-        return lambda: tell(signal, sender=Circuit, route=self.route, outcome=outcome)
+        self._told_at, asked, self._untold = time.monotonic(), self._untold, 0
+        return partial(
+            tell,
+            signals.circuit_stays_open,
+            sender=Circuit,
+            route=self.route,
+            outcome=outcome,
+            asked=asked,
+        )
 
     def _sound(self, outcome: Outcome) -> Callable[[], object] | None:
         if not _is_answer(outcome):  # the mail never came as far as the route
             return None
-        was_closed, self._faults = self.is_closed, 0
+        was_closed, self._streak = self.is_closed, Streak()
         if was_closed:
             return None
         self._stand(Standing.CLOSED)
-        return lambda: tell(signals.circuit_closed, sender=Circuit, route=self.route)
+        return partial(tell, signals.circuit_closed, sender=Circuit, route=self.route)
 
     def end_probe(self) -> None:
         """Let another mail probe, if this one did not close the circuit."""
@@ -199,16 +239,19 @@ class Leave:
         self.is_probe = probe
         self._judged = False
 
-    def judge(self, outcome: Outcome | None) -> None:
-        """Say what came of it, or what is to count as that; None: it was not tried."""
+    def judge(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
+        """Say what came of it, or what is to count as that; None: it was not tried.
+
+        ``domain`` is the recipient's; ``has_other``: the mail may take another route.
+        """
         if outcome is not None and not self._judged:
             self._judged = True
-            self._circuit.judge(outcome, probe=self.is_probe)
+            self._circuit.judge(outcome, probe=self.is_probe, domain=domain, has_other=has_other)
 
-    def end(self, outcome: Outcome | None) -> None:
+    def end(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
         """Say that it is over. A probe that hangs is the only one for half a lease."""
         try:
-            self.judge(outcome)
+            self.judge(outcome, domain=domain, has_other=has_other)
         finally:
             if self.is_probe:
                 self._circuit.end_probe()

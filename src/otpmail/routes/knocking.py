@@ -12,8 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 from otpmail.conf import settings
+from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import order, tries
 from otpmail.routes.circuits import Leave, are_shut, circuits
+
+NO_ANSWER = Outcome(kind=Kind.TRANSIENT, reply="it could not be asked", blame=Blame.ROUTE)
 
 
 def knock(*, then: Callable[[], object]) -> None:
@@ -46,9 +49,12 @@ def _shut() -> Iterator[tuple[str, bool]]:
 
 def _ask_apart(route: str, leave: Leave, then: Callable[[], object]) -> None:
     def ask() -> None:
-        fault = tries.open_session(route, seconds=settings.LEASE_SECONDS / 2)
-        leave.end(fault)
-        circuits[route].knocked(answers=fault is None)
+        fault: Outcome | None = NO_ANSWER
+        try:
+            fault = tries.open_session(route, seconds=settings.LEASE_SECONDS / 2)
+        finally:
+            leave.end(fault)
+            circuits[route].knocked(answers=fault is None)
         if fault is None:
             then()
 

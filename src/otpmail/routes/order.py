@@ -34,15 +34,16 @@ def ways() -> Iterator[Sequence[str]]:
             yield rules["ROUTES"]
 
 
-def _first(mail: EmailMessage) -> Sequence[str]:
+def domain_of(mail: EmailMessage) -> str:
+    """Give the domain of a mail's first recipient; empty if there is none."""
     recipients = mail.recipients()
-    if not settings.DOMAIN_ROUTES or not recipients:
-        return ()
-    domain = addresses.domain_of(recipients[0])
-    for pattern, routes in settings.DOMAIN_ROUTES.items():
-        if _fits(domain, pattern):
-            return routes
-    return ()
+    return addresses.domain_of(recipients[0]) if recipients else ""
+
+
+def _first(mail: EmailMessage) -> Sequence[str]:
+    domain = domain_of(mail) if settings.DOMAIN_ROUTES else ""
+    rules = settings.DOMAIN_ROUTES.items() if domain else ()
+    return next((routes for pattern, routes in rules if _fits(domain, pattern)), ())
 
 
 def _fits(domain: str, pattern: str) -> bool:

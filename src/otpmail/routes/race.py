@@ -24,9 +24,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from django.core.mail import EmailMessage
@@ -37,6 +37,7 @@ from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import hedging, tries
 from otpmail.routes.circuits import Leave, are_shut, circuits
 from otpmail.routes.events import Event, Events
+from otpmail.routes.order import domain_of
 from otpmail.routes.rates import gates
 
 GRACE_SECONDS = 1.0
@@ -65,6 +66,8 @@ class Try:
     began: float
     took_seconds: float
     outcome: Outcome
+    is_probe: bool = False
+    """Whether it went to see if its route, which was shut, is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,28 +133,47 @@ class _Mail:
 class _Running:
     """A try that is under way."""
 
-    def __init__(self, route: str, leave: Leave, mails: Sequence[_Mail]) -> None:
+    def __init__(
+        self, route: str, leave: Leave, mails: Sequence[_Mail], *, has_other: bool
+    ) -> None:
         self.route = route
         self.leave = leave
         self.mails = mails
+        self._has_other = has_other
         self.began = time.monotonic()
         self.asked_at = -math.inf
-        self.asked: set[_Mail] = set()
+        self.asked: dict[_Mail, None] = {}  # in their order
         self.has_ended = False
 
-    def end(self, outcomes: Sequence[Outcome]) -> None:
+    def end(self, ended: Mapping[_Mail, Outcome]) -> None:
         """Tell what the process knows of its routes."""
         self.has_ended = True
-        if any(outcome.kind is Kind.ACCEPTED for outcome in outcomes):
-            hedging.took(self.route, (time.monotonic() - self.began) / len(outcomes))
+        if any(outcome.kind is Kind.ACCEPTED for outcome in ended.values()):
+            hedging.took(self.route, (time.monotonic() - self.began) / len(ended))
+        # Of equals the first: of mails in one flight it is the one that was waited for.
+        mail = max(ended, key=lambda mail: _weight(ended[mail]), default=self.mails[0])
         try:
-            self.leave.end(max(outcomes, key=_weight, default=None))
+            domain = domain_of(mail.message)
+            self.leave.end(ended.get(mail), domain=domain, has_other=self._has_other)
         finally:
             gates[self.route].leave()
 
+    def give_up(self) -> Outcome:
+        """Take it for silent. Once it has asked, a recipient's own server may be what is silent."""
+        outcome = replace(SILENT, is_local=bool(self.asked))
+        domain = domain_of(next(iter(self.asked), self.mails[0]).message)
+        self.leave.judge(outcome, domain=domain, has_other=self._has_other)
+        return outcome
+
     def as_try(self, outcome: Outcome) -> Try:
         took_seconds = time.monotonic() - self.began
-        return Try(route=self.route, began=self.began, took_seconds=took_seconds, outcome=outcome)
+        return Try(
+            route=self.route,
+            began=self.began,
+            took_seconds=took_seconds,
+            outcome=outcome,
+            is_probe=self.leave.is_probe,
+        )
 
 
 class _Race:
@@ -174,6 +196,7 @@ class _Race:
         self._life_ends = time.monotonic() + seconds
         self._patience_ends = self._hedge_at = math.inf
         self._alone = are_shut(routes)
+        self._has_other = len(routes) > 1
         self._left = deque(routes)
         self._running: list[_Running] = []
         self._events = Events()
@@ -195,7 +218,7 @@ class _Race:
             if leave is None:
                 continue
             if gates[route].enter(deadline=self._life_ends, until=self._turn_until(route)):
-                self._start(_Running(route, leave, mails))
+                self._start(_Running(route, leave, mails, has_other=self._has_other))
                 return True
             leave.end(None)
         return False
@@ -244,7 +267,7 @@ class _Race:
         try:
             ended = self._hand_over(running, seconds)
         finally:
-            running.end([*ended.values()])
+            running.end(ended)
         as_tries = {mail: running.as_try(outcome) for mail, outcome in ended.items()}
         if not self._events.put(partial(self._ended, running, as_tries)) and self._late is not None:
             for mail, try_ in as_tries.items():
@@ -268,7 +291,7 @@ class _Race:
         must not be sent this one after it.
         """
         is_of_body = mail in running.asked
-        running.asked.add(mail)
+        running.asked[mail] = None
         if is_of_body or time.monotonic() - running.asked_at >= MOMENT_SECONDS:
             if not self._events.ask(self._look):
                 return False
@@ -335,8 +358,7 @@ class _Race:
     def _abandon(self) -> None:
         """Leave tries to themselves that did not end in their time: no courier is held by them."""
         for running in self._running:
-            running.leave.judge(SILENT)
-            silent = running.as_try(SILENT)
+            silent = running.as_try(running.give_up())
             for mail in running.mails:
                 if not mail.is_over:
                     mail.end(silent)

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
@@ -36,14 +37,22 @@ def hand_over(
 
     What is said of a mail is redacted here, before anybody counts, logs or stores it.
     """
-    outcomes = _outcomes(route, mails, seconds, still_wanted)
+    try:
+        outcomes = _outcomes(route, mails, seconds, still_wanted)
+    except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
+        outcomes = [_fault(error, sending=True)] * len(mails)
     return [_redacted(outcome, mail) for outcome, mail in zip(outcomes, mails, strict=True)]
 
 
 def _redacted(outcome: Outcome | None, mail: EmailMessage) -> Outcome | None:
     if outcome is None:
         return None
-    return replace(outcome, reply=redaction.of_mail(outcome.reply, mail))
+    try:
+        return replace(outcome, reply=redaction.of_mail(outcome.reply, mail))
+    except BaseException as error:
+        if ends_process(error):
+            raise
+        return replace(outcome, reply="")
 
 
 def _outcomes(
@@ -52,25 +61,33 @@ def _outcomes(
     with contextlib.ExitStack() as stack:
         try:
             backend = stack.enter_context(held[route].lend())
+            sends_outcomes = hasattr(backend, "send_outcomes")
         except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
-            return [_fault(error, sending=False)] * len(mails)
-        if not hasattr(backend, "send_outcomes"):
+            return [_early(error)] * len(mails)
+        if not sends_outcomes:
             return [_send_through(backend, mail, still_wanted) for mail in mails]
-        try:
-            outcomes: list[Outcome | None] = backend.send_outcomes(
-                mails, timeout=seconds, still_wanted=still_wanted
-            )
-        except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
-            return [_fault(error, sending=True)] * len(mails)
-        return outcomes
+        ends: list[Any] = [
+            *backend.send_outcomes(mails, timeout=seconds, still_wanted=still_wanted)
+        ]
+    if len(ends) != len(mails):
+        ends = [f"{len(ends)} outcomes for {len(mails)} mails"] * len(mails)
+    return [end if end is None or isinstance(end, Outcome) else _senseless(end) for end in ends]
+
+
+def _early(error: BaseException) -> Outcome:
+    # Before a mail is in its hands, a backend speaks of itself.
+    return replace(_fault(error, sending=False), blame=Blame.ROUTE)
 
 
 def _fault(error: BaseException, *, sending: bool) -> Outcome:
     if ends_process(error):
         raise error
-    outcome = of_error(error, sending=sending)
-    # Before a mail is in its hands, a backend speaks of itself.
-    return outcome if sending else replace(outcome, blame=Blame.ROUTE)
+    return of_error(error, sending=sending)
+
+
+def _senseless(end: object) -> Outcome:
+    reply = f"the backend told no outcome: {end if isinstance(end, str) else type(end).__name__}"
+    return Outcome(kind=Kind.UNKNOWN, reply=reply, blame=Blame.ROUTE)
 
 
 def open_session(route: str, *, seconds: float) -> Outcome | None:
@@ -91,7 +108,7 @@ def open_session(route: str, *, seconds: float) -> Outcome | None:
                 shut(backend)
                 raise
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
-        return _fault(error, sending=False)
+        return _early(error)
     return None
 
 
@@ -101,7 +118,7 @@ def keeps_time(route: str) -> bool:
         with held[route].lend() as backend:
             return hasattr(backend, "send_outcomes")
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
-        _fault(error, sending=False)
+        _early(error)  # raises what ends the process
         return True
 
 
@@ -114,7 +131,7 @@ def _send_through(
         backend.open()
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
         shut(backend)
-        return _fault(error, sending=False)
+        return _early(error)
     if not still_wanted(mail):
         return None
     mail = copy(mail)  # Anymail writes on it, and another route may have it in hand

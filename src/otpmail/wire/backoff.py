@@ -5,14 +5,8 @@ and whether there is something new to log. Knows nothing of: sessions, threads, 
 """
 
 import random
-import ssl
 
-from otpmail.wire.errors import (
-    InsecureChannelError,
-    InvalidArgumentError,
-    RefusedError,
-    UnsupportedError,
-)
+from otpmail.wire.errors import is_lasting
 
 PASSING = (1.0, 30.0)
 """Seconds to the second try, doubled each time, and the most: a server that is away comes back."""
@@ -60,14 +54,3 @@ class Backoff:
     def hurry(self) -> None:
         """End this pause: somebody else had luck."""
         self.retry_at = 0.0
-
-
-def is_lasting(error: BaseException) -> bool:
-    """Whether somebody has to mend something: settings, a password, a certificate, the server."""
-    match error:
-        case RefusedError():
-            return error.reply.code // 100 == 5  # noqa: PLR2004 - RFC 5321, 4.2.1
-        case InsecureChannelError():
-            return isinstance(error.__cause__, ssl.SSLCertVerificationError)
-        case _:
-            return isinstance(error, UnsupportedError | InvalidArgumentError)

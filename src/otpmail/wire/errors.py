@@ -208,3 +208,14 @@ def ends_process(error: BaseException) -> bool:
     """
     is_order = isinstance(error, KeyboardInterrupt | SystemExit)
     return is_order and threading.current_thread() is threading.main_thread()
+
+
+def is_lasting(error: BaseException) -> bool:
+    """Whether somebody has to mend something: settings, a password, a certificate, the server."""
+    match error:
+        case RefusedError():
+            return error.reply.code // 100 == 5  # noqa: PLR2004 - RFC 5321, 4.2.1
+        case InsecureChannelError():
+            return isinstance(error.__cause__, ssl.SSLCertVerificationError)
+        case _:
+            return isinstance(error, UnsupportedError | InvalidArgumentError)

@@ -13,7 +13,9 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds to the next run after one that failed."""
+"""Seconds to the next run after one that failed; doubled each time."""
+
+MOST_PAUSE = 30.0
 
 
 class Keeper:
@@ -26,7 +28,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._kick = threading.Event()
         self._was_woken = False
-        self._failing = False
+        self._failures = 0  # in a row
 
     @property
     def is_alive(self) -> bool:
@@ -67,20 +69,20 @@ class Keeper:
             delay = self._chore()
         except BaseException as error:  # noqa: BLE001 - without a keeper nothing is ever closed
             self._kick.clear()  # by its own deeds it must not spin
+            self._failures += 1
             with contextlib.suppress(BaseException):  # a log handler is foreign too
                 self._tell_failure(error)
-            return PAUSE
+            return min(PAUSE * 2.0 ** min(self._failures - 1, 16), MOST_PAUSE)
         self._tell_success()
         return delay
 
     def _tell_failure(self, error: BaseException) -> None:
-        is_news, self._failing = not self._failing, True
-        if is_news:
+        if self._failures == 1:
             logger.error("Email: %s failed: %s", self._name, type(error).__name__)
 
     def _tell_success(self) -> None:
-        is_news, self._failing = self._failing, False
-        if is_news:
+        was_failing, self._failures = self._failures > 0, 0
+        if was_failing:
             with contextlib.suppress(BaseException):
                 logger.info("Email: %s works again", self._name)
 

@@ -2,21 +2,29 @@
 
 import logging
 import os
+import smtplib
+import ssl
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_reply
+from otpmail.outcomes import Blame, Kind, Outcome, Stage, of_error, of_reply
 from otpmail.routes import circuits
-from otpmail.routes.circuits import Circuit, Standing
+from otpmail.routes.circuits import JITTER, Circuit, Standing
 from tests.crowd import at_once
 
 DEAD = of_error(ConnectionRefusedError("refused"), sending=False)
-WRONG_PASSWORD = of_reply(535, "5.7.8 wrong password", blame=Blame.ROUTE)
+WRONG_PASSWORD = of_reply(535, "5.7.8 wrong password", stage=Stage.OPENING)
 NO_SUCH_USER = of_reply(550, "5.1.1 no such user")
 MAILBOX_BUSY = of_reply(450, "4.2.1 mailbox busy")
 DOWN = of_reply(451, "4.3.2 down")
+SENDER_REFUSED = of_reply(550, "who?", stage=Stage.SENDER)
+UNAUTHENTICATED = of_reply(550, "5.7.26 unauthenticated")
+BLOCKED = of_reply(550, "5.7.1 blocked using bl.test", stage=Stage.RECIPIENT)
+SLOW_DOMAIN = Outcome(kind=Kind.UNKNOWN, reply="timed out", blame=Blame.ROUTE, is_local=True)
+BAD_CERTIFICATE = of_error(ssl.SSLCertVerificationError("expired"), sending=False)
+NO_STARTTLS = of_error(smtplib.SMTPNotSupportedError("STARTTLS"), sending=False)
 TAKEN = of_reply(250, "2.0.0 ok")
 LEAVE_ME = Outcome(
     kind=Kind.TRANSIENT, reply="", code=429, blame=Blame.ROUTE, retry_after_seconds=60
@@ -34,11 +42,11 @@ def circuit() -> Circuit:
     return Circuit("a")
 
 
-def tell(circuit, *outcomes, alone=True):
+def tell(circuit, *outcomes, alone=True, domain="example.org", has_other=False):
     for outcome in outcomes:
         leave = circuit.enter(alone=alone)
         assert leave is not None
-        leave.end(outcome)
+        leave.end(outcome, domain=domain, has_other=has_other)
 
 
 def wait_for_probe(circuit):
@@ -157,21 +165,105 @@ def test_mail_that_set_out_before_it_opened_does_not_close_it(circuit):
     assert standing(circuit) is Standing.OPEN
 
 
-def test_pause_grows_while_there_is_another_way_out_and_not_without(circuit):
-    tell(circuit, DEAD, DEAD, DEAD)
-    for _ in range(3):
-        wait_for_probe(circuit)
-        tell(circuit, DEAD)
-    assert circuit.wait_seconds(alone=False) == 8 * circuits.PAUSE_SECONDS
-    assert circuit.wait_seconds(alone=True) == circuits.PAUSE_SECONDS
+def pauses(circuit, fault, count, *, alone):
+    """Open it, and let so many probes find the fault again; gives the pause after each."""
+    while circuit.is_closed:
+        tell(circuit, fault)
+    for _ in range(count):
+        yield circuit.wait_seconds(alone=alone)
+        circuits.time.move(circuit.wait_seconds(alone=False))
+        tell(circuit, fault)
 
 
-def test_pause_has_an_end(circuit):
+@pytest.mark.parametrize(
+    ("fault", "alone", "plain"),
+    [
+        (DEAD, False, [0.5, 1, 2, 4, 8, 16, 30, 30]),
+        (DEAD, True, [0.5, 1, 1.2, 1.2, 1.2, 1.2]),
+        (SENDER_REFUSED, True, [0.5, 1, 2, 4, 8, 16, 30, 30]),
+        (WRONG_PASSWORD, True, [60, 120, 240, 480, 900, 900]),
+        (WRONG_PASSWORD, False, [60, 120, 240, 480, 900, 900]),
+        (BAD_CERTIFICATE, True, [60, 120, 240]),
+        (NO_STARTTLS, True, [60, 120, 240]),
+    ],
+    ids=lambda x: getattr(x, "reply", None) or str(x),
+)
+def test_pauses_double_up_to_the_most_each_with_jitter(circuit, fault, alone, plain):
+    for pause, expected in zip(pauses(circuit, fault, len(plain), alone=alone), plain, strict=True):
+        assert (1 - JITTER) * expected <= pause <= (1 + JITTER) * expected
+
+
+def test_return_of_a_route_that_is_away_shows_within_two_seconds(circuit):
+    assert max(pauses(circuit, DEAD, 200, alone=True)) <= 1.5
+
+
+def test_pauses_of_two_processes_differ():
+    told = [[*pauses(Circuit("a"), DEAD, 3, alone=True)] for _ in range(2)]
+    assert told[0] != told[1]
+
+
+def test_another_kind_of_fault_begins_with_its_own_first_pause(circuit):
+    [*pauses(circuit, WRONG_PASSWORD, 5, alone=True)]
+    circuits.time.move(1200)
+    tell(circuit, DEAD)
+    assert circuit.wait_seconds(alone=True) <= 0.5 * (1 + JITTER)
+
+
+# What one recipient's domain alone meets
+
+
+def test_policy_of_one_domain_shuts_no_route_that_is_the_only_one(circuit):
+    tell(circuit, *[BLOCKED] * 20)
+    assert circuit.is_closed
+    assert circuit.state.faults == 20
+
+
+def test_policy_of_one_domain_shuts_a_route_that_is_not_the_only_one(circuit):
+    """That loses nothing: the mails leave by the other."""
+    tell(circuit, *[BLOCKED] * 2, has_other=True)
+    assert circuit.is_closed
+    tell(circuit, BLOCKED, has_other=True)
+    assert circuit.is_open
+
+
+@pytest.mark.parametrize("has_other", [False, True])
+def test_silence_for_one_domain_shuts_no_route(circuit, has_other):
+    tell(circuit, *[SLOW_DOMAIN] * 20, has_other=has_other)
+    assert circuit.is_closed
+
+
+@pytest.mark.parametrize("fault", ["BLOCKED", "SLOW_DOMAIN"])
+def test_what_several_domains_meet_speaks_of_the_route(circuit, fault):
+    fault = globals()[fault]
+    tell(circuit, fault, fault)
+    tell(circuit, fault, domain="example.net")
+    assert circuit.is_open
+
+
+def test_silence_for_one_domain_adds_nothing_to_a_broken_line(circuit):
+    tell(circuit, DEAD, SLOW_DOMAIN, SLOW_DOMAIN, DEAD)
+    assert circuit.is_closed
+    tell(circuit, DEAD)
+    assert circuit.is_open
+
+
+@pytest.mark.parametrize("fault", ["UNAUTHENTICATED", "SENDER_REFUSED"])
+def test_what_every_mail_of_this_sender_meets_shuts_it_at_once(circuit, fault):
+    tell(circuit, globals()[fault])
+    assert circuit.is_open
+
+
+def test_that_it_stays_open_is_told_once_a_minute_with_a_count(circuit, caplog):
     tell(circuit, DEAD, DEAD, DEAD)
-    for _ in range(2000):
+    began = circuits.time.monotonic()
+    while circuits.time.monotonic() - began < 300:
         wait_for_probe(circuit)
         tell(circuit, DEAD)
-    assert circuit.wait_seconds(alone=False) == circuits.MAX_PAUSE_SECONDS
+    told = [r.message for r in caplog.records if "stays open" in r.message]
+    assert 5 <= len(told) <= 6
+    assert "asked=1 " in told[0]
+    counts = [int(line.partition("asked=")[2].partition(" ")[0]) for line in told[1:]]
+    assert min(counts) >= 60 / 1.5
 
 
 def test_each_change_is_one_line(circuit, caplog):
@@ -202,7 +294,7 @@ def test_a_way_is_open_if_one_route_is(settings):
         assert circuits.wait_seconds(["a", "b"]) == 0
         tell(circuits.circuits[route], WRONG_PASSWORD)
     assert circuits.are_shut(["a", "b"])
-    assert circuits.wait_seconds(["a", "b"]) == circuits.PAUSE_SECONDS
+    assert 0 < circuits.wait_seconds(["a", "b"]) <= 60 * (1 + JITTER)
     assert {state.standing for state in circuits.states().values()} == {Standing.OPEN}
 
 
