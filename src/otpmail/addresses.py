@@ -32,8 +32,9 @@ READ_LENGTH = 1000
 """Characters read at most: a megabyte is not normalised to find out that it is too long."""
 
 CACHED = 256
-"""Addresses whose spelling is remembered: senders, above all."""
+"""Addresses that are parsed once: senders, above all."""
 
+NO_NAME = "its domain is not a domain name"
 NO_LETTERS = "it holds letters that no mail server here takes"
 
 PLAIN = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
@@ -84,8 +85,11 @@ def addr_spec(address: object) -> str:
     Raises ``ValueError`` for anything but one mailbox. The address itself stays out of its words.
     """
     text = str(address)  # may be lazy
-    if PLAIN.fullmatch(text):
-        return text
+    return text if PLAIN.fullmatch(text) else _addr_spec(text)
+
+
+@lru_cache(CACHED)
+def _addr_spec(text: str) -> str:
     mailboxes = _mailboxes(text)
     if len(mailboxes) != 1:
         raise ValueError("Invalid address: must be a single address")
@@ -130,14 +134,15 @@ def in_ascii(domain: str) -> str:
     """Write a domain in ASCII; one that is, as it stands. Raises ``ValueError`` if none can be."""
     if domain.isascii():
         return domain
+    if len(domain) > READ_LENGTH:
+        raise ValueError(NO_NAME)
     try:
-        mapped = idna.uts46_remap(domain[:READ_LENGTH], std3_rules=False)
-        labels = mapped.split(".")
+        labels = idna.uts46_remap(domain, std3_rules=False).split(".")
         return ".".join(
             label if label.isascii() else idna.alabel(label).decode() for label in labels
         )
     except UnicodeError:  # its words quote the domain
-        raise ValueError("its domain is not a domain name") from None
+        raise ValueError(NO_NAME) from None
 
 
 def _mailboxes(text: str) -> Sequence[Any]:
@@ -160,6 +165,8 @@ def _canonical(text: str) -> str:
     spec = f"{_local(local)}@{_domain(domain)}"
     if len(spec.encode()) > OCTETS:
         raise ValueError(f"no address is longer than {OCTETS} octets")
+    if addr_spec(spec) != spec:  # Python's parser, which backends ask, takes it for another
+        raise ValueError(NO_LETTERS)
     return spec
 
 
@@ -216,7 +223,7 @@ def _domain(written: str) -> str:
     labels = name.split(".")
     is_name = len(labels) > 1 and not labels[-1].isdigit()  # RFC 3696, 2
     if not (name == "localhost" or is_name) or not all(map(_is_label, labels)):
-        raise ValueError("its domain is not a domain name")
+        raise ValueError(NO_NAME)
     return name
 
 

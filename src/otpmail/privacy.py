@@ -89,7 +89,10 @@ def _end_all(pending: QuerySet[Challenge]) -> tuple[Stayed, ...]:
 def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:
     theirs = Q()
     if recipient is not None:
-        theirs |= Q(recipient__iexact=recipient)
+        # A database may know ASCII's capitals alone: of others, all of the domain are looked at.
+        domain = recipient.rpartition("@")[2]
+        by_domain = Q(recipient__endswith=f"@{domain}")
+        theirs |= Q(recipient__iexact=recipient) if recipient.isascii() else by_domain
     if subject is not None:
         theirs |= Q(subject=subject)
     if not theirs:

@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from django.core.mail import EmailMessage
 from django.core.management import CommandError, call_command
-from hypothesis import HealthCheck, assume, example, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -92,7 +92,7 @@ def test_what_the_wire_writes_is_what_is_counted(ears, settings, local, domain):
     try:
         issued = issue(f"{local}@{domain}")
     except InvalidRecipientError:
-        assume(False)
+        return
     (named,) = ears.named
     challenge = Challenge.objects.get(pk=issued.challenge_id)
     assert challenge.recipient == named == canonical(named)
@@ -163,8 +163,10 @@ def test_commands_refuse_what_is_no_address(command):
 
 def test_a_persons_rows_are_found_by_each_spelling():
     issue("user@straße.de")
+    issue("JÜRGEN@example.org")
     assert len(privacy.export(recipient='"USER"@STRAßE.de')) == 1
     assert privacy.erase(recipient="user@xn--strae-oqa.de").count == 1
+    assert privacy.erase(recipient="jürgen@example.org").count == 1
 
 
 @pytest.mark.parametrize("sender", ["codes@straße.example", "Größe AG. <codes@straße.example>"])

@@ -49,8 +49,9 @@ OPENING = frozenset(
 )
 """The phases before any mail."""
 
-WITH_ADDRESSES = frozenset({"from", "to", "cc", "reply-to", "sender"})
-"""Headers that hold addresses (RFC 5322, 3.6.2 and 3.6.3)."""
+ADDRESSED = ("from", "sender", "reply-to", "to", "cc", "bcc")
+WITH_ADDRESSES = frozenset({*ADDRESSED, *(f"resent-{name}" for name in ADDRESSED)})
+"""Headers that hold addresses (RFC 5322, 3.6)."""
 
 STAGES = {Phase.RSET: Stage.SENDER, Phase.MAIL: Stage.SENDER, Phase.RCPT: Stage.RECIPIENT}
 STAGES |= dict.fromkeys(OPENING, Stage.OPENING)
