@@ -13,6 +13,7 @@ and be lost before it writes its first reply. That mail is given back as in doub
 from collections.abc import Sequence
 
 from otpmail.wire.deadlines import NEVER, Deadline
+from otpmail.wire.errands import Errand
 from otpmail.wire.errors import MisbehavedError, WireError
 from otpmail.wire.mails import Mail, Wanted
 from otpmail.wire.pool import Pool
@@ -38,11 +39,11 @@ def deliver(
     run = _Delivery(pool, mails, window, deadline, still_wanted)
     while run.left:
         run.send_some()
-    return run.results
+    return [errand.end for errand in run.errands]
 
 
 class _Delivery:
-    """The state of one `deliver`: ``left`` holds the places of the mails that have no end yet."""
+    """The state of one `deliver`."""
 
     def __init__(
         self,
@@ -52,44 +53,59 @@ class _Delivery:
         deadline: Deadline,
         still_wanted: Wanted | None,
     ) -> None:
-        self.results: list[Result] = [None] * len(mails)
-        self.left = list(range(len(mails)))
+        self.errands = [Errand(mail) for mail in mails]
         self._pool = pool
-        self._mails = mails
         self._window = window
         self._deadline = deadline
         self._still_wanted = still_wanted
         self._replaced = 0
+
+    @property
+    def left(self) -> list[Errand]:
+        """The mails that have no end yet."""
+        return [errand for errand in self.errands if not errand.is_over]
 
     def send_some(self) -> None:
         """Send as many as one session may carry, and decide which go on over another."""
         try:
             with self._pool.lend(self._deadline) as session:
                 rested = session.rested
-                places = self.left[: self._pool.room(session)]
-                ends = self._send(session, places)
+                parts = self._parts(session)
+                ends = self._send(session, parts)
+                session.retired = session.retired or not parts  # for its domains, another is needed
         except WireError as error:
             self._give_up(error)
             return
-        for place, end in zip(places, ends, strict=True):
-            self.results[place] = end
-        untried = [(place, end) for place, end in zip(places, ends, strict=True) if _untried(end)]
-        self.left = [place for place, _ in untried] + self.left[len(places) :]
-        if len(untried) == len(places):
-            self._replace(untried[0][1], rested=rested)
+        untried = [end for end in ends if isinstance(end, WireError) and end.untried]
+        for (errand, part), end in zip(parts, ends, strict=True):
+            if end in untried:
+                errand.note(end)
+            else:
+                errand.hear(part, end)
+        if untried and len(untried) == len(parts):
+            self._replace(untried[0], rested=rested)
         else:
             self._replaced = 0
 
-    def _send(self, session: Session, places: Sequence[int]) -> list[Result]:
+    def _parts(self, session: Session) -> list[tuple[Errand, Mail]]:
+        """Choose what the session carries next: of each mail one part."""
+        domains = set(session.domains)
+        errands = self.left[: self._pool.room(session)]
+        parts = ((errand, errand.part(session.features, domains)) for errand in errands)
+        return [(errand, part) for errand, part in parts if part is not None]
+
+    def _send(self, session: Session, parts: Sequence[tuple[Errand, Mail]]) -> list[Result]:
+        of = {id(part): errand.mail for errand, part in parts}
+        wanted = self._still_wanted
         return send_all(
             session,
-            [self._mails[place] for place in places],
+            [part for _, part in parts],
             window=self._window,
             deadline=self._deadline,
-            still_wanted=self._still_wanted,
+            still_wanted=wanted and (lambda part: wanted(of[id(part)])),
         )
 
-    def _replace(self, error: Result, *, rested: bool) -> None:
+    def _replace(self, error: WireError, *, rested: bool) -> None:
         """Go on after a session that carried nothing, unless it was new: so would be the next."""
         self._replaced += 1
         excused = rested or isinstance(error, MisbehavedError)
@@ -98,11 +114,6 @@ class _Delivery:
         elif rested:
             self._pool.doubt()
 
-    def _give_up(self, error: Result) -> None:
-        for place in self.left:
-            self.results[place] = self.results[place] or error
-        self.left = []
-
-
-def _untried(end: Result) -> bool:
-    return isinstance(end, WireError) and end.untried
+    def _give_up(self, error: WireError) -> None:
+        for errand in self.left:
+            errand.give_up(error)

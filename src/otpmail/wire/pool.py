@@ -144,7 +144,7 @@ class Pool:
 
     def room(self, session: Session) -> int:
         """Tell how many more mails the session may carry, at least one."""
-        return max(1, self.limits.max_messages - session.mails)
+        return int(max(1, min(self.limits.max_messages - session.mails, session.room)))
 
     def close(self, within: float = QUIT_WITHIN) -> None:
         """Close for good: say good-bye on all sessions at once and wait no longer than ``within``.
@@ -208,6 +208,7 @@ class Pool:
         now, limits = time.monotonic(), self.limits
         return (
             session.mails >= limits.max_messages
+            or session.room <= 0
             or now - session.opened_at >= limits.max_age
             or now - session.used_at >= limits.max_idle
         )

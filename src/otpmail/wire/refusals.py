@@ -31,6 +31,7 @@ ADDRESS, SYSTEM, PROTOCOL, CONTENT, POLICY = 1, 3, 5, 6, 7
 TOO_MANY_RECIPIENTS = (PROTOCOL, 3)
 TOO_LARGE_FOR_SYSTEM = (SYSTEM, 4)
 
+IN_WORDS = re.compile(r"\btoo many recipients\b", re.IGNORECASE)
 OF_THIS_SESSION = re.compile(r"\b(?:this|per|a) (?:smtp )?(?:session|connection)\b", re.IGNORECASE)
 
 
@@ -45,11 +46,16 @@ def is_of_parameters(reply: Reply) -> bool:
     return reply.code in UNKNOWN_PARAMETER and subject not in {ADDRESS, POLICY}
 
 
-def is_of_number(reply: Reply) -> bool:
-    """Whether a recipient was one too many for this mail, and no worse than the others."""
+def is_of_number(reply: Reply, phase: Phase = Phase.RCPT) -> bool:
+    """Whether the mail has more recipients than the server takes at once, and no other fault.
+
+    To RCPT the code alone says so: 452, and 552 from older servers (RFC 5321, 4.5.3.1.10).
+    """
+    if IN_WORDS.search(reply.text):
+        return True
     if reply.enhanced is not None:
         return _enhanced(reply) == TOO_MANY_RECIPIENTS
-    return reply.code in TOO_MANY
+    return phase is Phase.RCPT and reply.code in TOO_MANY
 
 
 def is_of_session(reply: Reply, phase: Phase) -> bool:

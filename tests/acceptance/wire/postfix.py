@@ -66,6 +66,13 @@ MASTER = """\
 {plain}     inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking,pipelining,8bitmime
 {tls}       inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes
 {brief}     inet n - n - - smtpd -o smtpd_timeout=1s
+{few}       inet n - n - - smtpd -o smtpd_recipient_limit=3
+{late}      inet n - n - - smtpd -o smtpd_recipient_limit=3
+    -o smtpd_discard_ehlo_keywords=chunking,pipelining
+{rated}     inet n - n - - smtpd -o smtpd_client_message_rate_limit=2
+    -o smtpd_client_event_limit_exceptions=
+{named}     inet n - n - - smtpd -o smtpd_helo_required=yes
+    -o smtpd_helo_restrictions=reject_non_fqdn_helo_hostname
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
 tlsmgr    unix - - n 1000? 1 tlsmgr
@@ -93,7 +100,7 @@ sasldb_path: {home}/sasldb2
 mech_list: PLAIN LOGIN CRAM-MD5
 """
 
-WAYS = ("full", "pipelining", "plain", "tls", "brief")
+WAYS = ("full", "pipelining", "plain", "tls", "brief", "few", "late", "rated", "named")
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,45 @@ def test_a_wrong_password_is_told(server):
     with pytest.raises(RefusedError) as caught:
         open_session(at(server.at("full"), credentials=tim), in_seconds())
     assert caught.value.reply.code == 535
+    for mechanism in ("CRAM-MD5", "PLAIN", "LOGIN"):
+        assert f"SASL {mechanism} authentication failed" in server.log
+
+
+@pytest.mark.parametrize("way", ["few", "late"])
+def test_more_recipients_than_postfix_takes_at_once_each_get_it_once(server, token, way):
+    """Its ``smtpd_recipient_limit`` is 3 there."""
+    to = tuple(f"{token}-{number}@example.org" for number in range(8))
+    with a_pool(server.at(way)) as pool:
+        (end,) = deliver(pool, [a_mail(body=token, to=to)], deadline=in_seconds())
+    assert isinstance(end, Sent)
+    assert end.refused == {}
+    mails = server.arrived(token, 8)
+    delivered = [line for mail in mails for line in mail.splitlines() if b"Delivered-To:" in line]
+    assert sorted(delivered) == sorted(f"Delivered-To: {one}".encode() for one in to)
+
+
+def test_a_refused_rate_speaks_of_the_route_and_the_next_mail_has_a_new_session(server):
+    """Its ``smtpd_client_message_rate_limit`` is 2 there: MAIL is refused with 450 4.7.1."""
+    backend = EmailBackend(alias="default", host="localhost", port=server.ports["rated"])
+    before = server.log.count("connect from")
+    try:
+        outcomes = [
+            backend.send_outcomes([EmailMessage("Code", "x", "a@example.org", ["b@example.org"])])
+            for _ in range(4)
+        ]
+    finally:
+        smtp.close_pools()
+    ends = [(outcome.kind, outcome.blame) for (outcome,) in outcomes]
+    assert ends[:2] == [(Kind.ACCEPTED, Blame.MAIL)] * 2
+    assert ends[2:] == [(Kind.TRANSIENT, Blame.ROUTE)] * 2
+    assert server.log.count("connect from") - before >= 3
+
+
+def test_a_host_without_a_full_name_is_let_in(server, token):
+    """Postfix may refuse a greeting by a container's bare name, and none by an address."""
+    with a_session(server.at("named"), local_name=lambda: "3f9c2a") as session:
+        assert send(session, a_mail(body=token), deadline=in_seconds())
+    assert server.arrived(token)
 
 
 def test_a_session_that_postfix_timed_out_is_replaced_unseen(server, token):
