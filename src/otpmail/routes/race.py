@@ -46,9 +46,8 @@ GRACE_SECONDS = 1.0
 GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
 
-MOMENT_SECONDS = 0.005
-"""How long it holds that mails are wanted: for those that leave in one write, or one right after
-the other."""
+TOGETHER_SECONDS = 0.05
+"""How long it holds for the envelopes of mails that go together, one right after the other."""
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
@@ -292,7 +291,7 @@ class _Race:
         """
         is_of_body = mail in running.asked
         running.asked[mail] = None
-        if is_of_body or time.monotonic() - running.asked_at >= MOMENT_SECONDS:
+        if is_of_body or time.monotonic() - running.asked_at >= TOGETHER_SECONDS:
             if not self._events.ask(self._look):
                 return False
             running.asked_at = time.monotonic()

@@ -7,7 +7,7 @@ From the outside in: ``pool`` keeps sessions warm (``keeper`` is its thread, ``b
 pauses), ``opening`` makes one (``connecting`` finds the server by ``resolving`` and ``attempts``,
 ``certificates`` are what TLS trusts and shows, ``signing`` goes through the ways of ``auth``),
 ``client`` sends, ``errands`` splits a mail among transactions, ``window`` and ``sending`` put mails
-through a session, ``answers`` and ``refusals`` read what came of each, ``mails`` fits a mail to what
-the server can do and ``modes`` remembers what it cannot, ``commands`` and ``replies`` are the
+through a session, ``answers`` and ``refusals`` read what came of each, ``mails`` fits a mail to
+what the server can do and ``modes`` remembers what it cannot, ``commands`` and ``replies`` are the
 protocol's two directions, ``channel`` is the socket and ``deadlines`` the time it has.
 """
