@@ -27,7 +27,7 @@ from otpmail.backends.translation import (
     as_mails,
     as_outcome,
     as_smtplib,
-    is_of_route,
+    spoils_sessions,
 )
 from otpmail.outcomes import Outcome
 from otpmail.wire.certificates import Certificates
@@ -258,7 +258,7 @@ class EmailBackend(BaseEmailBackend):
         """
         pool = self.pool
         ends = deliver(pool, mails, **how)
-        if any(map(is_of_route, ends)):
+        if any(map(spoils_sessions, ends)):
             pool.doubt()
         return ends
 

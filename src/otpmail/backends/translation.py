@@ -42,6 +42,7 @@ from otpmail.wire.errors import (
     is_lasting,
 )
 from otpmail.wire.mails import Mail, Sent
+from otpmail.wire.refusals import is_of_session
 from otpmail.wire.window import Result
 
 OPENING = frozenset(
@@ -167,8 +168,10 @@ def _of_break(end: WireError) -> Outcome:
     )
 
 
-def is_of_route(end: Result) -> bool:
-    """Whether a mail was kept back by what speaks of every mail on its way."""
+def spoils_sessions(end: Result) -> bool:
+    """Whether a mail was kept back by what speaks of its session, or of every mail on its way."""
+    if isinstance(end, RefusedError) and is_of_session(end.reply, end.phase):
+        return True
     outcome = as_outcome(end)
     if outcome is None or outcome.kind is Kind.ACCEPTED:
         return False
