@@ -11,6 +11,7 @@ from otpmail.results import (
     AlreadyUsed,
     Cap,
     Ended,
+    InvalidAddress,
     Malformed,
     NotFound,
     OverCap,
@@ -19,7 +20,17 @@ from otpmail.results import (
     Wrong,
 )
 
-type Refusal = Malformed | Wrong | Superseded | AlreadyUsed | Ended | NotFound | TooSoon | OverCap
+type Refusal = (
+    InvalidAddress
+    | Malformed
+    | Wrong
+    | Superseded
+    | AlreadyUsed
+    | Ended
+    | NotFound
+    | TooSoon
+    | OverCap
+)
 
 ENDINGS: dict[State, tuple[Kind, str]] = {
     State.EXPIRED: (problems.EXPIRED, "The code's time is over."),
@@ -29,13 +40,16 @@ ENDINGS: dict[State, tuple[Kind, str]] = {
         problems.CHANGED,
         "The transfer is no longer what the code was sent for, so it was cancelled.",
     ),
+    State.SUPERSEDED: (
+        problems.SUPERSEDED,
+        "As many newer transfers as may wait for their codes do, so this one was cancelled.",
+    ),
 }
 
 CAPS: dict[Cap, str] = {
     Cap.SENDS: "As many mails as may be sent for this code were sent.",
     Cap.RECIPIENT: "As many codes as may be sent were sent to your address.",
     Cap.CLIENT: "As many codes as may be asked for from here were asked for.",
-    Cap.OPEN: "As many of your transfers as may wait for their codes do: finish or cancel one.",
     Cap.FAILURES: "Too many wrong codes were typed for you, so new ones have to wait.",
 }
 
@@ -60,11 +74,14 @@ def problem_of(result: Refusal) -> Problem:
             return Problem(kind, detail, can_resend=can_resend)
         case NotFound():
             return Problem(problems.NO_SUCH_TRANSFER, "You have no such transfer.")
-        case TooSoon() | OverCap():
-            return _wait(result)
+        case TooSoon() | OverCap() | InvalidAddress():
+            return _not_mailed(result)
 
 
-def _wait(result: TooSoon | OverCap) -> Problem:
+def _not_mailed(result: TooSoon | OverCap | InvalidAddress) -> Problem:
+    if isinstance(result, InvalidAddress):
+        detail = "The address that we have of you takes no mail, so no code can be sent."
+        return Problem(problems.NO_ADDRESS, detail)
     if isinstance(result, OverCap):
         return Problem(problems.RATE_LIMITED, CAPS[result.cap], retry_at=result.retry_at)
     detail = "A mail was sent a moment ago; it may still be on its way."

@@ -14,14 +14,11 @@ from otpmail import challenges
 from otpmail.binding import Facts
 from otpmail.clients import Client
 from otpmail.models import Challenge
-from otpmail.results import Issued, OverCap
+from otpmail.results import InvalidAddress, Issued, OverCap
 
 
-def send_code(transfer: Transfer, client: Client) -> Issued | OverCap:
-    """Promise the payer a code for this transfer. Joins the caller's transaction, never waits.
-
-    Raises `otpmail.exceptions.InvalidRecipientError` if the member's address takes no mail.
-    """
+def send_code(transfer: Transfer, client: Client) -> Issued | OverCap | InvalidAddress:
+    """Promise the payer a code for this transfer. Joins the caller's transaction, never waits."""
     member = transfer.payer.member
     if member is None:
         raise ValueError("nobody types a code for the cooperative's own account")

@@ -120,6 +120,7 @@ class Reason(models.TextChoices):
     EXHAUSTED = "exhausted"
     EXPIRED = "expired"
     CHANGED = "changed"
+    SUPERSEDED = "superseded"
     INSUFFICIENT_FUNDS = "insufficient-funds"
 
 

@@ -19,9 +19,17 @@ from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
 from otpmail import challenges, database, receipts
 from otpmail.clients import Client
-from otpmail.exceptions import InvalidRecipientError
 from otpmail.models import Challenge
-from otpmail.results import AlreadyUsed, Cancelled, Issued, NotFound, OverCap, Resent, Verified
+from otpmail.results import (
+    AlreadyUsed,
+    Cancelled,
+    InvalidAddress,
+    Issued,
+    NotFound,
+    OverCap,
+    Resent,
+    Verified,
+)
 
 
 def draft(member: Member, wanted: NewTransfer) -> Transfer:
@@ -39,12 +47,8 @@ def draft(member: Member, wanted: NewTransfer) -> Transfer:
 
 def start(transfer: Transfer, client: Client) -> Issued:
     """Promise a draft's code, and write the draft down with it. Joins the caller's transaction."""
-    try:
-        issued = send_code(transfer, client)
-    except InvalidRecipientError:
-        detail = "The address that we have of you takes no mail, so no code can be sent."
-        raise Problem(problems.NO_ADDRESS, detail) from None
-    if isinstance(issued, OverCap):
+    issued = send_code(transfer, client)
+    if isinstance(issued, OverCap | InvalidAddress):
         raise problem_of(issued)
     transfer.challenge_id = issued.challenge_id
     transfer.save(force_insert=True)

@@ -1,19 +1,24 @@
 """Alice's codes: promised, carried one round at a time by hand, and typed back."""
 
+import itertools
 from typing import Any
 from uuid import UUID
 
 from otpmail import challenges, courier, database, outbox
 from otpmail.models import Attempt, Delivery, Lane
-from otpmail.results import Issued, OverCap
+from otpmail.results import Issued
 from otpmail.testing import live_code
 
 ME = "elsewhere/1/1/me"
 
 
-def promise(**changes: Any) -> Issued | OverCap:
-    """Promise Alice a code."""
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
+_NUMBERS = itertools.count(1)
+
+
+def promise(**changes: Any) -> Any:
+    """Promise Alice a code: a new one each time, since she has a sub-address for each."""
+    recipient = f"alice+{next(_NUMBERS)}@example.org"
+    named = {"purpose": "sign-in", "subject": "alice", "recipient": recipient} | changes
     return challenges.issue(**named)
 
 

@@ -1,4 +1,4 @@
-"""What is typed back, or asked, of a challenge: `verify`, `cancel`, `status`.
+"""What is typed back, or asked, of challenges: `verify`, `cancel`, `status`, `open_`, `cancel_all`.
 
 In: a purpose, a challenge's id, a subject (whose), what was typed, who asks. Out: results.
 Knows nothing of: how a mail comes to be promised, HTTP.
@@ -16,6 +16,7 @@ from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import (
+    arguments,
     audit,
     budgets,
     codes,
@@ -25,7 +26,6 @@ from otpmail import (
     keys,
     limits,
     messages,
-    progress,
     quotas,
     receipts,
     standing,
@@ -33,7 +33,7 @@ from otpmail import (
 from otpmail.clients import NOBODY, Client
 from otpmail.deeds import Deed
 from otpmail.exceptions import InsideTransactionError, NotHereError
-from otpmail.models import Challenge, Delivery, State
+from otpmail.models import Challenge, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -41,6 +41,7 @@ from otpmail.results import (
     Ended,
     Malformed,
     NotFound,
+    Open,
     Status,
     Superseded,
     Verified,
@@ -52,8 +53,8 @@ from otpmail.signals import guess_failed
 @sensitive_variables("typed", "code")
 def verify(
     purpose: str,
-    challenge_id: UUID,
-    typed: str,
+    challenge_id: UUID | str,
+    typed: str | None,
     *,
     subject: str,
     confirmed: Callable[[Challenge], None] | None = None,
@@ -73,12 +74,13 @@ def verify(
     Raises `NotHereError` if the challenge's key is not known here or its key service is away:
     the guess is not counted, or given back, and the same code may be typed again.
     """
+    arguments.check(purpose=purpose, subject=subject, client=client)
     if confirmed is not None:
         _check_outside()
     challenge = standing.find(purpose, challenge_id, subject)
     if challenge is None:
         return NotFound()
-    code = codes.normalise(typed, challenge.digits)
+    code = codes.normalise(typed, challenge.digits) if isinstance(typed, str) else None
     if code is None:
         return Malformed(digits=challenge.digits)
     if challenge.state == State.PENDING:
@@ -86,9 +88,9 @@ def verify(
     guess = _count_guess(challenge)
     if guess is None:
         with database.atomic():  # waits for whoever decides just now
-            return standing.over(standing.locked(challenge_id), database.now())
+            return standing.over(standing.locked(challenge.pk), database.now())
     try:
-        result = _decide(challenge_id, code, guess, confirmed, client)
+        result = _decide(challenge.pk, code, guess, confirmed, client)
     except NotHereError:  # no code was compared, or the right one, so nobody learnt of a wrong one
         with database.atomic(durable=True):
             limits.give_back_guess(challenge)
@@ -104,9 +106,10 @@ def verify(
 
 
 def cancel(
-    purpose: str, challenge_id: UUID, *, subject: str, client: Client = NOBODY
+    purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
 ) -> Cancelled | AlreadyUsed | Ended | NotFound:
     """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
+    arguments.check(purpose=purpose, subject=subject, client=client)
     challenge = standing.find(purpose, challenge_id, subject)
     if challenge is None:
         return NotFound()
@@ -114,24 +117,50 @@ def cancel(
     if endings.end(challenge, State.CANCELLED, now=now, client=client):
         return Cancelled()
     with database.atomic():  # a locking read: no snapshot of before
-        return standing.over(standing.locked(challenge_id), now)
+        return standing.over(standing.locked(challenge.pk), now)
 
 
-def status(purpose: str, challenge_id: UUID, *, subject: str) -> Status | NotFound:
+def cancel_all(*, subject: str, purpose: str | None = None, client: Client = NOBODY) -> int:
+    """End all that a subject has pending, of one purpose or of each: after a sign-out, say.
+
+    Returns how many there were. Joins the caller's transaction: all end, or none.
+    """
+    arguments.check_all(purpose=purpose, subject=subject, client=client)
+    now = database.now()
+    with database.atomic():
+        pending = standing.pending_of(subject, purpose=purpose)
+        ended = [endings.end(one, State.CANCELLED, now=now, client=client) for one in pending]
+    return sum(ended)
+
+
+def open_(*, subject: str, purpose: str | None = None) -> list[Open]:
+    """List what a subject has open, the oldest first: whoever lost an id finds it here."""
+    arguments.check_all(purpose=purpose, subject=subject)
+    now = database.now()
+    found = standing.open_of(subject, purpose=purpose, now=now)
+    return [
+        standing.shown(
+            Open,
+            challenge,
+            delivery,
+            now=now,
+            challenge_id=challenge.pk,
+            purpose=challenge.purpose,
+            sends_left=max(0, Purpose(challenge.purpose).sends - challenge.sends),
+        )
+        for challenge, delivery in standing.with_newest_mails(found)
+    ]
+
+
+def status(purpose: str, challenge_id: UUID | str, *, subject: str) -> Status | NotFound:
     """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
-    rows = Delivery.objects.select_related("challenge")
-    newest_first = rows.filter(
-        challenge_id=challenge_id,
-        challenge__purpose=purpose,
-        challenge__subject=subject,
-        generation=F("challenge__generation"),
-    ).order_by("-created_at", "-pk")
-    deliveries = list(newest_first)
-    challenge, now = deliveries[0].challenge if deliveries else None, database.now()
-    if challenge is None or not standing.is_mine(challenge, purpose, subject):
+    arguments.check(purpose=purpose, subject=subject)
+    told = standing.newest_mail(purpose, challenge_id, subject)
+    if told is None:
         return NotFound()
-    newest = progress.newest(deliveries)
-    return standing.shown(Status, challenge, newest, now=now, state=State(challenge.state))
+    challenge, mail = told
+    state = State(challenge.state)
+    return standing.shown(Status, challenge, mail, now=database.now(), state=state)
 
 
 def _check_outside() -> None:

@@ -94,7 +94,7 @@ class Settings:
     """Whether each resend makes a new code, and the older one is dead at once."""
 
     OPEN_CHALLENGES: int = 3
-    """Pending challenges that one subject may have at a time."""
+    """Challenges of a purpose that one subject has open; one more, and the oldest ends."""
 
     FAILURE_BUDGET: Sequence[int] = (10, 20)
     """Wrong codes a subject bears an hour and a day, over all challenges. Empty: no end."""

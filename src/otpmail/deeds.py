@@ -23,11 +23,13 @@ class Deed(models.TextChoices):
     RESENT = "resent"
     REISSUED = "reissued"
     WRONG = "wrong"
+    HELD = "held"
     EXHAUSTED = "exhausted"
     CONFIRMED = "confirmed"
     CHANGED = "changed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
 
 
 class AuditEntry(AppendOnly):

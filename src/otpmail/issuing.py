@@ -1,44 +1,41 @@
-"""A promise of a code: `issue`, one more mail (`resend`), the same by another route (`send_again`).
+"""A promise of a code: `issue` makes a challenge, or continues the one that is open.
 
 In: a purpose, a subject (whose), an address, the facts it is bound to, who asks. Out: results.
 Knows nothing of: what is typed back, when a mail is sent.
 
-Nothing here waits for mail: a promise is two rows in the caller's transaction, and a hint to the
-engine once they are committed.
+Whoever asks twice for the same has one challenge, in both tabs; whoever asks for too much at once
+loses the oldest. Nobody is refused for having asked.
 """
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
 
 from django.utils.translation import get_language
 
 from otpmail import (
     addresses,
+    arguments,
     audit,
+    budgets,
     codes,
     database,
     endings,
-    faults,
-    keys,
-    limits,
     linking,
-    outbox,
-    promises,
     quotas,
+    resending,
     routes,
     standing,
-    suppressions,
+    zones,
 )
 from otpmail.binding import Facts
 from otpmail.clients import NOBODY, Client
 from otpmail.deeds import Deed
-from otpmail.exceptions import InvalidRecipientError
-from otpmail.models import Challenge, Delivery, Lane, Reason, State
+from otpmail.exceptions import InvalidRecipientError, NotHereError
+from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
-from otpmail.results import AlreadyUsed, Ended, Issued, NotFound, OverCap, Resent, TooSoon
-from otpmail.signals import delivery_refused
+from otpmail.results import AlreadyUsed, Cap, Ended, InvalidAddress, Issued, OverCap, Resent
 
 
 def issue(
@@ -51,99 +48,53 @@ def issue(
     client: Client = NOBODY,
     long: bool = False,
     decoy: bool = False,
-) -> Issued | OverCap:
-    """Promise a code to an address.
+) -> Issued | OverCap | InvalidAddress:
+    """Promise a code to an address, or one more mail of the code that was promised before.
 
     ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.binding``): templates show them as they stand when a mail is made. ``context`` is
-    what they show besides; it is frozen here, as recipient and owner are. ``client`` is
-    who asks. ``long``: much is at stake. ``decoy``: the address is not known to you, and that is
-    nobody's business: nothing is mailed, no code is right, and all else is the same. An address
-    that is suppressed gets the same answer, and its delivery has failed.
+    what they show besides, each value made one line of plain text; it is frozen here, as recipient
+    and owner are. ``client`` is who asks. ``long``: much is at stake. ``decoy``: the address is not
+    known to you, and that is nobody's business: nothing is mailed, no code is right, and all else
+    is the same. An address that is suppressed gets the same answer, and its delivery has failed.
+
+    While the same is open (purpose, subject, address, facts), it is continued: the same challenge
+    and, as `resend` rules, the same code, and one more mail if the cool-down is over. If as many of
+    a purpose are open as may be, the oldest ends as superseded.
 
     Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
-    Raises `InvalidRecipientError`, `NotHereError` while the key service is away, and
-    `ImproperlyConfigured` for facts that nothing can read again or for a decoy outside a purpose
-    that is ``BEFORE_SIGN_IN``.
+    Raises TypeError or ValueError for an argument that no row can hold, `NotHereError` while the
+    key service is away, and `ImproperlyConfigured` for facts that nothing can read again or for a
+    decoy outside a purpose that is ``BEFORE_SIGN_IN``.
     """
-    rules, now = Purpose(purpose), database.now()
-    recipient = _canonical(recipient, rules)
+    arguments.check(purpose=purpose, subject=subject, client=client)
+    rules = Purpose(purpose)
     if facts is not None:
         rules.check_facts()
-    if decoy:
+    if arguments.flag("decoy", decoy):
         rules.check_decoys()
-    challenge = Challenge(
+    try:
+        recipient = _canonical(recipient, rules)
+    except InvalidRecipientError as error:
+        return InvalidAddress(reason=str(error))
+    asked = Challenge(
         purpose=purpose,
         subject=subject,
         recipient=recipient,
         language=get_language() or "",
-        context=dict(context or {}),
-        nonce=secrets.token_bytes(codes.NONCE_BYTES),
+        context=arguments.context(context or {}),
         is_decoy=decoy,
-        digits=rules.digits(long=long),
-        created_at=now,
-        expires_at=now + rules.life,
-        closes_at=now + max(rules.life, rules.total_life),
-        resend_at=now + rules.cool_down(1),
+        digits=rules.digits(long=arguments.flag("long", long)),
     )
-    linking.link(challenge, facts)
+    linking.link(asked, facts)
     # No savepoint: a promise that fails half-way takes the caller's transaction with it.
     with database.atomic(savepoint=False):
-        refused = quotas.take_issue(subject, recipient, client, now)
-        if refused is not None:
-            return refused
-        challenge.save(force_insert=True)
-        audit.write(Deed.ISSUED, challenge, now=now, client=client)
-        delivery = _promise_or_refuse(challenge, now)
-    return standing.shown(
-        Issued, challenge, delivery, now=now, challenge_id=challenge.id, sends_left=rules.sends - 1
-    )
-
-
-def resend(
-    purpose: str, challenge_id: UUID, *, subject: str, client: Client = NOBODY
-) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
-    """Promise one more mail: the same code while it has life enough, else the next generation.
-
-    Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
-    Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
-    """
-    rules, now = Purpose(purpose), database.now()
-    challenge = standing.find(purpose, challenge_id, subject)
-    if challenge is None:
-        return NotFound()
-    if challenge.state != State.PENDING or now >= challenge.closes_at:
-        return standing.over(challenge, now)
-    if keys.find(challenge.key_id) is None:  # revoked
-        endings.end(challenge, State.CANCELLED, now=now, client=client)
-        return Ended(state=State.CANCELLED)
-    if now < challenge.resend_at:
-        return TooSoon(retry_at=challenge.resend_at)
-    keeps = _keeps_code(challenge, rules, now)
-    if keeps and challenge.sends >= rules.sends:
-        # The older code may be on its way: it is not killed before it has to be.
-        soon = challenge.expires_at - rules.keep_code
-        return OverCap(retry_at=soon if standing.can_reissue(challenge, rules, soon) else None)
-    if not keeps and not standing.can_reissue(challenge, rules, now):
-        return OverCap(retry_at=None)
-    return _resend(challenge, rules, now, client, keeps=keeps)
-
-
-def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime) -> bool:
-    """Promise one more mail of a challenge's delivery, by another route; once a generation.
-
-    Returns False if there is no other route, or the code is dead, or it was done before. Joins the
-    caller's transaction, which has locked the challenge.
-    """
-    live = challenge.state == State.PENDING and challenge.generation == delivery.generation
-    others = set(Purpose(challenge.purpose).routes) - {avoid}
-    if not live or now >= delivery.deadline or not others:
-        return False
-    rows = Delivery.objects.filter(challenge=challenge)
-    if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
-        return False
-    _promise(challenge, now, avoid=avoid)
-    return True
+        budgets.hold(subject, database.now())  # two presses at once: the second sees the first's
+        now = database.now()
+        others = standing.open_of(subject, purpose=purpose, now=now)
+        same = next((one for one in others if _is_same(one, asked, facts)), None)
+        continued = _continue(same, client, now) if same else None
+        return continued or _begin(asked, others, client, now)
 
 
 def _canonical(recipient: str, rules: Purpose) -> str:
@@ -153,52 +104,75 @@ def _canonical(recipient: str, rules: Purpose) -> str:
     return address
 
 
-def _promise_or_refuse(challenge: Challenge, now: datetime) -> Delivery:
-    if not suppressions.is_suppressed(challenge.recipient, now=now):
-        return _promise(challenge, now)
-    delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
-
-    def kept() -> None:
-        faults.tell(delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge)
-
-    database.on_commit(kept)
-    return delivery
-
-
-def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
-    def put(owner: str) -> list[Delivery]:
-        return [outbox.put(challenge, now=now, owner=owner, avoid=avoid)]
-
-    (delivery,) = promises.make(Lane.CODE, put)
-    return delivery
+def _is_same(one: Challenge, asked: Challenge, facts: Facts | None) -> bool:
+    """Tell whether the same is asked for; a longer code, or a decoy, is another."""
+    alike = ("recipient", "digits", "is_decoy")
+    if any(getattr(one, name) != getattr(asked, name) for name in alike):
+        return False
+    try:
+        return linking.holds(one, facts)
+    except NotHereError:  # of its key; the one for new challenges is here
+        return False
 
 
-def _resend(
-    challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
-) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
-    take = limits.take_resend if keeps else limits.take_reissue
-    with database.atomic():
-        if take(challenge, purpose=rules, now=now):
-            refused = quotas.take_mail(challenge.recipient, client, now)
-            if refused is not None:
+def _continue(challenge: Challenge, client: Client, now: datetime) -> Issued | OverCap | None:
+    """Send one more mail if it may be. None if there is nothing to continue any more."""
+    result = resending.again(challenge, client, now)
+    told = standing.newest_mail(challenge.purpose, challenge.pk, challenge.subject)
+    if isinstance(result, AlreadyUsed | Ended) or told is None:
+        return None
+    challenge, delivery = told
+    if isinstance(result, OverCap) and not standing.can_be_typed(challenge, now):
+        return result
+    mailed = isinstance(result, Resent)
+    issued = _issued(challenge, delivery, now, continued=True, mailed=mailed)
+    retry_at = result.resend_at if isinstance(result, Resent) else result.retry_at
+    return replace(issued, resend_at=retry_at or challenge.closes_at)
+
+
+def _begin(
+    challenge: Challenge, others: list[Challenge], client: Client, now: datetime
+) -> Issued | OverCap:
+    """Make a new challenge; the oldest of its purpose end if there are too many."""
+    rules = Purpose(challenge.purpose)
+    retry_at = budgets.blocked_until(challenge.subject, now)
+    if retry_at is not None:
+        return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
+    over = others[: max(0, len(others) + 1 - rules.open_challenges)]
+    with database.atomic(savepoint=bool(over)):
+        for oldest in over:
+            endings.end(oldest, State.SUPERSEDED, now=now, client=client)
+        refused = quotas.take_mail(challenge.recipient, client, now)
+        if refused is not None:
+            if over:  # they stay open
                 database.roll_back()
-                return refused
-            deed = Deed.RESENT if keeps else Deed.REISSUED
-            audit.write(deed, challenge, now=now, client=client)
-            _promise_or_refuse(challenge, now)
-            return Resent(
-                generation=challenge.generation,
-                expires_at=challenge.expires_at,
-                resend_at=challenge.resend_at,
-                sends_left=rules.sends - challenge.sends,
-            )
-        challenge = standing.locked(challenge.pk)  # somebody was first: another click, or the end
-    if challenge.state != State.PENDING:
-        return standing.over(challenge, now)
-    return TooSoon(retry_at=challenge.resend_at)
+            return refused
+        _start(challenge, rules, now)
+        challenge.save(force_insert=True)
+        audit.write(Deed.ISSUED, challenge, now=now, client=client)
+        delivery = resending.promise(challenge, now)
+    return _issued(challenge, delivery, now)
 
 
-def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
-    has_life = challenge.expires_at - now >= rules.keep_code
-    has_failures = challenge.failures >= rules.keep_code_failures
-    return has_life and not has_failures and not rules.rotates
+def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
+    challenge.nonce = secrets.token_bytes(codes.NONCE_BYTES)
+    challenge.time_zone = zones.current(now)
+    challenge.created_at = now
+    challenge.expires_at = now + rules.life
+    challenge.closes_at = now + max(rules.life, rules.total_life)
+    challenge.resend_at = now + rules.cool_down(1)
+
+
+def _issued(challenge: Challenge, delivery: Delivery, now: datetime, **own: bool) -> Issued:
+    rules = Purpose(challenge.purpose)
+    if rules.is_before_sign_in:  # what became of a mail would tell whether the address is known
+        delivery = Delivery(created_at=delivery.created_at)
+    return standing.shown(
+        Issued,
+        challenge,
+        delivery,
+        now=now,
+        challenge_id=challenge.pk,
+        sends_left=max(0, rules.sends - challenge.sends),
+        **own,
+    )

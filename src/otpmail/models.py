@@ -11,10 +11,12 @@ from django.db import models
 from django.db.models import Q
 
 from otpmail import cascades, database, references
+from otpmail.arguments import PURPOSE_LENGTH, SUBJECT_LENGTH
 from otpmail.compat import uuid7
 from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
 from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
+from otpmail.zones import ZONE_LENGTH
 
 
 class State(models.TextChoices):
@@ -26,16 +28,18 @@ class State(models.TextChoices):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     CHANGED = "changed"
+    SUPERSEDED = "superseded"
 
 
 class Challenge(database.Row):
     """One request to prove control of an address, for one purpose and subject."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    purpose = models.CharField(max_length=50)
-    subject = models.CharField(max_length=100)
+    purpose = models.CharField(max_length=PURPOSE_LENGTH)
+    subject = models.CharField(max_length=SUBJECT_LENGTH)
     recipient = models.EmailField()
-    language = models.CharField(max_length=20, blank=True)
+    language = models.CharField(max_length=100, blank=True)
+    time_zone = models.CharField(max_length=ZONE_LENGTH, blank=True)
     context = models.JSONField(default=dict)
     binding = models.BinaryField(max_length=32)
     """A keyed digest of all that the code stands for (``linking``)."""
@@ -57,6 +61,8 @@ class Challenge(database.Row):
     expires_at = models.DateTimeField()
     closes_at = models.DateTimeField()
     resend_at = models.DateTimeField()
+    held_until = models.DateTimeField(null=True, blank=True)
+    """The right code was typed, and until then this waits for the step that it was typed for."""
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -93,7 +99,7 @@ class Challenge(database.Row):
                 condition=Q(state=State.PENDING),
                 lead=("state",),
             ),
-            # quotas.take_issue: a subject's open challenges
+            # standing.open_of: a subject's open challenges
             OpenIndex(
                 fields=["subject"],
                 name="otpmail_open",

@@ -25,6 +25,7 @@ OF_A_CHALLENGE = [
     "subject",
     "recipient",
     "language",
+    "time_zone",
     "context",
     "is_decoy",
     "digits",
@@ -36,6 +37,7 @@ OF_A_CHALLENGE = [
     "expires_at",
     "closes_at",
     "resend_at",
+    "held_until",
     "ended_at",
 ]
 OF_A_DELIVERY = [

@@ -32,6 +32,7 @@ OVERRIDES = frozenset(
         "COOL_DOWN_SECONDS",
         "SENDS",
         "GENERATIONS",
+        "OPEN_CHALLENGES",
         "KEEP_CODE_SECONDS",
         "KEEP_CODE_FAILURES",
         "ROTATE",
@@ -114,6 +115,11 @@ class Purpose:
     def generations(self) -> int:
         """Codes a challenge."""
         return cast("int", self._rule("GENERATIONS"))
+
+    @property
+    def open_challenges(self) -> int:
+        """Challenges that one subject has open."""
+        return cast("int", self._rule("OPEN_CHALLENGES"))
 
     @property
     def keep_code_failures(self) -> int:

@@ -1,6 +1,6 @@
-"""How many mails an address gets, how many a client asks for, how many codes a subject has open.
+"""How many mails an address gets, and how many a client asks for.
 
-In: a subject, an address, who asks, the time. Out: nothing, or `OverCap` with when to ask again.
+In: an address, who asks, the time. Out: nothing, or `OverCap` with when to ask again.
 Knows nothing of: codes, what is mailed.
 
 No cap is for all together: one would stop everybody. What is taken joins the caller's transaction,
@@ -10,21 +10,14 @@ so an issue that is rolled back takes nothing, and a refusal takes nothing eithe
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from otpmail import budgets
 from otpmail.clients import Client
 from otpmail.conf import settings
 from otpmail.counters import Allowance
 from otpmail.mailboxes import mailbox_of
-from otpmail.models import Challenge, State
 from otpmail.results import Cap, OverCap
 
 DEVICE_KEPT = timedelta(days=180)
 """How long a device is known after it last confirmed a code."""
-
-
-def take_issue(subject: str, recipient: str, client: Client, now: datetime) -> OverCap | None:
-    """Take the room for a new challenge and its mail."""
-    return _refuses_subject(subject, now) or take_mail(recipient, client, now)
 
 
 def take_mail(recipient: str, client: Client, now: datetime) -> OverCap | None:
@@ -50,19 +43,6 @@ def remember(recipient: str, client: Client, now: datetime) -> None:
     """
     if client.known_by:
         _reserve(recipient, client).make(now, kept=DEVICE_KEPT)
-
-
-def _refuses_subject(subject: str, now: datetime) -> OverCap | None:
-    # The subject's row is locked first: two who only counted would both find the last room.
-    blocked_until = budgets.hold(subject, now)
-    if blocked_until is not None:
-        return OverCap(retry_at=blocked_until, cap=Cap.FAILURES)
-    pending = Challenge.objects.filter(subject=subject, state=State.PENDING, closes_at__gt=now)
-    # Compared here: a database's collation may hold 'alice' and 'ALICE' to be one.
-    ends = [at for whose, at in pending.values_list("subject", "closes_at") if whose == subject]
-    if len(ends) < settings.OPEN_CHALLENGES:
-        return None
-    return OverCap(retry_at=sorted(ends)[-settings.OPEN_CHALLENGES], cap=Cap.OPEN)
 
 
 def _of_client(client: Client) -> Iterator[Allowance]:

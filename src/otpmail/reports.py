@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import database, faults, issuing, messages, outbox, redaction, suppressions
+from otpmail import database, faults, messages, outbox, redaction, resending, suppressions
 from otpmail.conf import settings
 from otpmail.exceptions import NotHereError
 from otpmail.models import Attempt, Challenge, Delivery, Reported
@@ -79,7 +79,7 @@ def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str
     elif report.word is Reported.DELIVERED:
         suppressions.lift(challenge.recipient, now=report.at)
     if report.word in HELD_UP:
-        issuing.send_again(delivery, challenge, avoid=route, now=database.now())
+        resending.send_again(delivery, challenge, avoid=route, now=database.now())
 
 
 def _tell(delivery: Delivery, report: Report, route: str) -> None:

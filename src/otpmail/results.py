@@ -75,6 +75,10 @@ class Issued(Shown):
 
     challenge_id: UUID
     sends_left: int
+    continued: bool = False
+    """It stood before: the same was asked for again, while its code could still be typed."""
+    mailed: bool = True
+    """Whether one more mail is promised now; else the newest code has to do until ``resend_at``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,22 @@ class Status(Shown):
     """How far a challenge and its newest mail have come."""
 
     state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open(Shown):
+    """A challenge whose code can still be typed, or sent again."""
+
+    challenge_id: UUID
+    purpose: str
+    sends_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidAddress:
+    """No mail can be sent to what was given. ``reason`` says why, and does not repeat it."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +130,6 @@ class Cap(Enum):
     """Mails to this address."""
     CLIENT = "client"
     """Mails that this client asked for."""
-    OPEN = "open"
-    """Challenges that the subject has open."""
     FAILURES = "failures"
     """Wrong codes of this subject, over all its challenges."""
 
@@ -167,7 +185,7 @@ class AlreadyUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """It is over: expired, exhausted, cancelled or changed.
+    """It is over: expired, exhausted, cancelled, changed or, by a newer challenge, superseded.
 
     ``can_resend``: only this generation is over, and a resend makes a new code.
     """

@@ -4,23 +4,72 @@ In: a challenge or its id, a subject, the time. Out: the row, or a result.
 Knows nothing of: what is done with it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from otpmail import progress
+from django.db.models import F, QuerySet
+
+from otpmail import arguments, progress
 from otpmail.masking import mask
 from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, Shown
 
 
-def find(purpose: str, challenge_id: UUID, subject: str) -> Challenge | None:
-    """Read a challenge of this subject. Another's looks like none."""
+def find(purpose: str, challenge_id: object, subject: str) -> Challenge | None:
+    """Read a challenge of this subject. Another's looks like none, and so does what is no id."""
+    pk = arguments.challenge_id(challenge_id)
+    if pk is None:
+        return None
     # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
-    rows = Challenge.objects.all()
-    challenge = rows.filter(pk=challenge_id, purpose=purpose, subject=subject).first()
+    rows = Challenge.objects
+    challenge = rows.filter(pk=pk, purpose=purpose, subject=subject).first()
     return challenge if challenge and is_mine(challenge, purpose, subject) else None
+
+
+def pending_of(subject: str, *, purpose: str | None = None) -> list[Challenge]:
+    """Read a subject's pending challenges, of one purpose or of each; the oldest first."""
+    rows = Challenge.objects.filter(subject=subject, state=State.PENDING)
+    if purpose is not None:
+        rows = rows.filter(purpose=purpose)
+    found = rows.order_by("pk")  # as all do who lock several
+    return [one for one in found if is_mine(one, purpose or one.purpose, subject)]
+
+
+def open_of(subject: str, *, purpose: str | None = None, now: datetime) -> list[Challenge]:
+    """Read those of them whose code can be typed, or sent again."""
+    return [one for one in pending_of(subject, purpose=purpose) if is_open(one, now)]
+
+
+def newest_mail(
+    purpose: str, challenge_id: object, subject: str
+) -> tuple[Challenge, Delivery] | None:
+    """Read a challenge of this subject, with the one of its mails to tell of."""
+    pk = arguments.challenge_id(challenge_id)
+    if pk is None:
+        return None
+    named = {"challenge__purpose": purpose, "challenge__subject": subject}
+    deliveries = list(_mails().filter(challenge_id=pk, **named))
+    challenge = deliveries[0].challenge if deliveries else None
+    if challenge is None or not is_mine(challenge, purpose, subject):
+        return None
+    return challenge, progress.newest(deliveries)
+
+
+def with_newest_mails(challenges: list[Challenge]) -> list[tuple[Challenge, Delivery]]:
+    """Read, of each, the one of its mails to tell of."""
+    mails = defaultdict(list)
+    for mail in _mails().filter(challenge__in=challenges):
+        mails[mail.challenge].append(mail)
+    return [(one, progress.newest(mails[one])) for one in challenges if mails[one]]
+
+
+def _mails() -> QuerySet[Delivery]:
+    """Give the mails of challenges' live generations, the newest first."""
+    rows = Delivery.objects.select_related("challenge")
+    return rows.filter(generation=F("challenge__generation")).order_by("-created_at", "-pk")
 
 
 def locked(challenge_id: UUID) -> Challenge:
@@ -66,6 +115,17 @@ def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
     if challenge.failures >= rules.guesses:
         return Ended(state=State.EXHAUSTED)
     return Ended(state=State.EXPIRED, can_resend=can_reissue(challenge, rules, now))
+
+
+def is_open(challenge: Challenge, now: datetime) -> bool:
+    """Tell whether a pending challenge's code can be typed, or a new one be sent."""
+    rules = Purpose(challenge.purpose)
+    return can_be_typed(challenge, now) or can_reissue(challenge, rules, now)
+
+
+def can_be_typed(challenge: Challenge, now: datetime) -> bool:
+    """Tell whether a pending challenge's live code can be typed."""
+    return now < challenge.expires_at and challenge.failures < Purpose(challenge.purpose).guesses
 
 
 def can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:

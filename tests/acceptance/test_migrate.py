@@ -196,6 +196,8 @@ HALVES = {
     "0002_append_only_audit": "CREATE TRIGGER otpmail_auditentry_no_update BEFORE update "
     "ON otpmail_auditentry FOR EACH ROW SET @nothing = 1",
     "0003_restored": "ALTER TABLE otpmail_delivery DROP CONSTRAINT otpmail_delivery_reason",
+    "0006_held_and_superseded": "ALTER TABLE otpmail_challenge "
+    "ADD COLUMN held_until datetime(6) NULL",
 }
 """What stands on MariaDB when a migration failed in its middle, or on its way back."""
 

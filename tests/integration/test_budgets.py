@@ -11,7 +11,7 @@ from otpmail.models import AuditEntry, Challenge, Counter
 from otpmail.results import Cap, Ended, Issued, OverCap, Superseded, Verified, Wrong
 from otpmail.testing import live_code
 from tests.crowd import at_once, in_processes
-from tests.rounds import verify, wrong_code
+from tests.rounds import promise, verify, wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +19,8 @@ MINUTE_MS = 60_000
 
 
 def issue(subject="alice"):
-    return challenges.issue("sign-in", subject=subject, recipient="alice@example.org")
+    """A new one each time."""
+    return promise(subject=subject)
 
 
 def fail(issued, times):

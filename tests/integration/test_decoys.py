@@ -31,8 +31,8 @@ def issue(decoy, recipient="alice@example.org", **changes):
     return challenges.issue("welcome", **named | changes)
 
 
-def verify(issued, typed):
-    return challenges.verify("welcome", issued.challenge_id, typed, subject="a session")
+def verify(issued, typed, subject="a session"):
+    return challenges.verify("welcome", issued.challenge_id, typed, subject=subject)
 
 
 def shape(issued):
@@ -61,9 +61,11 @@ def test_decoy_costs_the_same_statements(settings):
     told = []
     for decoy in (False, True):
         with CaptureQueriesContext(connection) as captured:
-            issued = issue(decoy)
+            issued = issue(decoy, subject=f"session {decoy}")
             wrong = f"{(int(live_code(issued.challenge_id)) + 1) % 10**8:08d}"
-            verify(issued, wrong)
+            verify(issued, wrong, subject=f"session {decoy}")
+            again = issue(decoy, subject=f"session {decoy}")
+        assert again.continued
         assert issued.delivery.slow
         told.append([re.sub(r"'[^']*'|\d+", "?", row["sql"]) for row in captured.captured_queries])
     assert [len(queries) for queries in told] == [len(told[0])] * 2
@@ -91,7 +93,7 @@ def test_decoy_counts_as_a_mail_to_the_address(settings):
     del settings.OTPMAIL_RECIPIENT_QUOTA
     for known in (True, False):
         recipient = f"{known}@example.org"
-        results = [issue(not known, recipient) for _ in range(11)]
+        results = [issue(not known, recipient, subject=str(n)) for n in range(11)]
         assert results[10].cap is Cap.RECIPIENT
 
 

@@ -60,6 +60,11 @@ def test_the_table_of_guesses_follows_from_the_defaults():
     assert told == wanted, "\n".join(["write this table:", *wanted])
 
 
+def test_what_a_further_purpose_adds_follows_from_the_defaults():
+    added = default("OPEN_CHALLENGES") * default("GUESSES") * bursts(DAY)
+    assert f"adds\n  {added} guesses" in DOC.read_text()
+
+
 def test_the_kiosk_runs_on_these_numbers(settings):
     for name in ("GUESSES", "DIGITS", "LONG_DIGITS", "FAILURE_BUDGET", "BLOCK_SECONDS"):
         assert not hasattr(settings, f"OTPMAIL_{name}")

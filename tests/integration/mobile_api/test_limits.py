@@ -162,21 +162,26 @@ def limited(phone, payee, **changes):
     return problem["detail"]
 
 
-def test_a_fourth_open_transfer_is_refused_and_leaves_nothing(alice, bob, settings):
+def test_a_fourth_open_transfer_cancels_the_oldest(alice, bob, settings):
     del settings.OTPMAIL_OPEN_CHALLENGES
-    first, *_ = [alice.transfer(bob) for _ in range(3)]
+    first, *others = [alice.transfer(bob) for _ in range(4)]
+    ended = alice.get(f"transfers/{first['id']}")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "superseded")
+    answer = alice.send(f"transfers/{first['id']}/confirm", {"code": "000000"})
+    assert (answer.status_code, answer.json()["type"]) == (410, "/problems/otp/superseded")
+    assert "newer transfers" in answer.json()["detail"]
+    assert {alice.get(f"transfers/{one['id']}")["state"] for one in others} == {"pending"}
+
+
+def test_a_refused_transfer_cancels_none_and_its_key_is_free(alice, bob, settings):
+    del settings.OTPMAIL_OPEN_CHALLENGES
+    settings.OTPMAIL_RECIPIENT_QUOTA = (3, 3)
+    open_ = [alice.transfer(bob) for _ in range(3)]
     rows = Transfer.objects.count()
-    assert "finish or cancel one" in limited(alice, bob)
-    assert (Transfer.objects.count(), Challenge.objects.count()) == (rows, 3)
-    alice.post(f"transfers/{first['id']}/cancel")
-    alice.transfer(bob)
-
-
-def test_a_refused_key_is_free_for_another_try(alice, bob, settings):
-    del settings.OTPMAIL_OPEN_CHALLENGES
-    first, *_ = [alice.transfer(bob) for _ in range(3)]
     limited(alice, bob)
-    alice.post(f"transfers/{first['id']}/cancel")
+    assert {alice.get(f"transfers/{one['id']}")["state"] for one in open_} == {"pending"}
+    assert (Transfer.objects.count(), Challenge.objects.count()) == (rows, 3)
+    settings.OTPMAIL_RECIPIENT_QUOTA = ()
     alice.post("transfers", alice.wish(bob), status=201, key="key")
 
 

@@ -13,8 +13,8 @@ from otpmail import (
     courier,
     database,
     engines,
-    issuing,
     outbox,
+    resending,
     routes,
     signals,
     verdicts,
@@ -349,8 +349,8 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     carry()
     bounced = Delivery.objects.get()
     now = database.now()
-    assert issuing.send_again(bounced, bounced.challenge, avoid="a", now=now)
-    assert not issuing.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert resending.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert not resending.send_again(bounced, bounced.challenge, avoid="a", now=now)
     second = Delivery.objects.exclude(pk=bounced.pk).get()
     assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
     assert second.message_id != bounced.message_id
