@@ -17,6 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
 from otpmail.backends.pools import close_pools, pool_for
@@ -37,6 +38,8 @@ from otpmail.wire.errors import WireError
 from otpmail.wire.mails import Mail, Sent
 from otpmail.wire.opening import open_session
 from otpmail.wire.pool import Limits, Pool
+from otpmail.wire.rests import Resting
+from otpmail.wire.session import Session
 from otpmail.wire.window import Result
 
 __all__ = ["EmailBackend", "close_pools"]
@@ -264,7 +267,13 @@ class EmailBackend(BaseEmailBackend):
 
     def _new_pool(self) -> Pool:
         name = f"{self.alias or 'default'} {self.host}:{self.port}"
-        opens = functools.partial(open_session, server_of(self))
+        server = server_of(self)
+        opens: Callable[[Deadline], Session] = functools.partial(open_session, server)
+        if server.credentials is not None:
+            whose = repr((self.host, self.port, self.username, self.password))
+            opens = Resting(
+                opens, salted_hmac("otpmail.rests", whose, algorithm="sha256").hexdigest()
+            )
         return Pool(opens, name=name, limits=self.limits)
 
 

@@ -144,7 +144,8 @@ def _outcome_of(end: Result) -> Outcome | None:
             return _with_refused(outcome, end) if end.refused else outcome
         case RefusedError():
             stage = STAGES.get(end.phase, Stage.CONTENT)
-            return of_reply(end.reply.code, end.reply.text, stage=stage)
+            outcome = of_reply(end.reply.code, end.reply.text, stage=stage)
+            return replace(outcome, retry_after_seconds=end.retry_after)
         case UnsupportedError() | InvalidArgumentError():
             of_the_mail = Blame.FIT if isinstance(end, UnsupportedError) else Blame.MAIL
             is_early = end.phase in OPENING

@@ -183,7 +183,8 @@ class Circuit:
         first, most = PAUSE_SECONDS, MAX_PAUSE_SECONDS
         if outcome.is_lasting:
             first, most = LASTING_SECONDS
-        goes_on = not self.is_closed and outcome.is_lasting is self._is_lasting
+        was_asked = outcome.retry_after_seconds is None  # else it stands, and nobody asked
+        goes_on = was_asked and not self.is_closed and outcome.is_lasting is self._is_lasting
         self._is_lasting = outcome.is_lasting
         self._pause_seconds = min(2 * self._pause_seconds, most) if goes_on else first
         self._jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret

@@ -103,6 +103,8 @@ class RefusedError(WireError):
     """The server answered 4xx or 5xx: the mail was not taken."""
 
     reply: Reply
+    retry_after: float | None = None
+    """Seconds for which nobody asks again, where it is an earlier refusal that still stands."""
 
     @property
     def untried(self) -> bool:
