@@ -27,6 +27,12 @@ def open_urls(anymail: Mapping[str, object]) -> list[URLPattern]:
         return []
     from anymail.urls import urlpatterns  # an optional package
 
+    from otpmail.webhook_views import tolerant
+
     known = {str(pattern.pattern): pattern for pattern in urlpatterns}
     wanted = known if anymail.get("WEBHOOK_SECRET") else signing
-    return [known[path] for path in sorted(wanted) if path.endswith(ENDING)]
+    return [
+        URLPattern(known[path].pattern, tolerant(known[path].callback), name=known[path].name)
+        for path in sorted(wanted)
+        if path.endswith(ENDING)
+    ]

@@ -10,6 +10,7 @@ provider comes again. An event of a mail that is none of ours is no reason to co
 import logging
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -40,13 +41,16 @@ FOR_GOOD = re.compile(r"\b5\.(?:1\.\d{1,3}|2\.1)\b|\bpermanent\b|\bhard bounce\b
 """A bad address or a disabled mailbox (RFC 3463, 3.2 and 3.3), or a provider's own words for it.
 A full mailbox or a blocked sender is neither, and Anymail's reasons do not tell them apart."""
 
+FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+"""No time of an event is before it; some databases keep none that is much earlier."""
+
 log = logging.getLogger("otpmail.webhooks")
 
 
 @receiver(tracking, dispatch_uid="otpmail")
 def hear(event: Any, esp_name: str, **_: Any) -> None:
     """Take one event. Raises what the database raises."""
-    word = WORDS.get(event.event_type)
+    word = WORDS.get(_text(event.event_type))
     if word is None:
         return
     delivery_id = _delivery_id(event.metadata)
@@ -56,16 +60,33 @@ def hear(event: Any, esp_name: str, **_: Any) -> None:
 
 def _report(event: Any, esp_name: str, word: Reported) -> Report:
     now = database.now()
-    told = " ".join(filter(None, (event.reject_reason, event.description, event.mta_response)))
+    rejected = _text(event.reject_reason)
+    told = " ".join(filter(None, (rejected, _text(event.description), _text(event.mta_response))))
     return Report(
         word=word,
-        at=min(event.timestamp or now, now),  # whoever is ahead of us would have the last word
+        at=_moment(event.timestamp, now),
         reason=f"{esp_name}: {told}" if told else esp_name,
-        address_is_dead=_is_dead(event.reject_reason, word, told),
+        address_is_dead=_is_dead(rejected, word, told),
     )
 
 
-def _is_dead(reject_reason: str | None, word: Reported, told: str) -> bool:
+def _text(value: object) -> str:
+    """Read what should be text or None, and may be anything that JSON has."""
+    try:
+        return "" if value is None else str(value)
+    except ValueError:  # a number of too many digits
+        return ""
+
+
+def _moment(told: object, now: datetime) -> datetime:
+    """Read a time. Whoever is ahead of us would have the last word; one of long ago is none."""
+    if not isinstance(told, datetime):
+        return now
+    moment = told if told.tzinfo else told.replace(tzinfo=UTC)
+    return min(moment, now) if moment >= FIRST else now
+
+
+def _is_dead(reject_reason: str, word: Reported, told: str) -> bool:
     match word:
         case Reported.REJECTED:
             return reject_reason in NOT_SENT_ANY_MORE
