@@ -96,7 +96,7 @@ def test_each_line_of_a_route_names_its_server(caplog, settings):
     signals._log_next_route(delivery, attempt())
     signals._log_failed(delivery, attempt())
     signals._log_opened("default", outcome)
-    signals._log_stays_open("default", outcome)
+    signals._log_stays_open("default", outcome, asked=2)
     signals._log_closed("default")
     assert len(caplog.messages) == 7
     for line in caplog.messages:
