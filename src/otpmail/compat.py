@@ -9,6 +9,9 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from email import policy
+from email.message import EmailMessage, Message
+from email.policy import Policy
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -24,6 +27,16 @@ DEFAULT_ALIAS = "default"
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 OUR_SMTP = "otpmail.backends.smtp.EmailBackend"
+
+MADE: type[Message] = EmailMessage
+"""The class of what a mail's ``message()`` gives."""
+MADE_BY: "Policy[Any]" = policy.default
+"""The policy by which that is written, and all parts of it."""
+
+if django.VERSION < (6, 0):
+    from django.core.mail.message import MIMEMixin  # ``as_bytes(linesep=...)``
+
+    MADE, MADE_BY = type("Made", (MIMEMixin, Message), {}), policy.compat32
 
 
 def mailer(alias: str) -> BaseEmailBackend:

@@ -117,8 +117,8 @@ def render(
 
 def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
     """Write on a mail which delivery it is: Anymail's ``metadata``, that other backends ignore."""
-    metadata = getattr(mail, "metadata", {}) | {METADATA: str(delivery_id)}
-    mail.metadata = metadata  # type: ignore[attr-defined]
+    metadata = getattr(mail, "metadata", None) or {}
+    mail.metadata = {**metadata, METADATA: str(delivery_id)}  # type: ignore[attr-defined]
     return mail
 
 

@@ -183,7 +183,7 @@ class Delivery(database.Row):
     )
     generation = models.PositiveSmallIntegerField(null=True, blank=True)
     lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)
-    message_id = models.CharField(max_length=255)
+    message_id = models.TextField()
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
     avoid = models.CharField(max_length=50, blank=True)

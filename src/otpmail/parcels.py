@@ -2,26 +2,32 @@
 
 In: a Django ``EmailMessage``. Out: a text, and from it a message that any backend can be given: a
 provider over HTTP reads attributes and not bytes, so attributes are kept. Never a pickle.
-Knows nothing of: rows, seals.
+Knows nothing of: rows, seals, whether what it unpacks is what was packed.
 
-A class that has a ``message()`` of its own (to sign or encrypt, say) is refused: its bytes might
-not survive being written anew, and its attributes would not make the same mail again.
+Where a mail's attributes alone do not make it again (its class has hooks of its own, say), its
+`Rendition` is kept beside them.
 """
 
-import base64
+import email.message
 import json
-from collections.abc import Mapping
-from email import message_from_bytes, policy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from email import message_from_bytes
+from email.generator import BytesGenerator
 from email.message import Message, MIMEPart
 from email.mime.base import MIMEBase
-from email.policy import Policy, compat32
+from email.policy import Policy, compat32, default
+from io import BytesIO
 from typing import Any
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.message import EmailAlternative, EmailAttachment
-from django.utils.functional import Promise
+from django.utils import timezone
 
+from otpmail import compat, typed_json
 from otpmail.exceptions import UnstorableMailError
+from otpmail.verbatim import verbatim
 
 ADDRESSEES = ("to", "cc", "bcc", "reply_to")
 
@@ -32,102 +38,111 @@ ANYMAIL = (
 """What Anymail reads besides (its docs: Anymail additions)."""
 
 
-def pack(message: EmailMessage, *, headers: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """A mail as it was made: whom it is for, and its octets."""
+
+    recipients: list[str]
+    content: bytes = field(repr=False)
+
+
+def pack(
+    message: EmailMessage, *, headers: Mapping[str, Any], rendition: Rendition | None = None
+) -> str:
     """Pack a mail. ``headers`` take the place of its own. Raises `UnstorableMailError`."""
-    if type(message).message is not EmailMessage.message:
-        raise UnstorableMailError(
-            f"{type(message).__name__} makes its message itself, so the outbox cannot keep it: "
-            "send it through an alias of MAILERS with another backend."
-        )
-    packed = {
-        "subject": str(message.subject),
-        "body": _content(message.body),
-        "from_email": str(message.from_email),
-        **{name: [str(one) for one in getattr(message, name)] for name in ADDRESSEES},
-        "headers": dict(headers),
-        "attachments": [_attachment(one) for one in message.attachments],
-        "alternatives": [
-            [_content(content), mimetype]
-            for content, mimetype in getattr(message, "alternatives", None) or []
-        ],
-        "content_subtype": message.content_subtype,
-        "encoding": None if message.encoding is None else str(message.encoding),
-        "anymail": {name: getattr(message, name) for name in ANYMAIL if hasattr(message, name)},
-    }
     try:
-        return json.dumps(packed)
+        packed = {
+            "subject": str(message.subject),
+            "body": _value(message.body),
+            "from_email": str(message.from_email),
+            **{name: [_text(one) for one in getattr(message, name)] for name in ADDRESSEES},
+            "extra_headers": {"dict": [[str(name), _value(headers[name])] for name in headers]},
+            "content_subtype": _text(message.content_subtype),
+            "encoding": _text(message.encoding),
+            "attachments": [_attachment(one) for one in message.attachments],
+            "alternatives": [_pieces(one) for one in getattr(message, "alternatives", None) or ()],
+            "anymail": {name: typed_json.encode(value) for name, value in _of_anymail(message)},
+            "rendition": rendition and [rendition.recipients, typed_json.encode(rendition.content)],
+        }
     except TypeError as error:
-        raise UnstorableMailError(f"the outbox keeps a mail as JSON: {error}") from error
+        raise UnstorableMailError(f"the outbox cannot keep a {error}") from error
+    except RecursionError:
+        raise UnstorableMailError("the outbox cannot keep what holds itself") from None
+    return json.dumps(packed)
 
 
 def unpack(text: str) -> EmailMultiAlternatives:
     """Make the mail again."""
     packed = json.loads(text)
-    message = EmailMultiAlternatives(
-        packed["subject"],
-        _restored(packed["body"]),
-        packed["from_email"],
-        headers=packed["headers"],
-        **{name: packed[name] for name in ADDRESSEES},
-    )
-    message.attachments = [_restored_attachment(one) for one in packed["attachments"]]
+    message = EmailMultiAlternatives()
+    if rendition := packed.pop("rendition"):
+        recipients, content = map(typed_json.decode, rendition)
+        message = _Kept(Rendition(recipients=recipients, content=content))
+    message.attachments = [_restored_attachment(one) for one in packed.pop("attachments")]
     message.alternatives = [
-        EmailAlternative(_restored(content), mimetype)
-        for content, mimetype in packed["alternatives"]
+        EmailAlternative(*map(_restored, one)) for one in packed.pop("alternatives")
     ]
-    message.content_subtype = packed["content_subtype"]
-    message.encoding = packed["encoding"]
-    for name, value in packed["anymail"].items():
-        setattr(message, name, value)
+    for name, value in {**packed.pop("anymail"), **packed}.items():
+        setattr(message, name, typed_json.decode(value))
     return message
 
 
+class _Kept(EmailMultiAlternatives):
+    """A mail that is what it was, whatever its attributes would make."""
+
+    def __init__(self, rendition: Rendition) -> None:
+        super().__init__()
+        self._rendition = rendition
+
+    def recipients(self) -> list[str]:
+        return list(self._rendition.recipients)
+
+    def message(self, *, policy: Any = default) -> Any:
+        content = self._rendition.content
+        return message_from_bytes(content, _class=compat.MADE, policy=verbatim(policy))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _value(value: Any) -> Any:
+    try:
+        return typed_json.encode(value)
+    except TypeError:  # it is what it reads as, to Django too
+        return str(value)
+
+
+def _piece(value: Any) -> Any:
+    if isinstance(value, EmailMessage):
+        value = value.message()
+    if isinstance(value, Message):
+        kind = next(name for name, (types, _, _) in PARTS.items() if isinstance(value, types))
+        return {"part": [kind, typed_json.encode(_flat(value))]}
+    return _value(value)
+
+
+def _pieces(values: Any) -> list[Any]:
+    return [_piece(value) for value in values]
+
+
 def _attachment(attachment: Any) -> Any:
-    if isinstance(attachment, Message):  # MIMEBase, MIMEPart
-        return _content(attachment)
-    filename, content, mimetype = attachment
-    return [filename, _content(content), mimetype]
+    return _piece(attachment) if isinstance(attachment, Message) else _pieces(attachment)
 
 
 def _restored_attachment(packed: Any) -> Any:
-    if isinstance(packed, dict):
-        return _restored(packed)
-    filename, content, mimetype = packed
-    return EmailAttachment(filename, _restored(content), mimetype)
+    return (
+        _restored(packed) if isinstance(packed, dict) else EmailAttachment(*map(_restored, packed))
+    )
 
 
-def _content(content: Any) -> dict[str, str]:
-    match content:
-        case str() | Promise():
-            return {"text": str(content)}
-        case bytes():
-            return {"bytes": base64.b64encode(content).decode()}
-        case EmailMessage():
-            return _content(content.message())
-        case MIMEBase():
-            return {"MIMEBase": base64.b64encode(content.as_bytes()).decode()}
-        case MIMEPart():
-            return {"MIMEPart": base64.b64encode(content.as_bytes()).decode()}
-        case Message():
-            return {"Message": base64.b64encode(content.as_bytes()).decode()}
+def _restored(packed: Any) -> Any:
+    match packed:
+        case {"part": [kind, written]}:
+            _, made, policy = PARTS[kind]
+            return message_from_bytes(typed_json.decode(written), _class=made, policy=policy)
         case _:
-            raise UnstorableMailError(f"the outbox cannot keep a {type(content).__name__}")
-
-
-def _restored(packed: dict[str, str]) -> Any:
-    ((kind, value),) = packed.items()
-    if kind == "text":
-        return value
-    content = base64.b64decode(value)
-    match kind:
-        case "MIMEBase":
-            return message_from_bytes(content, _class=_Part)
-        case "MIMEPart":
-            return message_from_bytes(content, _class=MIMEPart, policy=policy.default)  # type: ignore[arg-type]
-        case "Message":
-            return message_from_bytes(content)
-        case _:
-            return content
+            return typed_json.decode(packed)
 
 
 class _Part(MIMEBase):
@@ -135,3 +150,40 @@ class _Part(MIMEBase):
 
     def __init__(self, policy: "Policy[Any]" = compat32) -> None:
         Message.__init__(self, policy)
+
+
+PARTS: dict[str, tuple[type[Message], Any, "Policy[Any]"]] = {
+    "MIMEBase": (MIMEBase, _Part, compat32),
+    "EmailMessage": (email.message.EmailMessage, email.message.EmailMessage, default),
+    "MIMEPart": (MIMEPart, MIMEPart, default),
+    "Message": (Message, Message, compat32),
+}
+"""What a backend may tell apart: a part's class, before those it is one of; how it is read."""
+
+
+def _flat(part: Message) -> bytes:
+    """Write a part as it is written within a mail: by the mail's policy, not by its own."""
+    out = BytesIO()
+    BytesGenerator(out, mangle_from_=False, policy=compat.MADE_BY).flatten(part)
+    return out.getvalue()
+
+
+def _of_anymail(message: EmailMessage) -> Iterator[tuple[str, Any]]:
+    for name in ANYMAIL:
+        value = getattr(message, name, object)
+        if isinstance(value, type):  # not set: Anymail's UNSET is a class, and no value is
+            continue
+        if name == "send_at":
+            value = _moment(value)
+        elif name == "tags" and value is not None:
+            value = list(value)  # of any iterable
+        yield name, value
+
+
+def _moment(value: Any) -> Any:
+    """Give a naive time the caller's zone, in which Anymail would have read it now."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - see below
+    if isinstance(value, datetime) and timezone.is_naive(value):
+        return timezone.make_aware(value)
+    return value

@@ -17,6 +17,8 @@ from otpmail.conf import Settings
 from otpmail.exceptions import UnstorableMailError
 from otpmail.models import Attempt, Delivery, Lane, SealedMail
 from tests import mailserver
+from tests.corpus.mails import Heading
+from tests.corpus.mails import mail as mail_of
 from tests.rounds import one_round
 from tests.waiting import wait_until
 
@@ -239,6 +241,42 @@ def test_mail_that_no_backend_could_send_raises_in_the_caller(server, message):
     with pytest.raises(ValueError):  # noqa: PT011 - each is of a kind of its own
         compat.mailer("default").send_messages([good, message])
     assert not Delivery.objects.exists()
+
+
+def test_message_that_a_class_makes_itself_arrives_as_it_made_it(server):
+    mail_of(Heading).send()
+    carry()
+    (received,) = server.wait_for(1)
+    assert received["X-Own"] == "of the class"
+
+
+def test_message_that_a_class_makes_itself_is_not_given_to_an_api_that_would_not_ask(
+    server, settings
+):
+    """Its attributes may be what it signs or encrypts."""
+    settings.MAILERS |= {"api": {"BACKEND": "anymail.backends.postmark.EmailBackend"}}
+    backend = EmailBackend(routes=["smtp", "api"])
+    with pytest.raises(UnstorableMailError, match="the route 'api' reads attributes"):
+        backend.send_messages([mail_of(Heading)])
+    assert backend.send_messages([mail_of(EmailMultiAlternatives)]) == 1
+
+
+@pytest.mark.parametrize("length", [256, 5000])
+def test_long_message_id_is_kept_whole(server, length):
+    own = f"<{'x' * length}@example.org>"
+    mail_of(EmailMessage, headers={"Message-ID": own}).send()
+    assert Delivery.objects.get().message_id == own
+
+
+def test_octets_of_a_row_are_attached_as_they_come_from_the_database(server):
+    """A BinaryField's value is bytes here and a memoryview there."""
+    send()
+    octets = SealedMail.objects.values_list("content", flat=True).get()
+    mail_of(EmailMessage, attachments=[("a.bin", octets, "application/octet-stream")]).send()
+    carry()
+    first, second = server.wait_for(2)
+    with_it = first if first.is_multipart() else second
+    assert next(with_it.iter_attachments()).get_content() == bytes(octets)
 
 
 def test_mail_that_cannot_be_stored_raises_in_the_caller(server):

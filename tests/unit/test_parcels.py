@@ -1,6 +1,5 @@
 """What is packed is unpacked the same."""
 
-from datetime import UTC, datetime
 from email.message import MIMEPart
 from email.mime.base import MIMEBase
 
@@ -11,7 +10,6 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.exceptions import UnstorableMailError
 from otpmail.parcels import ANYMAIL, pack, unpack
 
 FIXED = {"Message-ID": "<1@example.org>", "Date": "Tue, 24 Nov 2026 08:00:00 +0000"}
@@ -109,19 +107,3 @@ def test_lazy_text_is_kept_as_text():
     message = a_message()
     message.subject = gettext_lazy("Hello")
     assert there_and_back(message).subject == "Hello"
-
-
-def test_nothing_but_json_is_kept():
-    message = a_message()
-    message.send_at = datetime(2026, 1, 1, tzinfo=UTC)
-    with pytest.raises(UnstorableMailError, match="datetime"):
-        pack(message, headers=FIXED)
-
-
-def test_class_that_makes_its_message_itself_is_refused():
-    class Signed(EmailMessage):
-        def message(self, **named):
-            return super().message(**named)
-
-    with pytest.raises(UnstorableMailError, match="Signed makes its message itself"):
-        pack(Signed("s", "b", "a@example.org", ["b@example.org"]), headers=FIXED)

@@ -15,8 +15,6 @@ no transaction, leaves directly where there is no database to be had, and raises
 
 import logging
 from collections.abc import Iterable, Sequence
-from email import policy
-from email.parser import BytesHeaderParser
 from typing import Any
 
 from django.core.mail import EmailMessage
@@ -25,10 +23,9 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import compat, database, logmails, outbox, parcels, promises, routes, sealing
-from otpmail.addresses import addr_spec
+from otpmail import compat, database, logmails, outbox, promises, routes, sealing
+from otpmail.backends.proof import prove
 from otpmail.backends.smtp import invalid
-from otpmail.backends.translation import as_mail
 from otpmail.compat import uuid7
 from otpmail.conf import settings
 from otpmail.describing import describe
@@ -37,8 +34,6 @@ from otpmail.faults import ends_process
 from otpmail.masking import mask
 from otpmail.models import Delivery, Lane, SealedMail
 from otpmail.outcomes import Kind
-
-MESSAGE_ID_LENGTH = 255
 
 DIRECT_SECONDS = 20.0
 """What a log handler's mail may take that leaves directly: somebody waits meanwhile."""
@@ -134,34 +129,23 @@ class EmailBackend(BaseEmailBackend):
 
     @sensitive_variables()
     def _seal(self, message: EmailMessage) -> SealedMail:
-        headers = _headers(message)
-        if len(headers["Message-ID"]) > MESSAGE_ID_LENGTH:
-            raise UnstorableMailError(f"a Message-ID has at most {MESSAGE_ID_LENGTH} characters")
-        delivery = Delivery(id=uuid7(), message_id=headers["Message-ID"])
-        key_id, content = sealing.seal(parcels.pack(message, headers=headers), delivery.pk)
-        recipients = message.recipients()
+        proven = prove(message)
+        if proven.has_hooks:
+            for route in filter(is_api, self.routes):
+                raise UnstorableMailError(
+                    f"{type(message).__name__} makes its message itself, but the route {route!r} "
+                    "reads attributes: send it through an alias of MAILERS with another backend."
+                )
+        delivery = Delivery(id=uuid7(), message_id=proven.message_id)
+        key_id, content = sealing.seal(proven.text, delivery.pk)
         return SealedMail(
             delivery=delivery,
             key_id=key_id,
             content=content,
             routes=self.routes,
-            to=mask(addr_spec(recipients[0])),
-            recipients=len(recipients),
+            to=mask(proven.recipients[0]),
+            recipients=len(proven.recipients),
         )
-
-
-@sensitive_variables()
-def _headers(message: EmailMessage) -> dict[str, str]:
-    # Made as a server would be given it, so that what is wrong with it is found here; and its
-    # Message-ID and Date stay for all attempts.
-    made = BytesHeaderParser(policy=policy.default).parsebytes(as_mail(message).content)
-    own = {
-        name: value if isinstance(value, str) else made[name]
-        for name, value in message.extra_headers.items()
-        if name.lower() not in {"message-id", "date"}
-    }
-    frozen = {name: made[name] for name in ("Message-ID", "Date")}
-    return {name: str(value).strip() for name, value in (own | frozen).items()}
 
 
 def _tell_loss(why: str) -> None:
@@ -173,8 +157,17 @@ BACKEND = f"{EmailBackend.__module__}.{EmailBackend.__qualname__}"
 
 def is_outbox(alias: str) -> bool:
     """Tell whether an alias of ``MAILERS`` leads into the outbox."""
+    return EmailBackend in _classes(alias)
+
+
+def is_api(alias: str) -> bool:
+    """Tell whether an alias leads to one of Anymail's backends, which read attributes."""
+    return any(cls.__module__.startswith("anymail.") for cls in _classes(alias))
+
+
+def _classes(alias: str) -> Sequence[type]:
     try:
         backend = import_string(compat.backend_of(alias))
     except ImportError:  # Django says so when it is used
-        return False
-    return isinstance(backend, type) and issubclass(backend, EmailBackend)
+        return ()
+    return backend.__mro__ if isinstance(backend, type) else ()

@@ -13,7 +13,7 @@ from itertools import chain
 import django
 from django.core.mail import EmailMessage
 
-from otpmail.addresses import addr_spec, needs_utf8, spelt
+from otpmail.addresses import CONTROL, addr_spec, needs_utf8, spelt
 from otpmail.backends import policies
 from otpmail.outcomes import (
     REPLY_LENGTH,
@@ -65,6 +65,8 @@ def as_mail(message: EmailMessage) -> Mail:
     recipients = tuple(envelope_address(one) for one in message.recipients())
     if not recipients:
         raise ValueError("The message has no recipients")
+    if any(CONTROL.search(str(name)) for name in message.extra_headers):
+        raise ValueError("Invalid header: its name holds a control character")
     utf8 = any(map(needs_utf8, (sender, *recipients)))
     if django.VERSION >= (6, 0):
         policy = policies.SMTPUTF8 if utf8 else policies.SMTP

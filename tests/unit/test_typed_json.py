@@ -1,0 +1,85 @@
+"""What is written is read as an equal value of the same type."""
+
+import json
+from array import array
+from collections import OrderedDict
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from email.headerregistry import Address
+from types import MappingProxyType
+from uuid import UUID
+
+import pytest
+from django.utils.translation import gettext_lazy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otpmail.typed_json import decode, encode
+
+keys = st.text() | st.integers() | st.none() | st.booleans() | st.dates() | st.uuids()
+scalars = (
+    keys
+    | st.floats(allow_nan=False)
+    | st.binary()
+    | st.decimals(allow_nan=False)
+    | st.datetimes()
+    | st.datetimes(timezones=st.just(UTC))
+    | st.times()
+    | st.timedeltas()
+)
+values = st.recursive(
+    scalars | st.sets(keys),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(keys | st.tuples(keys), inner)
+    ),
+)
+
+
+def there_and_back(value):
+    return decode(json.loads(json.dumps(encode(value))))
+
+
+@given(values)
+def test_value_comes_back_equal_and_of_its_type(value):
+    back = there_and_back(value)
+    assert back == value
+    assert type(back) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [
+        (gettext_lazy("Hello"), "Hello"),
+        ({"a": [gettext_lazy("Hello")]}, {"a": ["Hello"]}),
+        (Address("Ä", "a", "example.org"), "Ä <a@example.org>"),
+        (memoryview(b"a\xff"), b"a\xff"),
+        (bytearray(b"a\xff"), b"a\xff"),
+        (array("B", b"a\xff"), b"a\xff"),
+        (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+        (MappingProxyType({1: (2,)}), {1: (2,)}),
+        ({"a": 1}.keys(), {"a"}),
+        (frozenset({1}), {1}),
+        ({"bytes": "no tag"}, {"bytes": "no tag"}),
+        ({"dict": [["a", 1]]}, {"dict": [["a", 1]]}),
+    ],
+    ids=repr,
+)
+def test_what_reads_like_a_plain_value_becomes_one(value, back):
+    assert there_and_back(value) == back
+
+
+def test_order_of_a_dict_is_kept():
+    assert [*there_and_back({"b": 1, "a": 2})] == ["b", "a"]
+
+
+def test_types_are_not_taken_for_those_they_stand_on():
+    moment = datetime(2026, 11, 24, 8, tzinfo=timezone(timedelta(hours=1)))
+    for value in (moment, date(2026, 11, 24), time(8), Decimal("1.50"), UUID(int=1), True, "1"):
+        assert repr(there_and_back(value)) == repr(value)
+
+
+def test_what_is_of_no_known_kind_is_named_by_its_type():
+    with pytest.raises(TypeError, match=r"builtins\.object"):
+        encode({"a": [object()]})
