@@ -60,6 +60,7 @@ EXAMPLES: Mapping[str, Callable[[int], Any]] = {
     "JSONField": lambda number: {"number": number},
     "PositiveIntegerField": int,
     "PositiveSmallIntegerField": int,
+    "TextField": str,
     "UUIDField": lambda number: UUID(int=number),
 }
 """Of each type, one value for each number."""

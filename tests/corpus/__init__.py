@@ -58,9 +58,11 @@ def _can_be_made(make: Make) -> bool:
     return True
 
 
-UNDRAWN = {"local part in utf-8", "no address", "name with a space", "name in two lines"}
+UNDRAWN = {
+    "local part in utf-8", "no address", "Addresses", "name with a space", "name in two lines",
+    "MIMEBase with a raw name",
+}  # fmt: skip
 """What alone makes a mail one that not every backend sends."""
-
 
 OF_A_MAIL: dict[str, tuple[float, dict[str, Any]]] = {
     "body": (1, TEXTS),

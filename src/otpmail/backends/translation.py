@@ -91,16 +91,21 @@ def _as_sent(message: EmailMessage) -> EmailMessage:
         for name, value in message.extra_headers.items()
         if name.lower() in WITH_ADDRESSES and value
     }
-    texts = [message.from_email, *chain(*lists.values()), *own.values()]
+    texts = [message.from_email, *chain(*lists.values()), *map(_text, own.values())]
     if all(str(text).isascii() for text in texts):
         return message
     sent = copy(message)
     sent.from_email = spelt(str(message.from_email))
     for name, addresses in lists.items():
         setattr(sent, name, [one and spelt(str(one)) for one in addresses])
-    headers = {name: spelt(str(value)) for name, value in own.items()}
+    headers = {name: spelt(_text(value)) for name, value in own.items()}
     sent.extra_headers = {**message.extra_headers, **headers}
     return sent
+
+
+def _text(value: object) -> str:
+    """Write a header's value, which may be several `email.headerregistry.Address`."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def as_mails(

@@ -42,9 +42,13 @@ DIFFERENT = {"address: local part in utf-8", "header: name in two lines"}
 """The first leaves by SMTPUTF8 or not at all, and Django refuses it or writes another; the second
 is a header of its own, which Django writes and we refuse."""
 
+WITHOUT_8BITMIME: set[str] = set()
+
 if django.VERSION < (6, 0):
-    DIFFERENT |= {"address: no address"}
-    """Django writes it as it is, and we refuse it."""
+    DIFFERENT |= {"address: no address", "header: Addresses"}
+    """Django writes the first as it is, and we refuse it; with the second it is the other way."""
+    WITHOUT_8BITMIME |= {"part: MIMEBase with a raw name"}
+    """Eight bits in a header cannot be re-encoded; later Djangos do not write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,8 @@ class Server:
         self.options: dict[str, Any] = {"timeout": 60}
 
     def __call__(self, talk: Talk) -> None:
-        talk.greet(b"".join(b"250-%b\r\n" % line for line in self.offers) + b"250 HELP\r\n")
+        lines = (b"scripted", *self.offers)
+        talk.greet(b"".join(b"250-%b\r\n" % line for line in lines) + b"250 HELP\r\n")
         paths: list[bytes] = []
         while (line := talk.hear()) != b"QUIT":
             if line.upper().startswith((b"MAIL FROM:", b"RCPT TO:")):
@@ -184,5 +189,6 @@ def test_every_mail_leaves_as_django_would_have_sent_it(server, settings):
             sent += isinstance(by_django, Taken)
             if not all(is_alike(server, by_django, one) for one in by_us):
                 different[name] = (by_django, *by_us)
-    assert different.keys() == DIFFERENT, different
+    expected = DIFFERENT | (set() if b"8BITMIME" in server.offers else WITHOUT_8BITMIME)
+    assert different.keys() == expected, different
     assert sent >= 400
