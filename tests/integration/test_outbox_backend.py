@@ -98,7 +98,7 @@ def test_nothing_of_the_mail_can_be_read_in_the_database(server):
 
 @pytest.mark.parametrize(
     ("reply", "end"),
-    [(mailserver.OK, ("accepted", "")), ("554 5.7.1 no", ("failed", "refused"))],
+    [(mailserver.OK, ("accepted", "")), ("554 5.6.0 no", ("failed", "refused"))],
 )
 def test_mail_is_erased_when_its_delivery_is_settled(server, reply, end):
     server.data = [reply]
