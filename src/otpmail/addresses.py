@@ -44,6 +44,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # RFC 5322 has no dot at an end nor two in a row, and docomo's and ezweb's older mailboxes do.
 DOT_STRING = re.compile(r"""[^\s<>()\[\]\\,;:@"]+""")
+ODD_DOTS = re.compile(r"^\.|\.\.|\.$")
 QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 LITERAL = re.compile(r"\[(?:(IPv6:)([0-9a-f:.]+)|([0-9.]+))\]", re.IGNORECASE)
@@ -101,18 +102,25 @@ def _addr_spec(text: str) -> str:
 def spelt(text: str) -> str:
     """Write the addresses of a header so that any backend takes them.
 
-    Each domain is in ASCII, a name in quotes where it needs some. What holds no address stays as it
-    is, for the backend to refuse.
+    Each domain is in ASCII; names and local parts are in quotes where RFC 5322 wants some, for dots
+    too. What holds no address stays as it is, for the backend to refuse.
     """
     if PLAIN.fullmatch(text):
         return text
     try:
-        return ", ".join(
-            str(Address(one.display_name or "", one.local_part, in_ascii(one.domain or "")))
-            for one in _mailboxes(text)
-        )
+        return ", ".join(map(_spelt, _mailboxes(text)))
     except ValueError:
         return text
+
+
+def _spelt(mailbox: Any) -> str:
+    domain = in_ascii(mailbox.domain or "")
+    address = Address(mailbox.display_name or "", mailbox.local_part, domain)
+    name, bare = address.username, address.addr_spec
+    if not (bare.startswith(name) and ODD_DOTS.search(name)):
+        return str(address)
+    before, _, after = str(address).rpartition(bare)
+    return f'{before}"{name}"{bare.removeprefix(name)}{after}'
 
 
 def domain_of(address: object) -> str:

@@ -107,7 +107,7 @@ def render(
         subject=" ".join(parts["subject.txt"].split()),
         body=parts["body.txt"],
         from_email=addresses.spelt(str(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)),
-        to=[challenge.recipient],
+        to=[addresses.spelt(challenge.recipient)],
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")

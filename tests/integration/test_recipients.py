@@ -1,5 +1,6 @@
 """What is counted, masked and suppressed is what a mail server is told."""
 
+import contextlib
 from email.utils import parseaddr
 from io import StringIO
 
@@ -103,6 +104,19 @@ def test_what_the_wire_writes_is_what_is_counted(ears, settings, local, domain):
     )  # in UTF-8, which Python's parser leaves as it is
     assert to.encode(errors="surrogateescape").decode() == named
     assert issued.recipient.rpartition("@")[2] == named.rpartition("@")[2]
+
+
+@examples(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spellings, domains)
+@example('"=?utf-8?q?victim?= x"', "example.org")
+@example('"a b"', "straße.example")
+@example("a..b.", "docomo.ne.jp")
+def test_djangos_backend_writes_it_too(ears, settings, local, domain):
+    mailserver.route_through(settings, DJANGOS_BACKEND, host=ears.host, port=ears.port, timeout=30)
+    ears.begin_anew()
+    with contextlib.suppress(InvalidRecipientError):
+        issued = issue(f"{local}@{domain}")
+        assert ears.named == [Challenge.objects.get(pk=issued.challenge_id).recipient]
 
 
 @pytest.mark.parametrize(
