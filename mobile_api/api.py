@@ -20,6 +20,7 @@ from mobile_api.auth import Bearer
 from mobile_api.problems import Problem
 from mobile_api.schemas import ProblemOut
 from mobile_api.views import router
+from otpmail.describing import log_fault
 from otpmail.exceptions import NotHereError
 
 RETRY_AFTER = timedelta(seconds=5)
@@ -104,7 +105,7 @@ def _unavailable(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _fault(request: HttpRequest, error: Any) -> HttpResponse:
-    log.error("Fault in %s %s", request.method, request.path, exc_info=error)
+    log_fault(log, f"Fault in {request.method} {request.path}", error)
     return problems.of_status(500).response()
 
 

@@ -91,7 +91,7 @@ class _Code(Cargo):
             return Reason.SUPERSEDED
         return None
 
-    @sensitive_variables("code")
+    @sensitive_variables()
     def letter(self) -> Letter | Reason:
         facts = messages.facts_of(self.challenge, lock=False)
         if facts is None:
@@ -129,7 +129,7 @@ class _Mail(Cargo):
     def why_pointless(self) -> Reason | None:
         return None
 
-    @sensitive_variables("text")
+    @sensitive_variables()
     def letter(self) -> Letter | Reason:
         sealed = self.sealed
         text = sealing.unseal(bytes(sealed.content), sealed.key_id, sealed.delivery_id)

@@ -59,7 +59,10 @@ def log_fault(
 ) -> None:
     """Log what an error kept from being done: a line, and apart from it where it arose."""
     told = describe(error)
-    bare = (BareError, BareError(told), error.__traceback__)
+    # A report of the traceback shows each frame's variables; the first is who caught the error,
+    # and has it with all its words.
+    inner = error.__traceback__ and error.__traceback__.tb_next
+    bare = (BareError, BareError(told), inner)
     log.log(level, "%s: %s", line, told, exc_info=bare, extra=extra)
 
 

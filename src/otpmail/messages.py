@@ -90,7 +90,7 @@ def facts_of(challenge: Challenge, *, lock: bool) -> Facts | None:
     return facts if facts is not None and linking.holds(challenge, facts) else None
 
 
-@sensitive_variables("code", "parts")
+@sensitive_variables()
 def render(
     delivery: Delivery, challenge: Challenge, code: str, facts: Facts | None = None
 ) -> Letter:
@@ -122,7 +122,7 @@ def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
     return mail
 
 
-@sensitive_variables("code", "context")
+@sensitive_variables()
 def _part(challenge: Challenge, name: str, code: str, facts: Facts) -> str:
     template = select_template([f"otpmail/{challenge.purpose}/{name}", f"otpmail/default/{name}"])
     context: dict[str, Any] = {
