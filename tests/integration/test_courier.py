@@ -100,6 +100,22 @@ def test_recipient_refused_for_good_fails_at_once(server, caplog):
     assert "alice@example.org" not in caplog.text
 
 
+@pytest.mark.parametrize("is_ended", [False, True], ids=["by its deadline", "by a sweep"])
+def test_code_that_died_in_an_outage_ends_in_an_error(
+    settings, caplog, pass_time, server, is_ended
+):
+    mailserver.route_to(settings, mailserver.free_port())
+    issued = promise()
+    carry()
+    pass_time(issued.challenge_id, 660)
+    if is_ended:
+        Challenge.objects.update(state="expired", nonce=None)
+    one_round(Delivery.objects.get().pk)
+    (record,) = [record for record in caplog.records if "Email dropped" in record.getMessage()]
+    assert record.levelno == logging.ERROR
+    assert "reason=expired" in record.getMessage()
+
+
 def test_recipient_refused_for_now_is_tried_again(server):
     """Smtplib gives 450 and 550 as one exception, whose dict tells them apart."""
     server.rcpt = ["450 4.2.1 mailbox busy"]

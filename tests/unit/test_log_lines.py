@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import django
 import pytest
 
-from otpmail import logmails, signals
+from otpmail import compat, logmails, signals
 from otpmail.outcomes import Kind, Outcome
 
 SOURCE = Path(signals.__file__).parent
+SMTP, MAILGUN = compat.OUR_SMTP, "anymail.backends.mailgun.EmailBackend"
 METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 
 
@@ -101,6 +103,29 @@ def test_each_line_of_a_route_names_its_server(caplog, settings):
     assert len(caplog.messages) == 7
     for line in caplog.messages:
         assert re.match(r"Email .* route=default server=mail\.example\.org:2525\b", line)
+
+
+SERVERS = [
+    ({"host": "mail.example"}, SMTP, "mail.example:25"),
+    ({"host": "mail.example", "use_tls": True}, SMTP, "mail.example:587"),
+    ({"host": "mail.example", "use_ssl": True}, SMTP, "mail.example:465"),
+    ({"api_url": "https://user:secret@api.example/v3"}, MAILGUN, "api.example"),
+    ({}, MAILGUN, MAILGUN),
+]
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="the rest is of EMAIL_* there")
+@pytest.mark.parametrize(("options", "backend", "named"), SERVERS)
+def test_server_of_a_route_is_named_without_its_secrets(settings, options, backend, named):
+    settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
+    assert compat.server_of("default") == named
+
+
+@pytest.mark.skipif(django.VERSION >= (6, 1), reason="EMAIL_* are of before MAILERS")
+def test_server_of_older_settings_is_named(settings):
+    settings.MAILERS, settings.EMAIL_BACKEND = {}, SMTP
+    settings.EMAIL_HOST, settings.EMAIL_PORT = "mail.example", 26
+    assert compat.server_of("default") == "mail.example:26"
 
 
 def attempt():

@@ -86,7 +86,7 @@ class EmailBackend(BaseEmailBackend):
         for mail in mails:
             mail.delivery.is_log_mail = are_log_mails
         # After a fault that it is not told of, the caller's transaction goes on.
-        with database.atomic(savepoint=self.fail_silently):
+        with database.atomic(savepoint=self.fail_silently or are_log_mails):
             self._promise(mails)
         return len(mails)
 
