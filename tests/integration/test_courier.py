@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from otpmail import challenges, database, outbox, routes
+from otpmail import challenges, database, endings, outbox, routes
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
@@ -109,7 +109,8 @@ def test_code_that_died_in_an_outage_ends_in_an_error(
     carry()
     pass_time(issued.challenge_id, 660)
     if is_ended:
-        Challenge.objects.update(state="expired", nonce=None)
+        endings.expire(now=database.now() + timedelta(hours=1), seconds=60)
+        assert Challenge.objects.get().state == "expired"
     one_round(Delivery.objects.get().pk)
     (record,) = [record for record in caplog.records if "Email dropped" in record.getMessage()]
     assert record.levelno == logging.ERROR
