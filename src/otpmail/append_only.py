@@ -5,19 +5,21 @@ statements that lift the locks which a migration laid in the database, for ``flu
 Knows nothing of: which tables, what their triggers say.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, NoReturn, Self
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from otpmail.database import Row, RowManager, RowSet
 
-LOCKS = ("append_only", "no_update", "no_delete", "no_truncate")
+LOCKS = ("append_only", "no_update", "no_delete", "no_replace", "no_truncate")
 """A trigger that guards such a table is named after it and one of these: ``<table>_<lock>``."""
 
-_SQLITE = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name IN (%s, %s, %s, %s)"
+_NAMES = ", ".join(["%s"] * len(LOCKS))
+_SQLITE = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name IN (%s)"
 _POSTGRESQL = (
-    "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgenabled = 'O' "
-    "AND tgname IN (%s, %s, %s, %s)"
+    "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%%s) AND tgenabled = 'O' "
+    "AND tgname IN (%s)"
 )
 
 
@@ -29,6 +31,12 @@ class _Rows[M: "AppendOnly"](RowSet[M]):
     def delete(self) -> NoReturn:
         """Refuse."""
         raise TypeError(self.model.REFUSAL)
+
+    def bulk_create(self, objs: Iterable[M], *args: Any, **options: Any) -> list[M]:
+        """Add rows; refuse to change what is there."""
+        if options.get("update_conflicts"):
+            raise TypeError(self.model.REFUSAL)
+        return super().bulk_create(objs, *args, **options)
 
 
 class _Manager[M: "AppendOnly"](RowManager[M]):
@@ -49,6 +57,8 @@ class AppendOnly(Row):
 
     def save(self, **options: Any) -> None:
         """Add it, once."""
+        if options.get("update_fields") or options.get("force_update"):
+            raise TypeError(self.REFUSAL)
         super().save(**options | {"force_insert": True})
 
     def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
@@ -80,7 +90,7 @@ def _tables(connection: BaseDatabaseWrapper) -> set[str]:
 
 def _lift_sqlite(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:
     with connection.cursor() as cursor:
-        cursor.execute(_SQLITE, _names(table))
+        cursor.execute(_SQLITE % _NAMES, _names(table))
         found = cursor.fetchall()
     drops = [f"DROP TRIGGER {connection.ops.quote_name(name)};" for name, _ in found]
     return drops, [f"{sql};" for _, sql in found]
@@ -89,7 +99,7 @@ def _lift_sqlite(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str]
 def _lift_postgresql(connection: BaseDatabaseWrapper, table: str) -> tuple[list[str], list[str]]:
     quote = connection.ops.quote_name
     with connection.cursor() as cursor:
-        cursor.execute(_POSTGRESQL, [quote(table), *_names(table)])
+        cursor.execute(_POSTGRESQL % _NAMES, [quote(table), *_names(table)])
         found = [quote(name) for (name,) in cursor.fetchall()]
     off, on = (
         [f"ALTER TABLE {quote(table)} {verb} TRIGGER {name};" for name in found]

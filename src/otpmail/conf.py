@@ -155,6 +155,9 @@ class Settings:
     KEEP_DAYS: int = 30
     """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
 
+    AUDIT_KEEP_DAYS: int = 730
+    """How long it keeps the audit. 0: for good."""
+
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""
         if not name.isupper():

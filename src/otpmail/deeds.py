@@ -13,6 +13,10 @@ from otpmail.append_only import AppendOnly
 
 ADDRESS_LENGTH = 45
 CREDENTIAL_LENGTH = 100
+MAC_LENGTH = 64
+
+PERSONAL = ("recipient", "address", "credential", "recipient_mac", "subject_mac")
+"""Columns that ``otpmail_erase`` empties: the one change that the database lets pass."""
 
 
 class Deed(models.TextChoices):
@@ -30,10 +34,12 @@ class Deed(models.TextChoices):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"
+    ERASED = "erased"
+    """What the other entries tell of a person is masked (``otpmail_erase``)."""
 
 
 class AuditEntry(AppendOnly):
-    """One deed. The database too refuses to change or delete it (migration 0002)."""
+    """One deed. The database too refuses to change or delete it (migration 0007)."""
 
     at = models.DateTimeField()
     deed = models.CharField(max_length=10, choices=Deed)
@@ -46,6 +52,9 @@ class AuditEntry(AppendOnly):
     address = models.CharField(max_length=ADDRESS_LENGTH, blank=True)
     credential = models.CharField(max_length=CREDENTIAL_LENGTH, blank=True)
     key_id = models.CharField(max_length=50)
+    recipient_mac = models.CharField(max_length=MAC_LENGTH, blank=True, db_default="")
+    subject_mac = models.CharField(max_length=MAC_LENGTH, blank=True, db_default="")
+    """Of an issue: by these a person's entries are found when their challenge is gone."""
 
     REFUSAL = "the audit is only added to"
 
@@ -60,3 +69,31 @@ class AuditEntry(AppendOnly):
     def __str__(self) -> str:
         """Name it by what may be logged."""
         return f"{self.deed} {self.challenge_id}"
+
+
+class AuditSeal(AppendOnly):
+    """One link of the chain over the audit (``chain``): so many entries, under one keyed digest."""
+
+    number = models.PositiveBigIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    key_id = models.CharField(max_length=50)
+    after = models.PositiveBigIntegerField()
+    """The last entry of the seal before."""
+    last = models.PositiveBigIntegerField()
+    missing = models.JSONField()
+    """Ids up to the last one of which no entry was there: a later seal takes them if they come."""
+    pruned = models.PositiveBigIntegerField()
+    """Up to this entry all may be deleted: their time is over."""
+    entries = models.BinaryField()
+    """Of each its id, a digest of what is told, and one of what is told of a person."""
+    previous = models.BinaryField(max_length=32)
+    digest = models.BinaryField(max_length=32)
+
+    REFUSAL = "a seal of the audit stays as it is"
+
+    class Meta:
+        """Its own, so that the base's options are none of a migration."""
+
+    def __str__(self) -> str:
+        """Name it by what may be logged."""
+        return f"seal {self.number} of the audit"

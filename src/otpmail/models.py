@@ -14,6 +14,7 @@ from otpmail import cascades, database, references
 from otpmail.arguments import PURPOSE_LENGTH, SUBJECT_LENGTH
 from otpmail.compat import uuid7
 from otpmail.deeds import AuditEntry as AuditEntry  # noqa: PLC0414 - Django looks for it here
+from otpmail.deeds import AuditSeal as AuditSeal  # noqa: PLC0414
 from otpmail.indexes import OpenIndex
 from otpmail.masking import mask
 from otpmail.zones import ZONE_LENGTH
@@ -44,7 +45,7 @@ class Challenge(database.Row):
     binding = models.BinaryField(max_length=32)
     """A keyed digest of all that the code stands for (``linking``)."""
     binding_version = models.PositiveSmallIntegerField()
-    is_bound = models.BooleanField(default=False)
+    is_bound = models.BooleanField(default=False, db_default=False)
     """Whether the code stands for a transaction's facts."""
     key_id = models.CharField(max_length=50)
     nonce = models.BinaryField(max_length=16, null=True)

@@ -18,7 +18,7 @@ from tests.rounds import wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-locks = importlib.import_module("otpmail.migrations.0002_append_only_audit")
+locks = importlib.import_module("otpmail.migrations.0007_audit_chain")
 
 KIOSK = Client(address="192.0.2.1", credential="kiosk-7")
 
@@ -130,6 +130,10 @@ def test_our_own_code_adds_and_does_nothing_else():
         entry.delete()
     with pytest.raises(DatabaseError), transaction.atomic():
         entry.save()
+    with pytest.raises(TypeError, match="only added to"):
+        AuditEntry.objects.bulk_update([entry], ["deed"])
+    with pytest.raises(TypeError, match="only added to"):
+        AuditEntry.objects.bulk_create([entry], update_conflicts=True, update_fields=["deed"])
 
 
 STATEMENTS = {
@@ -160,7 +164,7 @@ def assert_refused(deed):
 def test_the_lock_can_be_taken_away_and_laid_again():
     issue()
     with connection.schema_editor() as editor:
-        locks.unlock(None, editor)
+        locks.unlock_all(None, editor)
     try:
         with connection.cursor() as cursor:
             cursor.execute(STATEMENTS["delete"])

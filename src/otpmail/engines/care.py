@@ -4,6 +4,7 @@
 2. Leases that lapsed, or whose holder died, are taken away.
 3. A row of this engine's own that its memory does not know is put there: its hint was lost.
 4. Challenges end whose life is over, or whose key was revoked.
+5. Once a minute the audit's new entries are sealed.
 
 In: an engine's owner and its queue. Out: ids that are free again.
 Knows nothing of: threads, mails.
@@ -12,12 +13,16 @@ Knows nothing of: threads, mails.
 import time
 from uuid import UUID
 
-from otpmail import database, endings, outbox, unrecorded
+from otpmail import chain, database, endings, outbox, unrecorded
 from otpmail.conf import settings
 from otpmail.engines.queue import Queue
 
 END_SECONDS = 0.2
 """What of a sweep may be spent on ending challenges; if more are over, the next begins at once."""
+
+
+SEAL_SECONDS = 60
+"""How often a process asks whether the audit has what no seal knows."""
 
 
 class Care:
@@ -27,6 +32,7 @@ class Care:
         self._owner = owner
         self._queue = queue
         self._due_at = 0.0
+        self._seal_at = 0.0
 
     @property
     def due_in_seconds(self) -> float:
@@ -49,6 +55,10 @@ class Care:
                 self._queue.put(delivery_id, lane)
         is_more = endings.expire(now=now, seconds=END_SECONDS)
         is_more |= endings.revoke(now=now, seconds=END_SECONDS)
+        if time.monotonic() >= self._seal_at:
+            self._seal_at = time.monotonic() + SEAL_SECONDS
+            if chain.seal(now=now):
+                self._seal_at, is_more = 0.0, True
         if is_more:
             self._due_at = 0.0
         return lost

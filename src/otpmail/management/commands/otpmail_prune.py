@@ -1,13 +1,14 @@
 """``manage.py otpmail_prune``: deletes what was over for ``OTPMAIL_KEEP_DAYS``. Run it daily.
 
-Counters that are long at nought and suppressions that ended go too; the audit stays.
+Counters that are long at nought and suppressions that ended go too; the audit after
+``OTPMAIL_AUDIT_KEEP_DAYS``.
 """
 
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from otpmail import counters, database, retention, suppressions
+from otpmail import chain, counters, database, retention, suppressions
 from otpmail.conf import settings
 from otpmail.management.migrated import MigratedCommand
 
@@ -32,5 +33,10 @@ class Command(MigratedCommand):
             f"{'would delete' if dry_run else 'deleted'} {pruned.deliveries} deliveries and "
             f"{pruned.challenges} challenges that were over for {settings.KEEP_DAYS} days"
         )
+        if not dry_run:
+            while chain.seal(now=now):  # where no process sweeps
+                pass
+            if entries := chain.prune(now=now):
+                self.stdout.write(f"deleted {entries} entries of the audit")
         for row in pruned.stayed:
             self.stderr.write(str(row))

@@ -1,0 +1,34 @@
+"""``manage.py otpmail_audit``: whether the audit is as it was written."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from otpmail import chain, database
+from otpmail.management.migrated import MigratedCommand
+
+
+class Command(MigratedCommand):
+    """Seals what is new, looks at all, and fails if anything is wrong."""
+
+    help = "Checks the chain over the audit, tells each fault, and prints the last seal."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take what was printed before."""
+        parser.add_argument(
+            "--expect",
+            default="",
+            metavar="SEAL",
+            help="a seal that this command printed earlier, kept where the database is not",
+        )
+
+    def handle(self, *, expect: str, **_: Any) -> None:
+        """Check."""
+        found = list(chain.faults(expect))
+        for fault in found:
+            self.stderr.write(fault)
+        if found:
+            raise CommandError(f"{len(found)} faults in the audit.")
+        while chain.seal(now=database.now()):
+            pass
+        self.stdout.write(f"The audit is whole. Its last seal: {chain.anchor() or 'none'}")

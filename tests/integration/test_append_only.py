@@ -1,0 +1,171 @@
+"""Audit and ledger are added to and never changed, whatever statement tries."""
+
+import importlib
+
+import pytest
+from django.db import DatabaseError, connection, models, transaction
+
+from mobile_api.models import Entry
+from otpmail import chain, database
+from otpmail.database import RowSet
+from otpmail.models import AuditEntry, AuditSeal
+from tests.rounds import promise
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OF = {"audit": AuditEntry, "seals": AuditSeal, "ledger": Entry}
+CHANGED = {"audit": "purpose", "seals": "key_id", "ledger": "amount_minor"}
+TO = {"audit": "'another'", "seals": "'another'", "ledger": "1"}
+
+
+@pytest.fixture
+def row(request, table):
+    if table == "ledger":
+        request.getfixturevalue("ledger")
+    promise()
+    chain.seal(now=database.now())
+    return OF[table].objects.first()
+
+
+@pytest.fixture
+def ledger():
+    from django.utils import timezone
+
+    from mobile_api import ledger
+    from mobile_api.models import Account, AccountKind, Member, Transfer
+
+    till = Account.objects.create(number="0", currency="EUR", kind=AccountKind.COOPERATIVE)
+    alice = Member.objects.create(number="1", name="Alice", email="alice@example.org")
+    account = Account.objects.create(number="1", currency="EUR", member=alice)
+    now = timezone.now()
+    transfer = Transfer.objects.create(
+        payer=till, payee=account, amount_minor=100, currency="EUR", created_at=now
+    )
+    assert ledger.post(transfer, now=now)
+
+
+def columns(model):
+    return [field.column for field in model._meta.concrete_fields]
+
+
+def copied(table, *, other_id=False):
+    """Give the SELECT of the first row as it stands, but for one column, and maybe its id."""
+    model = OF[table]
+    key = model._meta.pk.column
+    values = {column: column for column in columns(model)} | {CHANGED[table]: TO[table]}
+    if other_id:
+        values[key] = f"{key} + 1000"
+    return (
+        f"INTO {model._meta.db_table} ({', '.join(values)}) SELECT {', '.join(values.values())} "
+        f"FROM {model._meta.db_table} ORDER BY {key} LIMIT 1"
+    )
+
+
+def statements(table, vendor):
+    model = OF[table]
+    name, key, column = model._meta.db_table, model._meta.pk.column, CHANGED[table]
+    change = f"{column} = {TO[table]}"
+    yield f"UPDATE {name} SET {change}"
+    yield f"UPDATE {name} SET {change} WHERE {key} > 0"
+    yield f"DELETE FROM {name}"
+    yield f"DELETE FROM {name} WHERE {key} > 0"
+    if vendor == "sqlite":
+        yield f"INSERT OR REPLACE {copied(table)}"
+        yield f"REPLACE {copied(table)}"
+        source = copied(table).replace(" ORDER BY", " WHERE true ORDER BY")  # else ON is a join's
+        yield f"INSERT {source} ON CONFLICT ({key}) DO UPDATE SET {change}"
+        yield f"UPDATE OR REPLACE {name} SET {change}"
+        if table == "ledger":
+            yield f"INSERT OR REPLACE {copied(table, other_id=True)}"
+    if vendor == "postgresql":
+        yield f"INSERT {copied(table)} ON CONFLICT ({key}) DO UPDATE SET {change}"
+        yield f"TRUNCATE {name}"
+        yield f"TRUNCATE {name} CASCADE"
+        yield (
+            f"MERGE INTO {name} AS t USING (SELECT 1) AS s ON true WHEN MATCHED THEN "
+            f"UPDATE SET {change}"
+        )
+    if vendor == "mysql":
+        yield f"REPLACE {copied(table)}"
+        yield f"INSERT {copied(table)} ON DUPLICATE KEY UPDATE {name}.{change}"
+        if table == "ledger":
+            yield f"REPLACE {copied(table, other_id=True)}"
+
+
+@pytest.mark.parametrize("table", OF)
+def test_no_statement_changes_or_deletes_a_row(table, row):
+    before = list(OF[table].objects.values())
+    for statement in statements(table, connection.vendor):
+        with (
+            pytest.raises(DatabaseError, match="append-only"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+        assert list(OF[table].objects.values()) == before, statement
+
+
+@pytest.mark.parametrize("table", OF)
+def test_no_way_round_our_own_rows_changes_one(table, row):
+    plain = RowSet(OF[table])
+    key, column = OF[table]._meta.pk.name, CHANGED[table]
+    setattr(row, column, 7 if table == "ledger" else "another")
+    ways = [
+        lambda: plain.update(**{column: getattr(row, column)}),
+        lambda: plain.bulk_update([row], [column]),
+        lambda: plain.filter(**{f"{key}__gt": 0}).delete(),
+        lambda: plain.all()._raw_delete(plain.db),
+        lambda: models.Model.save_base(row, raw=True, force_update=True),
+        lambda: models.Model.save(row),
+        lambda: plain.update_or_create(**{key: row.pk}, defaults={column: getattr(row, column)}),
+    ]
+    if connection.features.supports_update_conflicts:
+        unique = {"unique_fields": [key]} if connection.vendor != "mysql" else {}
+        ways.append(
+            lambda: plain.bulk_create(
+                [row], update_conflicts=True, update_fields=[column], **unique
+            )
+        )
+    before = list(OF[table].objects.values())
+    for number, way in enumerate(ways):
+        with pytest.raises((DatabaseError, TypeError)), transaction.atomic():
+            way()
+        assert list(OF[table].objects.values()) == before, number
+
+
+def test_only_emptying_what_tells_of_a_person_passes_and_nothing_with_it():
+    promise()
+    plain = RowSet(AuditEntry)
+    nobody = dict.fromkeys(
+        ["recipient", "address", "credential", "recipient_mac", "subject_mac"], ""
+    )
+    for changes in (
+        {"recipient": "m***@example.org"},
+        {"recipient": ""},
+        nobody | {"deed": "wrong"},
+        nobody | {"purpose": "Sign-In"},
+    ):
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            plain.update(**changes)
+    assert plain.update(**nobody) == 2
+
+
+def test_rows_may_be_added_in_each_way():
+    promise()
+    entry = AuditEntry.objects.first()
+    entry.pk = None
+    AuditEntry.objects.bulk_create([entry])
+    entry.pk = None
+    entry.save()
+    entry.pk = 10**6
+    models.Model.save_base(entry, raw=True)
+    assert AuditEntry.objects.count() == 5
+
+
+def test_the_locks_can_be_laid_twice():
+    locks = importlib.import_module("otpmail.migrations.0007_audit_chain")
+    with connection.schema_editor() as editor:
+        locks.lock(None, editor)
+    promise()
+    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+        RowSet(AuditEntry).update(deed="wrong")
