@@ -4,7 +4,7 @@ from importlib import import_module
 
 from django.db import migrations
 
-OTPMAIL = import_module("otpmail.migrations.0007_audit_chain")
+OTPMAIL = import_module("otpmail.migrations.0008_audit_chain")
 
 TABLE = "mobile_api_entry"
 UNIQUE = (("id",), ("transfer_id", "account_id"))
@@ -25,7 +25,7 @@ def unlock(_apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("mobile_api", "0003_superseded"),
-        ("otpmail", "0007_audit_chain"),
+        ("otpmail", "0008_audit_chain"),
     ]
 
     operations = [migrations.RunPython(lock, unlock, atomic=False)]

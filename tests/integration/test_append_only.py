@@ -163,7 +163,7 @@ def test_rows_may_be_added_in_each_way():
 
 
 def test_the_locks_can_be_laid_twice():
-    locks = importlib.import_module("otpmail.migrations.0007_audit_chain")
+    locks = importlib.import_module("otpmail.migrations.0008_audit_chain")
     with connection.schema_editor() as editor:
         locks.lock(None, editor)
     promise()

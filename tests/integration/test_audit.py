@@ -18,7 +18,7 @@ from tests.rounds import wrong_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-locks = importlib.import_module("otpmail.migrations.0007_audit_chain")
+locks = importlib.import_module("otpmail.migrations.0008_audit_chain")
 
 KIOSK = Client(address="192.0.2.1", credential="kiosk-7")
 

@@ -15,7 +15,7 @@ from tests.rounds import promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-locks = importlib.import_module("otpmail.migrations.0007_audit_chain")
+locks = importlib.import_module("otpmail.migrations.0008_audit_chain")
 
 
 @pytest.fixture(autouse=True)

@@ -136,7 +136,7 @@ NOOP = migrations.RunPython.noop
 
 
 class Migration(migrations.Migration):
-    dependencies = [("otpmail", "0006_held_and_superseded")]
+    dependencies = [("otpmail", "0007_message_id_of_any_length")]
 
     operations = [
         migrations.RunPython(unlock, lock_again, atomic=False),
