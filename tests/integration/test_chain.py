@@ -216,7 +216,7 @@ def promise_without_a_key():
 
 
 def test_erased_person_is_masked_and_the_chain_is_whole():
-    promise()
+    promise(recipient="alice@example.org")
     promise(subject="bob", recipient="bob@example.org")
     chain.seal(now=database.now())
     privacy.erase(recipient="alice@example.org")
@@ -234,7 +234,7 @@ def test_erased_person_is_masked_and_the_chain_is_whole():
 
 @pytest.mark.parametrize("whose", [{"recipient": "Alice@example.org"}, {"subject": "alice"}])
 def test_what_outlived_its_challenge_is_told_and_masked(whose):
-    issued = promise()
+    issued = promise(recipient="alice@example.org")
     challenges.cancel("sign-in", issued.challenge_id, subject="alice")
     Challenge.objects.all().delete()
     (told,) = privacy.export(**whose)
@@ -246,7 +246,7 @@ def test_what_outlived_its_challenge_is_told_and_masked(whose):
 
 
 def test_export_tells_the_audit_of_each_challenge():
-    promise()
+    promise(recipient="alice@example.org")
     promise(subject="bob", recipient="bob@example.org")
     (told,) = privacy.export(recipient="alice@example.org")
     assert [(entry["deed"], entry["recipient"]) for entry in told["audit"]] == [
@@ -301,6 +301,7 @@ def test_audit_is_kept_for_good_where_the_setting_is_nought(settings):
 
 
 def test_audit_knows_nobody_by_another_key(settings):
-    promise()
+    promise(recipient="alice@example.org")
+    assert len(audit.challenges_of("alice@example.org", None)) == 1
     settings.OTPMAIL_KEYS = {"other": keys.new()}
     assert audit.challenges_of("alice@example.org", None) == set()

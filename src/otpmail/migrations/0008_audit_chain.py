@@ -17,7 +17,7 @@ BEFORE = import_module("otpmail.migrations.0006_held_and_superseded")
 ENTRY, SEAL = "otpmail_auditentry", "otpmail_auditseal"
 KEPT = ("id", "at", "deed", "challenge_id", "generation", "purpose", "key_id")
 PERSONAL = ("recipient", "address", "credential", "recipient_mac", "subject_mac")
-PRUNED = f"COALESCE((SELECT pruned FROM {SEAL} ORDER BY number DESC LIMIT 1), 0)"  # noqa: S608
+PRUNED = f"COALESCE((SELECT pruned FROM {SEAL} ORDER BY number DESC LIMIT 1), 0)"  # noqa: S608 - our own names
 NEVER = "1 = 0"
 DEEDS = [*BEFORE.DEEDS]
 
@@ -58,7 +58,7 @@ def _sqlite(table, unique, update, delete):
     cases = {
         "no_update": ("UPDATE", f"NOT ({update})"),
         "no_delete": ("DELETE", f"NOT ({delete})"),
-        "no_replace": ("INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {there})"),  # noqa: S608
+        "no_replace": ("INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {there})"),  # noqa: S608 - our own names
     }
     return [
         f"CREATE TRIGGER {table}_{lock} BEFORE {deed} ON {table} WHEN {when} "
