@@ -99,7 +99,8 @@ class _Way(NamedTuple):
     routes: tuple[str, ...]
     may_double: bool
     alone: UUID | None
-    """One that has less life left than a try may take: it would bound the others' time."""
+    """One that has less life left than a try may take: it would bound the others' time; or one
+    whose recipient's domain is slow: they would wait with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,18 @@ class _Round:
         self._way: _Way | None = None
         self._load: list[_Ready] = []
         self._fault: BaseException | None = None
+        self._domains: dict[str, bool] = {}
+        """Those of which it holds a courier, and whether one of its mails was answered quickly."""
 
     def run(self) -> RoundEnd:
+        try:
+            self._run()
+        finally:
+            for domain, is_quick in self._domains.items():
+                routes.domains.give_back(domain, is_quick=is_quick)
+        return RoundEnd(self._waits, self._declined)
+
+    def _run(self) -> None:
         due = self._waits.keys() - unrecorded.known()
         with self._guarded(due):
             # What is not found was settled meanwhile, or is another's.
@@ -154,7 +165,6 @@ class _Round:
         with self._guarded([delivery.pk for delivery in self._to_free]):
             if self._to_free:
                 _insist(lambda: outbox.decline(self._to_free, self._owner, now=self._clock()))
-        return RoundEnd(self._waits, self._declined)
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
         held = _insist(lambda: outbox.held(due, self._owner))
@@ -184,9 +194,19 @@ class _Round:
         way = self._find_way(delivery, letter)
         if self._way not in {None, way}:
             return False
+        if not self._has_share(routes.domain_of(letter.mail)):
+            age = self._clock() - delivery.created_at
+            self._waits[delivery.pk] = routes.share_wait_seconds(age.total_seconds())
+            return True
         self._way = way
         self._load.append(_Ready(delivery, letter))
         return True
+
+    def _has_share(self, domain: str) -> bool:
+        """Take a courier of those that mail to this domain may hold, once a round."""
+        if domain not in self._domains and routes.domains.take(domain):
+            self._domains[domain] = False
+        return domain in self._domains
 
     def _prepare(self, delivery: Delivery) -> Letter | None:
         """Have a delivery made a mail, if it can leave now; else see to it."""
@@ -220,10 +240,12 @@ class _Round:
         if len(carried.routes) > 1 and (delivery.attempted or not carried.is_first):
             # What was asked for again, or may have been lost, goes another way than before.
             avoid = outbox.routes_used(delivery)
+        is_short = self._life_left(delivery) < settings.LEASE_SECONDS / 2
+        is_alone = is_short or routes.domains.is_slow(routes.domain_of(letter.mail))
         return _Way(
             routes=tuple(routes.ordered(carried.routes, letter.mail, avoid=avoid)),
             may_double=carried.may_double,
-            alone=delivery.pk if self._life_left(delivery) < settings.LEASE_SECONDS / 2 else None,
+            alone=delivery.pk if is_alone else None,
         )
 
     def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
@@ -235,6 +257,8 @@ class _Round:
             sessionless.end(ids)
         ends, others = [], []
         for ready, round_ in zip(load, sent, strict=True):
+            if any(_was_quick(try_) for try_ in round_.tries):
+                self._domains[routes.domain_of(ready.letter.mail)] = True
             if round_.wanted and round_.tries:
                 ends.append(self._end(ready.delivery, round_.tries))
             else:
@@ -410,6 +434,11 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
 def _log_fault(line: str, error: BaseException, *, is_log_mail: bool) -> None:
     level = logmails.level(logging.ERROR, is_log_mail=is_log_mail)
     log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
+
+
+def _was_quick(try_: Try) -> bool:
+    is_answer = try_.outcome.kind is Kind.ACCEPTED or try_.outcome.code is not None
+    return is_answer and routes.is_quick(try_.took_seconds)
 
 
 def _is_known(delivery: Delivery, probe: Try) -> bool:

@@ -8,7 +8,7 @@ Knows nothing of: rows, codes, retries.
 fail-over and hedge, and ``tries`` hands the mails to one route. ``knocking`` finds out whether a
 route that was shut can be had again. What a process knows of a route
 lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
-bears) and ``held`` (its open backends).
+bears) and ``held`` (its open backends); of recipients' domains, in ``shares``.
 """
 
 import math
@@ -23,8 +23,10 @@ from otpmail.routes.circuits import circuits as _circuits  # the module keeps it
 from otpmail.routes.held import close, held
 from otpmail.routes.knocking import knock, knock_seconds
 from otpmail.routes.loads import most_together
-from otpmail.routes.order import known, ordered
+from otpmail.routes.order import domain_of, known, ordered
 from otpmail.routes.race import Round, Try, send
+from otpmail.routes.shares import is_quick, share_wait_seconds
+from otpmail.routes.shares import shares as domains  # the module keeps its own name
 
 __all__ = [
     "Round",
@@ -34,6 +36,9 @@ __all__ = [
     "are_shut",
     "capacity",
     "close",
+    "domain_of",
+    "domains",
+    "is_quick",
     "knock",
     "knock_seconds",
     "known",
@@ -41,6 +46,7 @@ __all__ = [
     "most_together",
     "ordered",
     "send",
+    "share_wait_seconds",
     "states",
     "usual_seconds",
     "wait_seconds",
