@@ -194,9 +194,9 @@ class _Round:
         way = self._find_way(delivery, letter)
         if self._way not in {None, way}:
             return False
-        if not self._has_share(routes.domain_of(letter.mail)):
-            age = self._clock() - delivery.created_at
-            self._waits[delivery.pk] = routes.share_wait_seconds(age.total_seconds())
+        domain = routes.domain_of(letter.mail)
+        if not self._has_share(domain):
+            self._turn_away(delivery, domain)
             return True
         self._way = way
         self._load.append(_Ready(delivery, letter))
@@ -207,6 +207,14 @@ class _Round:
         if domain not in self._domains and routes.domains.take(domain):
             self._domains[domain] = False
         return domain in self._domains
+
+    def _turn_away(self, delivery: Delivery, domain: str) -> None:
+        """Leave it to others while its domain is slow here; else to a courier of ours, soon."""
+        if routes.domains.is_slow(domain):
+            self._decline(delivery)
+        else:
+            age = self._clock() - delivery.created_at
+            self._waits[delivery.pk] = routes.share_wait_seconds(age.total_seconds())
 
     def _prepare(self, delivery: Delivery) -> Letter | None:
         """Have a delivery made a mail, if it can leave now; else see to it."""

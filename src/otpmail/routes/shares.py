@@ -16,6 +16,9 @@ from otpmail.conf import settings
 from otpmail.routes import hedging
 from otpmail.routes.order import known
 
+FEWEST = 4
+"""Couriers; of fewer none are kept for others."""
+
 SLOW_SECONDS = 1.0
 TIMES_USUAL = 3
 """A mail that takes longer than both is slow: where all of a route's take long, none stands out."""
@@ -46,8 +49,8 @@ class Shares:
         """Take one courier for a domain, unless it holds its share."""
         with self._lock:
             most = settings.COURIERS
-            if not self._is_quick(domain):
-                most = max(1, most // 2)
+            if most >= FEWEST and not self._is_quick(domain):
+                most //= 2
             if self._held[domain] >= most:
                 return False
             self._held[domain] += 1

@@ -28,8 +28,8 @@ def test_domain_of_which_nothing_is_known_has_half(shares):
     assert taken(shares, "b") == 4  # whatever another holds
 
 
-@pytest.mark.parametrize(("couriers", "share"), [(1, 1), (2, 1), (3, 1), (4, 2), (9, 4)])
-def test_share_is_at_least_one(shares, settings, couriers, share):
+@pytest.mark.parametrize(("couriers", "share"), [(1, 1), (2, 2), (3, 3), (4, 2), (9, 4)])
+def test_where_couriers_are_few_none_is_kept_for_others(shares, settings, couriers, share):
     settings.OTPMAIL_COURIERS = couriers
     assert taken(shares, "a") == share
 
