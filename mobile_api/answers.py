@@ -14,6 +14,7 @@ from otpmail.results import (
     InvalidAddress,
     Malformed,
     NotFound,
+    OtherChallenge,
     OverCap,
     Superseded,
     TooSoon,
@@ -24,6 +25,7 @@ type Refusal = (
     InvalidAddress
     | Malformed
     | Wrong
+    | OtherChallenge
     | Superseded
     | AlreadyUsed
     | Ended
@@ -60,12 +62,8 @@ def problem_of(result: Refusal) -> Problem:
         case Malformed(digits=digits):
             detail = f"That is no code: a code has {digits} digits. No guess was spent."
             return Problem(problems.MALFORMED_CODE, detail, digits=digits)
-        case Wrong(guesses_left=left):
-            detail = f"That is not the code. Guesses left: {left}."
-            return Problem(problems.INCORRECT, detail, guesses_left=left)
-        case Superseded(guesses_left=left, can_resend=can):
-            detail = "That is the code of an older mail: a newer one took its place."
-            return Problem(problems.SUPERSEDED, detail, guesses_left=left, can_resend=can)
+        case Wrong() | OtherChallenge() | Superseded():
+            return _wrong(result)
         case AlreadyUsed(confirmed_at=confirmed_at):
             detail = "This code was used before, and is good only once."
             return Problem(problems.ALREADY_USED, detail, confirmed_at=confirmed_at)
@@ -76,6 +74,20 @@ def problem_of(result: Refusal) -> Problem:
             return Problem(problems.NO_SUCH_TRANSFER, "You have no such transfer.")
         case TooSoon() | OverCap() | InvalidAddress():
             return _not_mailed(result)
+
+
+def _wrong(result: Wrong | OtherChallenge | Superseded) -> Problem:
+    left = result.guesses_left
+    match result:
+        case Wrong():
+            detail = f"That is not the code. Guesses left: {left}."
+            return Problem(problems.INCORRECT, detail, guesses_left=left)
+        case OtherChallenge(reference=reference):
+            detail = f"That is the code of another of your transfers, with reference {reference}."
+            return Problem(problems.OTHER_TRANSFER, detail, guesses_left=left)
+        case Superseded(can_resend=can):
+            detail = "That is the code of an older mail: a newer one took its place."
+            return Problem(problems.SUPERSEDED, detail, guesses_left=left, can_resend=can)
 
 
 def _not_mailed(result: TooSoon | OverCap | InvalidAddress) -> Problem:

@@ -161,6 +161,12 @@ REJECTED = Kind(
 
 MALFORMED_CODE = Kind("otp/malformed", 400, "Not a code", "Type the digits that the mail shows.")
 INCORRECT = Kind("otp/incorrect", 422, "Wrong code", "Type the code of the newest mail again.")
+OTHER_TRANSFER = Kind(
+    "otp/other-transfer",
+    422,
+    "Code of another transfer",
+    "Type the code of the mail that has this transfer's reference, or confirm the other one.",
+)
 ALREADY_USED = Kind("otp/already-used", 409, "Code already used", "Look at the transfer.")
 CHANGED = Kind("otp/transaction-changed", 409, "Transfer changed", "Start a new transfer.")
 EXPIRED = Kind(

@@ -23,6 +23,7 @@ from otpmail.models import Challenge
 from otpmail.results import (
     AlreadyUsed,
     Cancelled,
+    Held,
     InvalidAddress,
     Issued,
     NotFound,
@@ -97,7 +98,7 @@ def confirm(
         if transfer.state == TransferState.REJECTED:
             detail = "The code was right, but the account no longer held the amount."
             raise Problem(problems.REJECTED, detail)
-    if isinstance(result, Verified):
+    if isinstance(result, Verified | Held):  # never held: it is consumed at once
         return transfer
     raise problem_of(result)
 

@@ -174,6 +174,7 @@ def get_transfer(request: MemberRequest, transfer_id: UUID) -> HttpResponseBase 
         problems.KEY_MISMATCH,
         problems.MALFORMED_CODE,
         problems.INCORRECT,
+        problems.OTHER_TRANSFER,
         problems.SUPERSEDED,
         problems.REJECTED,
     ),

@@ -1,19 +1,24 @@
 """The one place to ask for a code: `issue`, `resend`, `verify`, `cancel`, `status`; all async too.
 
-And of all that a subject has at a time, `open` and `cancel_all`. A person's mistake is a result
+Of all that a subject has at a time, `open` and `cancel_all`; for a code that is typed a page before
+its step, `consume`. A person's mistake is a result
 (``otpmail.results``), a fault an exception.
 """
 
 from asgiref.sync import sync_to_async
 
-from otpmail.checking import cancel, cancel_all, status, verify
-from otpmail.checking import open_ as open  # noqa: A004 - read as challenges.open
+from otpmail.cancelling import cancel, cancel_all
+from otpmail.checking import verify
+from otpmail.holding import consume
 from otpmail.issuing import issue
 from otpmail.resending import resend
+from otpmail.telling import open_ as open  # noqa: A004 - read as challenges.open
+from otpmail.telling import status
 
 __all__ = [
     "acancel",
     "acancel_all",
+    "aconsume",
     "aissue",
     "aopen",
     "aresend",
@@ -21,6 +26,7 @@ __all__ = [
     "averify",
     "cancel",
     "cancel_all",
+    "consume",
     "issue",
     "open",
     "resend",
@@ -34,5 +40,6 @@ aresend = sync_to_async(resend)
 averify = sync_to_async(verify)
 acancel = sync_to_async(cancel)
 acancel_all = sync_to_async(cancel_all)
+aconsume = sync_to_async(consume)
 aopen = sync_to_async(open)
 astatus = sync_to_async(status)

@@ -1,17 +1,19 @@
-"""What is typed back, or asked, of challenges: `verify`, `cancel`, `status`, `open_`, `cancel_all`.
+"""What is typed back: `verify`.
 
 In: a purpose, a challenge's id, a subject (whose), what was typed, who asks. Out: results.
 Knows nothing of: how a mail comes to be promised, HTTP.
 
 A guess is counted before it is looked at, and a right code is consumed in the same transaction as
-what it confirms.
+what it confirms. A code that was found wrong stays counted, whatever fails afterwards.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
@@ -23,11 +25,11 @@ from otpmail import (
     database,
     endings,
     faults,
+    holding,
     keys,
     limits,
     messages,
     quotas,
-    receipts,
     standing,
 )
 from otpmail.clients import NOBODY, Client
@@ -37,17 +39,27 @@ from otpmail.models import Challenge, State
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
-    Cancelled,
     Ended,
+    Held,
     Malformed,
     NotFound,
-    Open,
-    Status,
+    OtherChallenge,
     Superseded,
     Verified,
     Wrong,
 )
 from otpmail.signals import guess_failed
+
+type Right = Callable[[Challenge, datetime], Verified | Held | None]
+"""What is done with a challenge whose right code was typed; None if it was ended meanwhile."""
+
+
+@dataclass(slots=True)
+class _Guess:
+    """One that was counted: which of the challenge's it is, and whether a code was not it."""
+
+    number: int
+    was_wrong: bool = False
 
 
 @sensitive_variables("typed", "code")
@@ -58,8 +70,19 @@ def verify(
     *,
     subject: str,
     confirmed: Callable[[Challenge], None] | None = None,
+    consume: bool = True,
     client: Client = NOBODY,
-) -> Verified | Malformed | Wrong | Superseded | AlreadyUsed | Ended | NotFound:
+) -> (
+    Verified
+    | Held
+    | Malformed
+    | Wrong
+    | OtherChallenge
+    | Superseded
+    | AlreadyUsed
+    | Ended
+    | NotFound
+):
     """Check what was typed, and consume the challenge if it is the code.
 
     1. The guess is counted, in a transaction of its own: no rollback, crash or race gives it back.
@@ -67,103 +90,93 @@ def verify(
     3. The code is derived and compared.
     4. The right one confirms the challenge, in one transaction with ``confirmed(challenge)``, which
        does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
-       raises, the challenge stays pending.
+       raises, the challenge stays pending and the guess is given back. With ``consume=False`` the
+       challenge is held for a following page instead, which calls `challenges.consume`.
+    5. A wrong one, or what is no code of this length, is compared with the subject's other open
+       challenges of the purpose, a guess of each; if it is another's, that is told.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold; and
     with ``confirmed`` on whichever database, since a rollback would undo what a used code did.
     Raises `NotHereError` if the challenge's key is not known here or its key service is away:
     the guess is not counted, or given back, and the same code may be typed again.
     """
-    arguments.check(purpose=purpose, subject=subject, client=client)
     if confirmed is not None:
-        _check_outside()
+        _check_outside(consume=arguments.flag("consume", consume))
+    arguments.check(purpose=purpose, subject=subject, client=client)
     challenge = standing.find(purpose, challenge_id, subject)
     if challenge is None:
         return NotFound()
-    code = codes.normalise(typed, challenge.digits) if isinstance(typed, str) else None
-    if code is None:
-        return Malformed(digits=challenge.digits)
+    right = _confirming(confirmed, client) if consume else _holding(client)
+    code = _read(typed, challenge)
+    result = (
+        Malformed(digits=challenge.digits)
+        if code is None
+        else _guess(challenge, code, right, client)
+    )
+    if isinstance(result, Wrong | Superseded):
+        left = result.guesses_left
+        faults.tell(guess_failed, sender=Challenge, challenge=challenge, guesses_left=left)
+    if isinstance(result, Wrong | Malformed):
+        return _of_another(challenge, typed, client) or result
+    return result
+
+
+def _read(typed: object, challenge: Challenge) -> str | None:
+    return codes.normalise(typed, challenge.digits) if isinstance(typed, str) else None
+
+
+def _confirming(confirmed: Callable[[Challenge], None] | None, client: Client) -> Right:
+    def confirm(challenge: Challenge, now: datetime) -> Verified | None:
+        given_back = {"failures": F("failures") - 1}
+        if not endings.end(challenge, State.CONFIRMED, now=now, client=client, **given_back):
+            return None
+        # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
+        budgets.give_back(challenge.subject)
+        quotas.remember(challenge.recipient, client, now)
+        if confirmed is not None:
+            confirmed(challenge)
+        return holding.verified(challenge, now)
+
+    return confirm
+
+
+def _holding(client: Client) -> Right:
+    return lambda challenge, now: holding.hold(challenge, client, now)
+
+
+@sensitive_variables("code")
+def _guess(
+    challenge: Challenge, code: str, right: Right, client: Client
+) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
     if challenge.state == State.PENDING:
         keys.find(challenge.key_id)  # raises before anything is counted
     guess = _count_guess(challenge)
     if guess is None:
         with database.atomic():  # waits for whoever decides just now
             return standing.over(standing.locked(challenge.pk), database.now())
-    try:
-        result = _decide(challenge.pk, code, guess, confirmed, client)
-    except NotHereError:  # no code was compared, or the right one, so nobody learnt of a wrong one
-        with database.atomic(durable=True):
-            limits.give_back_guess(challenge)
-        raise
-    if isinstance(result, Wrong | Superseded):
-        faults.tell(
-            guess_failed,
-            sender=Challenge,
-            challenge=challenge,
-            guesses_left=result.guesses_left,
-        )
-    return result
+    with _given_back_if_not_wrong(challenge, guess), database.atomic(durable=True):
+        return _decide(challenge.pk, code, guess, right, client)
 
 
-def cancel(
-    purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
-) -> Cancelled | AlreadyUsed | Ended | NotFound:
-    """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
-    arguments.check(purpose=purpose, subject=subject, client=client)
-    challenge = standing.find(purpose, challenge_id, subject)
-    if challenge is None:
-        return NotFound()
-    now = database.now()
-    if endings.end(challenge, State.CANCELLED, now=now, client=client):
-        return Cancelled()
-    with database.atomic():  # a locking read: no snapshot of before
-        return standing.over(standing.locked(challenge.pk), now)
+@contextlib.contextmanager
+def _given_back_if_not_wrong(challenge: Challenge, guess: _Guess) -> Iterator[None]:
+    """Give the guess back if a fault came before the code was compared, or after it was right.
 
-
-def cancel_all(*, subject: str, purpose: str | None = None, client: Client = NOBODY) -> int:
-    """End all that a subject has pending, of one purpose or of each: after a sign-out, say.
-
-    Returns how many there were. Joins the caller's transaction: all end, or none.
+    Nobody learnt of a wrong code then. Not if it was wrong: who could make us stumble over it would
+    guess for nothing.
     """
-    arguments.check_all(purpose=purpose, subject=subject, client=client)
-    now = database.now()
-    with database.atomic():
-        pending = standing.pending_of(subject, purpose=purpose)
-        ended = [endings.end(one, State.CANCELLED, now=now, client=client) for one in pending]
-    return sum(ended)
+    try:
+        yield
+    except BaseException:
+        if not guess.was_wrong:
+            with contextlib.suppress(Error), database.atomic(durable=True):
+                limits.give_back_guess(challenge)
+        raise
 
 
-def open_(*, subject: str, purpose: str | None = None) -> list[Open]:
-    """List what a subject has open, the oldest first: whoever lost an id finds it here."""
-    arguments.check_all(purpose=purpose, subject=subject)
-    now = database.now()
-    found = standing.open_of(subject, purpose=purpose, now=now)
-    return [
-        standing.shown(
-            Open,
-            challenge,
-            delivery,
-            now=now,
-            challenge_id=challenge.pk,
-            purpose=challenge.purpose,
-            sends_left=max(0, Purpose(challenge.purpose).sends - challenge.sends),
-        )
-        for challenge, delivery in standing.with_newest_mails(found)
-    ]
-
-
-def status(purpose: str, challenge_id: UUID | str, *, subject: str) -> Status | NotFound:
-    """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
-    arguments.check(purpose=purpose, subject=subject)
-    told = standing.newest_mail(purpose, challenge_id, subject)
-    if told is None:
-        return NotFound()
-    challenge, mail = told
-    state = State(challenge.state)
-    return standing.shown(Status, challenge, mail, now=database.now(), state=state)
-
-
-def _check_outside() -> None:
+def _check_outside(*, consume: bool) -> None:
+    if not consume:
+        raise ValueError("confirmed is called when the code is consumed: do it beside consume()")
     open_ = database.open_transactions()
     if open_:
         raise InsideTransactionError(
@@ -173,7 +186,7 @@ def _check_outside() -> None:
         )
 
 
-def _count_guess(challenge: Challenge) -> int | None:
+def _count_guess(challenge: Challenge) -> _Guess | None:
     """Count the guess and commit. Returns which one it is, or None if none may be made."""
     rules, now = Purpose(challenge.purpose), database.now()
     connection = transaction.get_connection(database.alias())
@@ -181,58 +194,54 @@ def _count_guess(challenge: Challenge) -> int | None:
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
         with database.atomic(durable=True):
-            return limits.take_guess(challenge, purpose=rules, now=now)
+            number = limits.take_guess(challenge, purpose=rules, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
             "verify() must not run inside a transaction: a rollback would give the guess back. "
             "Call it outside atomic(); with ATOMIC_REQUESTS, mark the view @non_atomic_requests."
         ) from error
+    return None if number is None else _Guess(number)
 
 
 @sensitive_variables("typed", "code")
 def _decide(
-    challenge_id: UUID,
-    typed: str,
-    guess: int,
-    confirmed: Callable[[Challenge], None] | None,
-    client: Client,
-) -> Verified | Wrong | Superseded | AlreadyUsed | Ended:
-    with database.atomic(durable=True):
-        challenge, now = standing.locked(challenge_id), database.now()
-        if challenge.state != State.PENDING or now >= challenge.expires_at:
-            return standing.over(challenge, now)
-        if messages.facts_of(challenge, lock=True) is None:
-            return _end(challenge, State.CHANGED, now, client)
-        code = messages.code_of(challenge)
-        if code is None:  # its key was revoked
-            return _end(challenge, State.CANCELLED, now, client)
-        if not codes.compare(code, typed) or challenge.is_decoy:
-            return _wrong(challenge, typed, guess, now, client)
-        if not endings.end(
-            challenge, State.CONFIRMED, now=now, client=client, failures=F("failures") - 1
-        ):
-            return standing.over(standing.locked(challenge_id), now)
-        # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
-        budgets.give_back(challenge.subject)
-        quotas.remember(challenge.recipient, client, now)
-        if confirmed is not None:
-            confirmed(challenge)
-        return Verified(confirmed_at=now, receipt=receipts.of(challenge))
+    challenge_id: UUID, typed: str, guess: _Guess, right: Right, client: Client
+) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
+    challenge, now = standing.locked(challenge_id), database.now()
+    if challenge.state != State.PENDING or now >= challenge.expires_at:
+        return standing.over(challenge, now)
+    if messages.facts_of(challenge, lock=True) is None:
+        return _end(challenge, State.CHANGED, now, client)
+    code = messages.code_of(challenge)
+    if code is None:  # its key was revoked
+        return _end(challenge, State.CANCELLED, now, client)
+    if not codes.compare(code, typed) or challenge.is_decoy:
+        guess.was_wrong = True
+        return _wrong(challenge, typed, guess, now, client)
+    return right(challenge, now) or standing.over(standing.locked(challenge_id), now)
 
 
 @sensitive_variables("typed", "older")
 def _wrong(
-    challenge: Challenge, typed: str, guess: int, now: datetime, client: Client
+    challenge: Challenge, typed: str, guess: _Guess, now: datetime, client: Client
 ) -> Wrong | Superseded | Ended:
-    budgets.enforce(challenge.subject, now)
-    audit.write(Deed.WRONG, challenge, now=now, client=client)
+    ended = _spend(challenge, guess, now, client)
+    if ended:
+        return ended
     rules = Purpose(challenge.purpose)
-    if guess >= rules.guesses:  # by its own number: a later one may be looked at, and be right
-        return _end(challenge, State.EXHAUSTED, now, client)
     left = max(0, rules.guesses - challenge.failures)
     if _is_older(challenge, typed):
         return Superseded(guesses_left=left, can_resend=standing.can_reissue(challenge, rules, now))
     return Wrong(guesses_left=left)
+
+
+def _spend(challenge: Challenge, guess: _Guess, now: datetime, client: Client) -> Ended | None:
+    """Write down that a guess is spent; the last one ends the challenge."""
+    budgets.enforce(challenge.subject, now)
+    audit.write(Deed.WRONG, challenge, now=now, client=client)
+    # By its own number: a later one may be looked at, and be right.
+    is_last = guess.number >= Purpose(challenge.purpose).guesses
+    return _end(challenge, State.EXHAUSTED, now, client) if is_last else None
 
 
 @sensitive_variables("typed", "older")
@@ -248,3 +257,41 @@ def _is_older(challenge: Challenge, typed: str) -> bool:
 def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:
     endings.end(challenge, state, now=now, client=client)
     return Ended(state=state)
+
+
+@sensitive_variables("typed", "code")
+def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherChallenge | None:
+    """Tell of which other open challenge of the same subject and purpose it is the code, if of any.
+
+    One after the other: what is not compared costs nothing.
+    """
+    whose = standing.open_of(challenge.subject, purpose=challenge.purpose, now=database.now())
+    for other in whose:
+        code = None if other.pk == challenge.pk else _read(typed, other)
+        if code is not None and _is_code_of(other, code, client):
+            challenge.refresh_from_db(fields=["failures"])
+            left = standing.guesses_left(challenge)
+            return OtherChallenge(
+                challenge_id=other.pk, reference=other.reference, guesses_left=left
+            )
+    return None
+
+
+@sensitive_variables("typed", "code")
+def _is_code_of(other: Challenge, typed: str, client: Client) -> bool:
+    """Compare, at the cost of a guess; also if it is right, since it was typed elsewhere."""
+    try:
+        keys.find(other.key_id)
+        guess = _count_guess(other)
+        if guess is None:
+            return False
+        with _given_back_if_not_wrong(other, guess), database.atomic(durable=True):
+            locked, now = standing.locked(other.pk), database.now()
+            code = messages.code_of(locked)
+            if code is None:  # it ended, or its key was revoked
+                return False
+            guess.was_wrong = True
+            _spend(locked, guess, now, client)
+            return codes.compare(code, typed) and not locked.is_decoy
+    except NotHereError:
+        return False

@@ -31,8 +31,8 @@ def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int 
 
 def give_back_guess(challenge: Challenge) -> None:
     """Give a guess back that was counted and told nothing. Joins the caller's transaction."""
-    _pending(challenge).filter(failures__gt=0).update(failures=F("failures") - 1)
-    budgets.give_back(challenge.subject)
+    if _pending(challenge).filter(failures__gt=0).update(failures=F("failures") - 1):
+        budgets.give_back(challenge.subject)  # else it ended, as a right code that gave it back
 
 
 def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:

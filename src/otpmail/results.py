@@ -3,7 +3,7 @@
 Match on the class: each tells its own members, and what the person can do next.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
 from uuid import UUID
@@ -149,11 +149,30 @@ class Verified:
     confirmed_at: datetime
     receipt: str
     """Proof of it, to be kept with what was done: see ``otpmail.receipts``."""
+    recipient: str = field(repr=False)
+    """The address that was proven, in full: no other was, whatever stands in a form by now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The right code, and until ``held_until`` the step that it was typed for can be taken, once.
+
+    See ``challenges.consume``.
+    """
+
+    held_until: datetime
+    recipient: str = field(repr=False)
+    """The address that was proven, in full."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotHeld:
+    """No right code was typed for this challenge, or too long ago: ask for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Malformed:
-    """No code at all, so no guess was spent."""
+    """No code of this length, so no guess of this challenge was spent."""
 
     digits: int
 
@@ -163,6 +182,22 @@ class Wrong:
     """Not the code, and a guess was spent."""
 
     guesses_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherChallenge:
+    """The code of another open challenge of the same subject and purpose, as of another tab.
+
+    A guess was spent of this challenge, if the code is as long as its own, and of each other that
+    it was compared with.
+    """
+
+    challenge_id: UUID
+    """The one whose code it is."""
+    reference: str
+    """That one's, as its mail has it."""
+    guesses_left: int
+    """Of the challenge for which it was typed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,10 +99,15 @@ def shown[S: Shown](
         digits=challenge.digits,
         expires_at=challenge.expires_at,
         resend_at=challenge.resend_at,
-        guesses_left=max(0, Purpose(challenge.purpose).guesses - challenge.failures),
+        guesses_left=guesses_left(challenge),
         delivery=progress.of(challenge, delivery, now=now),
         **own,
     )
+
+
+def guesses_left(challenge: Challenge) -> int:
+    """Tell how many wrong codes a challenge bears still."""
+    return max(0, Purpose(challenge.purpose).guesses - challenge.failures)
 
 
 def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:

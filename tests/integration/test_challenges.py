@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.views.debug import ExceptionReporter
 
 import tests.keys
-from otpmail import challenges, codes, database, endings, keys, messages
+from otpmail import challenges, codes, counters, database, endings, keys, messages
 from otpmail.exceptions import InsideTransactionError, NotHereError
 from otpmail.models import Challenge, Counter, Delivery, State
 from otpmail.results import (
@@ -133,12 +133,46 @@ def test_mallory_and_nobody_get_the_same_answer_and_spend_nothing():
     assert row(issued).failures == 0
 
 
-def test_guess_counts_though_what_it_confirms_fails():
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit, IntegrityError])
+def test_fault_of_what_a_right_code_confirms_gives_the_guess_back(fault):
+    """Six times, which is one more than there are guesses; and then the code is still good."""
     issued = issue()
     code = live_code(issued.challenge_id)
-    with pytest.raises(RuntimeError):
-        verify(issued, code, confirmed=fail)
-    assert (row(issued).state, row(issued).failures) == ("pending", 1)
+
+    def fail(challenge):
+        raise fault
+
+    for _ in range(6):
+        with pytest.raises(fault):
+            verify(issued, code, confirmed=fail)
+    assert (row(issued).state, row(issued).failures) == ("pending", 0)
+    now = counters.milliseconds(database.now())
+    assert not Counter.objects.filter(kind="failures", hour_until__gt=now).exists()
+    assert isinstance(verify(issued, code), Verified)
+
+
+def test_fault_of_the_facts_costs_no_guess(settings):
+    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.orders.facts"}}
+    issued = issue(purpose="order", facts=order())
+    code = live_code(issued.challenge_id)
+    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.orders.broken"}}
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        verify(issued, rounds.other_than(code), purpose="order")
+    assert row(issued).failures == 0
+
+
+def test_fault_after_a_wrong_code_gives_no_guess_back(monkeypatch):
+    """Else who could make us stumble over it would guess for nothing."""
+    issued = issue()
+    wrong = wrong_code(issued)
+
+    def stumble(*_, **__):
+        raise OSError("stumbled")
+
+    monkeypatch.setattr("otpmail.audit.write", stumble)
+    with pytest.raises(OSError, match="stumbled"):
+        verify(issued, wrong)
+    assert row(issued).failures == 1
 
 
 def test_verify_refuses_to_run_inside_a_transaction():
