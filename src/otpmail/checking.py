@@ -121,6 +121,7 @@ def verify(
     return result
 
 
+@sensitive_variables("typed")
 def _read(typed: object, challenge: Challenge) -> str | None:
     return codes.normalise(typed, challenge.digits) if isinstance(typed, str) else None
 

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
+from django.views.decorators.debug import sensitive_variables
+
 from otpmail import lines
 
 NONCE_BYTES = 16
@@ -68,6 +70,7 @@ def compare(code: str, typed: str) -> bool:
     return hmac.compare_digest(code.encode(), typed.encode())
 
 
+@sensitive_variables()
 def normalise(typed: str, digits: int) -> str | None:
     """Read what a person typed or pasted: the only run of so many digits in it, or None.
 
@@ -96,6 +99,7 @@ def _plain(char: str) -> str:
     return "" if category in MARKS or lines.is_unseen(char) else char
 
 
+@sensitive_variables()
 def _runs(group: list[str], digits: int) -> Iterator[str]:
     """Join neighbours in each way that gives so many digits."""
     for start in range(len(group)):
