@@ -20,6 +20,7 @@ from typing import Any
 import idna
 from django.utils.functional import Promise
 
+from otpmail import lines
 from otpmail.exceptions import InvalidRecipientError
 
 LOCAL_OCTETS = 64
@@ -221,7 +222,8 @@ def _local(written: str) -> str:
 
 def _is_no_letter(letter: str) -> bool:
     """Tell controls, what is not seen, what turns the line or ends it, and what is not assigned."""
-    return letter != " " and unicodedata.category(letter)[0] in "CZ"
+    is_other = unicodedata.category(letter)[0] in "CZ" or lines.is_unseen(letter)
+    return is_other and letter != " "
 
 
 def _domain(written: str) -> str:
