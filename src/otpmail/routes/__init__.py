@@ -5,9 +5,9 @@ Out: a `Round` for each: each `Try` with its outcome.
 Knows nothing of: rows, codes, retries.
 
 ``order`` says which route comes first, ``loads`` how many mails go together. ``race`` runs a round,
-fail-over and hedge, and ``tries`` hands the mails to one route. ``knocking`` finds out whether a
-route that was shut can be had again. What a process knows of a route
-lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
+fail-over and hedge, of what is ``running``, and ``tries`` hands the mails to one route.
+``knocking`` finds out whether a route that was shut can be had again. What a process knows of a
+route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
 bears) and ``held`` (its open backends); of recipients' domains, in ``shares``.
 """
 
@@ -24,7 +24,8 @@ from otpmail.routes.held import close, held
 from otpmail.routes.knocking import knock, knock_seconds
 from otpmail.routes.loads import most_together
 from otpmail.routes.order import domain_of, known, ordered
-from otpmail.routes.race import Round, Try, send
+from otpmail.routes.race import Round, send
+from otpmail.routes.running import Try
 from otpmail.routes.shares import is_quick, share_wait_seconds
 from otpmail.routes.shares import shares as domains  # the module keeps its own name
 

@@ -24,9 +24,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 
 from django.core.mail import EmailMessage
@@ -35,10 +35,10 @@ from django.db import connections
 from otpmail.conf import settings
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import hedging, tries
-from otpmail.routes.circuits import Leave, are_shut, circuits
+from otpmail.routes.circuits import are_shut, circuits
 from otpmail.routes.events import Event, Events
-from otpmail.routes.order import domain_of
 from otpmail.routes.rates import gates
+from otpmail.routes.running import Mail, Running, Try
 
 GRACE_SECONDS = 1.0
 """Left to a backend that keeps its time, to say itself that it is over."""
@@ -51,22 +51,6 @@ TOGETHER_SECONDS = 0.05
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 OUTRUN = Outcome(kind=Kind.TRANSIENT, reply="outrun by the next route", blame=Blame.ROUTE)
-SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """What one route did with the mail, and when (monotonic seconds).
-
-    Of mails that go together all ends are told at once: each took as long as all.
-    """
-
-    route: str
-    began: float
-    took_seconds: float
-    outcome: Outcome
-    is_probe: bool = False
-    """Whether it went to see if its route, which was shut, is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,79 +86,6 @@ def send(
     return [Round(tries=tuple(mail.tries), wanted=mail.wanted) for mail in race.mails]
 
 
-@dataclass(slots=True, eq=False)
-class _Mail:
-    """One of the mails, and what became of it so far."""
-
-    place: int
-    message: EmailMessage
-    tries: list[Try] = field(default_factory=list)
-    wanted: bool = True
-    taken: bool = False
-    is_judged: bool = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing that is still under way matters."""
-        return self.taken or not self.wanted
-
-    @property
-    def may_go_on(self) -> bool:
-        """Whether another route may be asked."""
-        return not (self.is_over or self.is_judged)
-
-    def end(self, ended: Try) -> None:
-        self.tries.append(ended)
-        self.taken = self.taken or ended.outcome.kind is Kind.ACCEPTED
-        self.is_judged = self.is_judged or _is_final(ended.outcome)
-
-
-class _Running:
-    """A try that is under way."""
-
-    def __init__(
-        self, route: str, leave: Leave, mails: Sequence[_Mail], *, has_other: bool
-    ) -> None:
-        self.route = route
-        self.leave = leave
-        self.mails = mails
-        self._has_other = has_other
-        self.began = time.monotonic()
-        self.asked_at = -math.inf
-        self.asked: dict[_Mail, None] = {}  # in their order
-        self.has_ended = False
-
-    def end(self, ended: Mapping[_Mail, Outcome]) -> None:
-        """Tell what the process knows of its routes."""
-        self.has_ended = True
-        if any(outcome.kind is Kind.ACCEPTED for outcome in ended.values()):
-            hedging.took(self.route, (time.monotonic() - self.began) / len(ended))
-        # Of equals the first: of mails in one flight it is the one that was waited for.
-        mail = max(ended, key=lambda mail: _weight(ended[mail]), default=self.mails[0])
-        try:
-            domain = domain_of(mail.message)
-            self.leave.end(ended.get(mail), domain=domain, has_other=self._has_other)
-        finally:
-            gates[self.route].leave()
-
-    def give_up(self) -> Outcome:
-        """Take it for silent. Once it has asked, a recipient's own server may be what is silent."""
-        outcome = replace(SILENT, is_local=bool(self.asked))
-        domain = domain_of(next(iter(self.asked), self.mails[0]).message)
-        self.leave.judge(outcome, domain=domain, has_other=self._has_other)
-        return outcome
-
-    def as_try(self, outcome: Outcome) -> Try:
-        took_seconds = time.monotonic() - self.began
-        return Try(
-            route=self.route,
-            began=self.began,
-            took_seconds=took_seconds,
-            outcome=outcome,
-            is_probe=self.leave.is_probe,
-        )
-
-
 class _Race:
     """The state of one `send`. Events happen in the caller's thread."""
 
@@ -188,7 +99,7 @@ class _Race:
         *,
         may_double: bool,
     ) -> None:
-        self.mails = [_Mail(place, message) for place, message in enumerate(messages)]
+        self.mails = [Mail(place, message) for place, message in enumerate(messages)]
         self._still_wanted = still_wanted
         self._late = late
         self._may_double = may_double
@@ -197,7 +108,7 @@ class _Race:
         self._alone = are_shut(routes)
         self._has_other = len(routes) > 1
         self._left = deque(routes)
-        self._running: list[_Running] = []
+        self._running: list[Running] = []
         self._events = Events()
 
     def run(self) -> None:
@@ -209,7 +120,7 @@ class _Race:
         finally:
             self._events.end()
 
-    def _next(self, mails: Sequence[_Mail]) -> bool:
+    def _next(self, mails: Sequence[Mail]) -> bool:
         """Carry mails by the next route that gives leave and has a turn. Tells if one did."""
         while self._left and mails:
             route = self._left.popleft()
@@ -217,7 +128,7 @@ class _Race:
             if leave is None:
                 continue
             if gates[route].enter(deadline=self._life_ends, until=self._turn_until(route)):
-                self._start(_Running(route, leave, mails, has_other=self._has_other))
+                self._start(Running(route, leave, mails, has_other=self._has_other))
                 return True
             leave.end(None)
         return False
@@ -230,7 +141,7 @@ class _Race:
             return min(self._life_ends, now + hedging.after_seconds(route))
         return self._life_ends
 
-    def _start(self, running: _Running) -> None:
+    def _start(self, running: Running) -> None:
         may_hedge = self._left and self._may_double
         after_seconds = hedging.after_seconds(running.route) if may_hedge else math.inf
         seconds = min(self._life_ends - running.began, settings.LEASE_SECONDS / 2)
@@ -244,7 +155,7 @@ class _Race:
         else:
             self._carry_apart(running, seconds)
 
-    def _carry_apart(self, running: _Running, seconds: float) -> None:
+    def _carry_apart(self, running: Running, seconds: float) -> None:
         def carry() -> None:
             try:
                 self._carry(running, seconds)
@@ -261,8 +172,8 @@ class _Race:
         except RuntimeError:  # the process is ending, and none can be started any more
             self._carry(running, seconds)
 
-    def _carry(self, running: _Running, seconds: float) -> None:
-        ended: dict[_Mail, Outcome] = {}
+    def _carry(self, running: Running, seconds: float) -> None:
+        ended: dict[Mail, Outcome] = {}
         try:
             ended = self._hand_over(running, seconds)
         finally:
@@ -272,7 +183,7 @@ class _Race:
             for mail, try_ in as_tries.items():
                 self._late(mail.place, try_)
 
-    def _hand_over(self, running: _Running, seconds: float) -> dict[_Mail, Outcome]:
+    def _hand_over(self, running: Running, seconds: float) -> dict[Mail, Outcome]:
         of = {id(mail.message): mail for mail in running.mails}
         outcomes = tries.hand_over(
             running.route,
@@ -283,7 +194,7 @@ class _Race:
         ended = zip(running.mails, outcomes, strict=True)
         return {mail: outcome for mail, outcome in ended if outcome is not None}
 
-    def _ask(self, running: _Running, mail: _Mail) -> bool:
+    def _ask(self, running: Running, mail: Mail) -> bool:
         """Ask whether a mail is wanted, for one try: before its envelope, and before its body.
 
         The body waited for the recipient's reply: who answered meanwhile, or was sent another code,
@@ -323,7 +234,7 @@ class _Race:
             mail.wanted = mail.wanted and mail.place in wanted
         return any(mail.wanted for mail in self.mails)
 
-    def _ended(self, running: _Running, ended: dict[_Mail, Try]) -> None:
+    def _ended(self, running: Running, ended: dict[Mail, Try]) -> None:
         for mail, try_ in ended.items():
             mail.end(try_)
         if self._events.over:
@@ -336,7 +247,7 @@ class _Race:
         else:
             self._next([mail for mail in ended if mail.may_go_on])
 
-    def _outrun(self, winner: _Running) -> None:
+    def _outrun(self, winner: Running) -> None:
         for slow in self._running:
             if slow.began < winner.began:
                 slow.leave.judge(OUTRUN)
@@ -366,14 +277,3 @@ class _Race:
     def _fail(self, fault: BaseException) -> None:
         if not self._events.over:
             raise fault
-
-
-def _weight(outcome: Outcome) -> int:
-    """Say how much it tells of its route: one that took a single mail of many is sound."""
-    return 2 * (outcome.kind is Kind.ACCEPTED) + (outcome.blame is Blame.ROUTE)
-
-
-def _is_final(outcome: Outcome) -> bool:
-    if outcome.kind is Kind.PERMANENT:
-        return outcome.blame is Blame.MAIL
-    return outcome.kind is Kind.UNKNOWN

@@ -1,0 +1,119 @@
+"""What is under way in a round: its mails, and its tries.
+
+In: what came of a try. Out: what the process learns of the route, and where it leaves each mail.
+Knows nothing of: which route is next, threads.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from django.core.mail import EmailMessage
+
+from otpmail.outcomes import Blame, Kind, Outcome
+from otpmail.routes import hedging
+from otpmail.routes.circuits import Leave
+from otpmail.routes.order import domain_of
+from otpmail.routes.rates import gates
+
+SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """What one route did with the mail, and when (monotonic seconds).
+
+    Of mails that go together all ends are told at once: each took as long as all.
+    """
+
+    route: str
+    began: float
+    took_seconds: float
+    outcome: Outcome
+    is_probe: bool = False
+    """Whether it went to see if its route, which was shut, is back."""
+
+
+@dataclass(slots=True, eq=False)
+class Mail:
+    """One of the mails, and what became of it so far."""
+
+    place: int
+    message: EmailMessage
+    tries: list[Try] = field(default_factory=list)
+    wanted: bool = True
+    taken: bool = False
+    is_judged: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that is still under way matters."""
+        return self.taken or not self.wanted
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether another route may be asked."""
+        return not (self.is_over or self.is_judged)
+
+    def end(self, ended: Try) -> None:
+        """Take the end of one of its tries."""
+        self.tries.append(ended)
+        self.taken = self.taken or ended.outcome.kind is Kind.ACCEPTED
+        self.is_judged = self.is_judged or _is_final(ended.outcome)
+
+
+class Running:
+    """A try that is under way."""
+
+    def __init__(self, route: str, leave: Leave, mails: Sequence[Mail], *, has_other: bool) -> None:
+        self.route = route
+        self.leave = leave
+        self.mails = mails
+        self._has_other = has_other
+        self.began = time.monotonic()
+        self.asked_at = -math.inf
+        self.asked: dict[Mail, None] = {}  # in their order
+        self.has_ended = False
+
+    def end(self, ended: Mapping[Mail, Outcome]) -> None:
+        """Tell what the process knows of its routes."""
+        self.has_ended = True
+        if any(outcome.kind is Kind.ACCEPTED for outcome in ended.values()):
+            hedging.took(self.route, (time.monotonic() - self.began) / len(ended))
+        # Of equals the first: of mails in one flight it is the one that was waited for.
+        mail = max(ended, key=lambda mail: _weight(ended[mail]), default=self.mails[0])
+        try:
+            domain = domain_of(mail.message)
+            self.leave.end(ended.get(mail), domain=domain, has_other=self._has_other)
+        finally:
+            gates[self.route].leave()
+
+    def give_up(self) -> Outcome:
+        """Take it for silent. Once it has asked, a recipient's own server may be what is silent."""
+        outcome = replace(SILENT, is_local=bool(self.asked))
+        domain = domain_of(next(iter(self.asked), self.mails[0]).message)
+        self.leave.judge(outcome, domain=domain, has_other=self._has_other)
+        return outcome
+
+    def as_try(self, outcome: Outcome) -> Try:
+        """Tell what came of one of its mails."""
+        took_seconds = time.monotonic() - self.began
+        return Try(
+            route=self.route,
+            began=self.began,
+            took_seconds=took_seconds,
+            outcome=outcome,
+            is_probe=self.leave.is_probe,
+        )
+
+
+def _weight(outcome: Outcome) -> int:
+    """Say how much it tells of its route: one that took a single mail of many is sound."""
+    return 2 * (outcome.kind is Kind.ACCEPTED) + (outcome.blame is Blame.ROUTE)
+
+
+def _is_final(outcome: Outcome) -> bool:
+    if outcome.kind is Kind.PERMANENT:
+        return outcome.blame is Blame.MAIL
+    return outcome.kind is Kind.UNKNOWN
