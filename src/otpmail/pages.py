@@ -1,10 +1,14 @@
 """The page behind a mail's 'not you?': a GET shows a button, the POST of it cancels.
 
-Mail scanners follow links, so a GET changes nothing. Nobody needs to be signed in: the signed token
-is the capability. That is also why the view is exempt from CSRF's check: whoever could forge the
-request would have to know the token, and who knows it may cancel.
+The token stands behind the ``#`` of the link, which no browser sends: so it is in no line of an
+access log, ours or a proxy's, and in no referrer. A script of three lines puts it into the form;
+without scripts the reader pastes the link. It comes in the body of the POST and nowhere else.
 
-In: a token. Out: a page that leaves no trace: not cached, not indexed, no referrer, no script.
+Mail scanners follow links, so a GET changes nothing, and asks nothing. Nobody needs to be signed
+in: the signed token is the capability. That is also why the view is exempt from CSRF's check:
+whoever could forge the request would have to know the token, and who knows it may cancel.
+
+In: a token. Out: a page that leaves no trace: not cached, not indexed, no referrer.
 """
 
 import secrets
@@ -12,6 +16,7 @@ import secrets
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from otpmail import challenges, database, faults, links
@@ -30,20 +35,23 @@ STATUS = {"asked": 200, "done": 200, "used": 410, "over": 410, "unknown": 404}
 
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
-def cancel(request: HttpRequest, token: str) -> HttpResponse:
-    """Show what the link would cancel, or cancel it."""
-    challenge = _find(token)
+@sensitive_post_parameters("token")
+def cancel(request: HttpRequest) -> HttpResponse:
+    """Show the button, or cancel what the token names."""
+    if request.method != "POST":
+        return _page("asked")
+    challenge = _find(request)
     if challenge is None:
         return _page("unknown")
-    if request.method == "POST" and _is_live(challenge) and _cancel(challenge):
+    if _is_live(challenge) and _cancel(challenge):
         return _page("done", challenge)
-    if _is_live(challenge):
-        return _page("asked", challenge)
     return _page("used" if challenge.state == State.CONFIRMED else "over", challenge)
 
 
-def _find(token: str) -> Challenge | None:
-    challenge_id = links.read(token)
+@sensitive_variables("pasted")
+def _find(request: HttpRequest) -> Challenge | None:
+    pasted = request.POST.get("token", "")
+    challenge_id = links.read(pasted.rpartition("#")[2].strip())
     if challenge_id is None:
         return None
     return Challenge.objects.filter(pk=challenge_id).first()
@@ -69,7 +77,8 @@ def _page(stage: str, challenge: Challenge | None = None) -> HttpResponse:
         "otpmail/pages/cancel.html", {"stage": stage, "reference": reference, "nonce": nonce}
     )
     policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; "
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+        "form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     headers = HEADERS | {"Content-Security-Policy": policy}

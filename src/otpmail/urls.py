@@ -7,6 +7,6 @@ from otpmail.scraping import metrics
 
 app_name = "otpmail"
 urlpatterns = [
-    path("cancel/<str:token>", cancel, name="cancel"),
+    path("cancel", cancel, name="cancel"),
     path("metrics", metrics, name="metrics"),
 ]
