@@ -392,9 +392,12 @@ class _Round:
             if ends_process(error):
                 raise
             for delivery_id in delivery_ids:
+                # In an outage each row has it each second: somebody is called once a minute.
+                is_news = _rarely.may_tell(f"round {type(error).__name__}")
                 _log_fault(
                     f"Email round failed delivery={delivery_id}",
                     error,
+                    level=logging.ERROR if is_news else logging.WARNING,
                     is_log_mail=delivery_id in self._log_mails,
                 )
                 self._waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
@@ -439,8 +442,10 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
     return letter
 
 
-def _log_fault(line: str, error: BaseException, *, is_log_mail: bool) -> None:
-    level = logmails.level(logging.ERROR, is_log_mail=is_log_mail)
+def _log_fault(
+    line: str, error: BaseException, *, is_log_mail: bool, level: int = logging.ERROR
+) -> None:
+    level = logmails.level(level, is_log_mail=is_log_mail)
     log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
 
 

@@ -57,13 +57,14 @@ def log_fault(
     level: int = logging.ERROR,
     extra: Mapping[str, object] | None = None,
 ) -> None:
-    """Log what an error kept from being done: a line, and apart from it where it arose."""
+    """Log what an error kept from being done: a line, and if it is an error where it arose."""
     told = describe(error)
     # A report of the traceback shows each frame's variables; the first is who caught the error,
     # and has it with all its words.
     inner = error.__traceback__ and error.__traceback__.tb_next
     bare = (BareError, BareError(told), inner)
-    log.log(level, "%s: %s", line, told, exc_info=bare, extra=extra)
+    exc_info = bare if level >= logging.ERROR else None
+    log.log(level, "%s: %s", line, told, exc_info=exc_info, extra=extra)
 
 
 def _of_database(name: str, error: db.Error) -> str:

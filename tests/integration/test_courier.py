@@ -6,8 +6,10 @@ import socket
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 
-from otpmail import challenges, database, endings, outbox, routes
+from otpmail import challenges, courier, database, endings, outbox, routes
+from otpmail.faults import Rarely
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
@@ -115,6 +117,24 @@ def test_code_that_died_in_an_outage_ends_in_an_error(
     (record,) = [record for record in caplog.records if "Email dropped" in record.getMessage()]
     assert record.levelno == logging.ERROR
     assert "reason=expired" in record.getMessage()
+
+
+def fail(*_, **__):
+    raise DatabaseError("the facts' own database is away")
+
+
+def test_fault_that_each_round_meets_calls_somebody_once_a_minute(
+    settings, caplog, clock, monkeypatch, server
+):
+    monkeypatch.setattr(courier, "_rarely", Rarely())
+    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.integration.test_courier.fail"}}
+    ids = [promise(subject=str(number)).challenge_id for number in range(3)]
+    Challenge.objects.filter(pk__in=ids).update(purpose="order", is_bound=True)
+    carry()
+    clock.move(61)
+    one_round(Delivery.objects.first().pk)
+    levels = [(record.levelname, bool(record.exc_info)) for record in caplog.records]
+    assert levels == [("ERROR", True), ("WARNING", False), ("WARNING", False), ("ERROR", True)]
 
 
 def test_recipient_refused_for_now_is_tried_again(server):
