@@ -103,9 +103,11 @@ class Talk:
 
 
 class ScriptedServer:
-    def __init__(self, script: Callable[[Talk], None]) -> None:
+    def __init__(
+        self, script: Callable[[Talk], None], listener: socket.socket | None = None
+    ) -> None:
         self._script = script
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = listener or socket.create_server(("127.0.0.1", 0), backlog=64)
         self.host, self.port = self._listener.getsockname()
         self.talks: list[Talk] = []
         self.faults: list[BaseException] = []
@@ -145,9 +147,11 @@ class ScriptedServer:
 
 
 @contextlib.contextmanager
-def scripted(script: Callable[[Talk], None]) -> Iterator[ScriptedServer]:
-    """Run a server until the ``with`` block ends."""
-    server = ScriptedServer(script)
+def scripted(
+    script: Callable[[Talk], None], listener: socket.socket | None = None
+) -> Iterator[ScriptedServer]:
+    """Run a server until the ``with`` block ends, on a free port of this host or where told."""
+    server = ScriptedServer(script, listener)
     accepting = threading.Thread(target=server.serve, daemon=True)
     accepting.start()
     try:

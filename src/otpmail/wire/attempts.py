@@ -98,7 +98,6 @@ class Attempts:
         sock.setblocking(False)
         # A flight is one write already; waiting for the last one's ACK would cost a round trip.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         code = sock.connect_ex(address.where)
         if code in {0, errno.EINPROGRESS}:
             self._poll.register(sock, select.POLLOUT)

@@ -5,15 +5,25 @@ Knows nothing of: SMTP.
 """
 
 import contextlib
+import functools
 import os
 import select
 import socket
 import ssl
+import struct
+from collections.abc import Callable
 
+from otpmail.wire import path
 from otpmail.wire.deadlines import Deadline
-from otpmail.wire.errors import BrokenError, InPhase, Phase, ProtocolError
+from otpmail.wire.errors import BrokenError, InPhase, Phase, ProtocolError, SilentPathError
 
 READ_SIZE = 65536
+
+LINGER_NOT = struct.pack("@ii", 1, 0)
+
+GLANCE_SECONDS = 0.25
+"""Between two looks at the path while the other side is waited for."""
+
 PLAIN_SIZE = 100
 
 NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
@@ -25,6 +35,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._path = path.Path()
         self.written = 0
 
     @property
@@ -43,21 +54,41 @@ class Channel:
         The other side may stop taking it for ``limit`` seconds: a large mail may take its time.
         """
         rest = memoryview(data)
+        self._path.begins(self._socket, self.written)
         while rest:
             with InPhase(phase):
-                allow(self._socket, deadline.sooner(limit))
-                sent = self._socket.send(rest)
+                send = functools.partial(self._socket.send, rest)
+                sent = self._wait(send, phase, deadline.sooner(limit))
+            self._path.sent()
             self.written += sent
             rest = rest[sent:]
 
     def read(self, *, phase: Phase, deadline: Deadline) -> bytes:
         """Read what is there, at least one octet."""
         with InPhase(phase):
-            allow(self._socket, deadline)
-            data = self._socket.recv(READ_SIZE)
+            receive = functools.partial(self._socket.recv, READ_SIZE)
+            data = self._wait(receive, phase, deadline)
         if not data:
             raise BrokenError("the server ended the connection", phase=phase)
         return data
+
+    def _wait[T](self, call: Callable[[], T], phase: Phase, deadline: Deadline) -> T:
+        """Call until there is a result, and see to it meanwhile that the path is not silent."""
+        while True:
+            allow(self._socket, deadline, at_most=GLANCE_SECONDS)
+            try:
+                return call()
+            except TimeoutError:
+                arrived = self._path.arrived(self._socket, self.written)
+                if arrived is not None:
+                    self._abort()
+                    raise SilentPathError(arrived, phase=phase) from None
+
+    def _abort(self) -> None:
+        """Close, and have the system drop what it would still send: the mail goes elsewhere."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        self._socket.close()
 
     def encrypt(self, context: ssl.SSLContext, host: str, *, deadline: Deadline) -> None:
         """Put TLS over it. Raises `InsecureChannelError` if certificate or name are wrong."""
@@ -84,6 +115,10 @@ class Channel:
             plain.setblocking(False)
             return b"..." + plain.recv(PLAIN_SIZE)
         return b""
+
+    def keep(self, *, unanswered_seconds: float) -> None:
+        """Have the system look after it while nobody speaks, and give up what is unanswered."""
+        path.keep(self._socket, unanswered_seconds=unanswered_seconds)
 
     def quiet(self) -> bool:
         """Look, without a round trip, whether it is open and nothing has come.
@@ -112,9 +147,8 @@ class Channel:
         self._socket.close()
 
 
-def allow(sock: socket.socket, deadline: Deadline) -> None:
-    """Let the socket's next call wait as long as there is time left."""
-    left = deadline.left()
-    if left == 0.0:
+def allow(sock: socket.socket, deadline: Deadline, *, at_most: float | None = None) -> None:
+    """Let the socket's next call wait as long as there is time left, or so many seconds of it."""
+    if deadline.left() == 0.0:
         raise TimeoutError("no time is left")
-    sock.settimeout(left)
+    sock.settimeout(deadline.sooner(at_most).left())

@@ -12,9 +12,10 @@ and be lost before it writes its first reply. That mail is given back as in doub
 
 from collections.abc import Sequence
 
+from otpmail.wire import connecting
 from otpmail.wire.deadlines import NEVER, Deadline
 from otpmail.wire.errands import Errand
-from otpmail.wire.errors import MisbehavedError, WireError
+from otpmail.wire.errors import MisbehavedError, SilentPathError, WireError
 from otpmail.wire.mails import Mail, Wanted
 from otpmail.wire.pool import Pool
 from otpmail.wire.session import Session
@@ -76,6 +77,8 @@ class _Delivery:
         except WireError as error:
             self._give_up(error)
             return
+        if any(isinstance(end, WireError) and _is_lost(end) for end in ends):
+            connecting.memory.lost(session.host, session.port)
         untried = [end for end in ends if isinstance(end, WireError) and end.untried]
         for (errand, part), end in zip(parts, ends, strict=True):
             if end in untried:
@@ -117,3 +120,8 @@ class _Delivery:
     def _give_up(self, error: WireError) -> None:
         for errand in self.left:
             errand.give_up(error)
+
+
+def _is_lost(error: WireError) -> bool:
+    """Whether the path went silent; in a window each mail has the error as its own's cause."""
+    return isinstance(error, SilentPathError) or isinstance(error.__cause__, SilentPathError)

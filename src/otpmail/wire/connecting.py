@@ -27,6 +27,12 @@ holds again: it knows better, or the network was mended."""
 
 MAX_REMEMBERED = 1024
 
+HURRIED_SECONDS = 0.5
+"""For a new connection, right after an old one turned out to lead nowhere: the whole path may be
+gone, and the mail has another route."""
+
+HURRIED_FOR_SECONDS = 1.0
+
 
 class Memory:
     """Which addresses of a host answered and which did not, for ten minutes each."""
@@ -36,6 +42,7 @@ class Memory:
         # No lock: one would not survive a fork.
         self._answered: dict[tuple[str, int, Any], float] = {}
         self._silent: dict[tuple[str, int, Any], float] = {}
+        self._lost: dict[tuple[str, int], float] = {}
 
     def sort(self, host: str, port: int, addresses: Iterable[Address]) -> list[Address]:
         """Put first what answered last, and last what did not; the rest stays in its order."""
@@ -63,10 +70,20 @@ class Memory:
         self._answered.pop(key, None)
         self._keep(self._silent, key, self._clock())
 
+    def lost(self, host: str, port: int) -> None:
+        """Remember that a connection led nowhere any more."""
+        self._keep(self._lost, (host, port), self._clock())
+
+    def limit(self, host: str, port: int, limit: float) -> float:
+        """Tell how long a connection may take: not long, right after one was lost."""
+        is_late = self._clock() - self._lost.get((host, port), -math.inf) > HURRIED_FOR_SECONDS
+        return limit if is_late else min(limit, HURRIED_SECONDS)
+
     def clear(self) -> None:
         """Forget all."""
         self._answered.clear()
         self._silent.clear()
+        self._lost.clear()
 
     @staticmethod
     def _keep[K](times: dict[K, float], key: K, now: float) -> None:
@@ -86,7 +103,7 @@ def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> socket
     `TimedOutError` if somebody was still silent then, `BrokenError` if the name is not known or all
     its addresses refused. The socket does not block; no other is left open.
     """
-    step = deadline.sooner(limit)
+    step = deadline.sooner(memory.limit(host, port, limit))
     with InPhase(Phase.CONNECT):
         found = _look_up(host, port, step)
         with Attempts(memory.sort(host, port, interleaved(found)), step) as attempts:

@@ -142,6 +142,17 @@ class BrokenError(WireError):
         return self.written is not Written.WHOLE
 
 
+class SilentPathError(BrokenError):
+    """Nothing arrives at the server any more, and nobody says so: something between forgot us.
+
+    ``arrived``: octets of the connection that may have arrived before.
+    """
+
+    def __init__(self, arrived: int, *, phase: Phase) -> None:
+        super().__init__("nothing arrives at the server any more", phase=phase)
+        self.arrived = arrived
+
+
 class TimedOutError(BrokenError):
     """A step took longer than it may, or the caller's budget ran out."""
 

@@ -75,8 +75,10 @@ def open_session(server: Server, deadline: Deadline) -> Session:
 def _open(server: Server, deadline: Deadline) -> Session:
     context = None if server.security is Security.NONE else _context(server)
     sock = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
+    channel = Channel(sock)
+    channel.keep(unanswered_seconds=server.timeouts.write)
     session = Session(
-        Channel(sock),
+        channel,
         host=server.host,
         port=server.port,
         timeouts=server.timeouts,

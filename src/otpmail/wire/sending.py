@@ -4,6 +4,8 @@ In: a session and a `Mail`. Out: `Sent`, or a `WireError` that tells how much ha
 Knows nothing of: pools, and what becomes of a mail that was not accepted.
 """
 
+from dataclasses import dataclass
+
 from otpmail.wire import commands, refusals
 from otpmail.wire.answers import Answers
 from otpmail.wire.content import for_data
@@ -13,6 +15,7 @@ from otpmail.wire.errors import (
     Phase,
     ProtocolError,
     RefusedError,
+    SilentPathError,
     TimedOutError,
     TiredError,
     WireError,
@@ -143,7 +146,7 @@ def _chunked(session: Session, answers: Answers, deadline: Deadline) -> None:
     if len(answers.fitted.recipients) + 2 > MAX_AWAITED:
         return _pipelined(session, answers, deadline)
     flight = chunked_flight(answers)
-    with Counted(session, len(flight)):
+    with Counted(session, len(flight), envelope=len(flight) - len(answers.fitted.content)):
         session.write(flight, phase=Phase.BODY, deadline=deadline)
         answers.read(session, deadline)
     return None
@@ -196,25 +199,39 @@ def _body(session: Session, answers: Answers, deadline: Deadline) -> None:
 class Counted:
     """Tells an error that passes through how much of the mail had been written."""
 
-    def __init__(self, session: Session, size: int) -> None:
+    def __init__(self, session: Session, size: int, *, envelope: int = 0) -> None:
         self._channel = session.channel
-        self._start = session.channel.written
-        self._size = size
+        self._span = Span(session.channel.written, envelope, size)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, WireError):
-            error.written = self.written
+            error.written = self._span.written(self._channel.written, error)
 
-    @property
-    def written(self) -> Written:
-        """How much of the mail the kernel has taken."""
-        count = self._channel.written - self._start
-        if count <= 0:
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where on its connection a mail was written: after ``start`` octets, ``size`` of them.
+
+    The first of them are the envelope, without which the rest is nothing.
+    """
+
+    start: int
+    envelope: int
+    size: int
+
+    def written(self, count: int, error: WireError) -> Written:
+        """Tell how much of it was, of the first ``count`` octets of the connection.
+
+        Nothing was whose body cannot have arrived: where the path was silent, TCP tells.
+        """
+        if isinstance(error, SilentPathError) and error.arrived <= self.start + self.envelope:
             return Written.NOTHING
-        return Written.WHOLE if count >= self._size else Written.PART
+        if count >= self.start + self.size:
+            return Written.WHOLE
+        return Written.PART if count > self.start else Written.NOTHING
 
 
 WAYS = {Mode.STEPWISE: _stepwise, Mode.PIPELINED: _pipelined, Mode.CHUNKED: _chunked}

@@ -16,7 +16,7 @@ from otpmail.wire.deadlines import Deadline
 from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError, Written
 from otpmail.wire.mails import Mail, Sent, Wanted, fit
 from otpmail.wire.modes import Mode
-from otpmail.wire.sending import MAX_AWAITED, chunked_flight, judge, send, suspect
+from otpmail.wire.sending import MAX_AWAITED, Span, chunked_flight, judge, send, suspect
 from otpmail.wire.session import Session
 
 MAX_OCTETS = 1024 * 1024
@@ -36,15 +36,7 @@ class _Flying:
 
     index: int
     answers: Answers
-    start: int
-    """Octets that the session had written before this flight."""
-    end: int
-
-    def written(self, count: int) -> Written:
-        """Tell how much of it is among the first ``count`` octets of the session."""
-        if count >= self.end:
-            return Written.WHOLE
-        return Written.PART if count > self.start else Written.NOTHING
+    span: Span
 
 
 def send_all(
@@ -133,7 +125,8 @@ class _Window:
             # A refused mail's remains would stand in the way of the next, which is written already.
             flight = chunked_flight(answers, reset=True)
             flights.append(flight)
-            self._flying.append(_Flying(index, answers, position, position + len(flight)))
+            envelope = len(flight) - len(answers.fitted.content)
+            self._flying.append(_Flying(index, answers, Span(position, envelope, len(flight))))
             position += len(flight)
             self._session.begins(answers.fitted.mail.recipients)
         if flights:
@@ -207,7 +200,7 @@ class _Window:
         count = self._session.channel.written
         self._session.close()
         for flying in self._flying:
-            self._results[flying.index] = _copy(error, flying.written(count))
+            self._results[flying.index] = _copy(error, flying.span.written(count, error))
         while self._waiting:
             self._results[self._waiting.popleft()[0]] = _copy(error, Written.NOTHING)
 
