@@ -264,7 +264,8 @@ class Pool:
         """Back off if there are errors; log the first of a row of failures, and its end."""
         with self._changed:
             begins = bool(errors) and self._backoff.failed(errors[0], time.monotonic())
-            works = not errors and (opened or self._missing() <= 0)
+            # One that somebody is opening just now is not there yet.
+            works = not errors and (opened or self._missing() + self._opening <= 0)
             ends = works and self._backoff.worked()
         if begins:
             logger.warning("Email: no session could be opened ahead: %s %r", errors[0], self)

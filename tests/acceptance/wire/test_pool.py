@@ -518,3 +518,35 @@ def test_without_threads_mail_is_sent_and_the_pool_recovers_with_them(tmp_path):
         "<Pool x: 1 idle, 0 busy, 0 opening of 8> False",
         "<Pool x: 3 idle, 0 busy, 0 opening of 8> True",
     ], done.stderr
+
+
+def test_one_that_somebody_is_opening_is_not_there_yet(caplog):
+    """Each probe of an outage had it told that sessions are opened again, and then that not."""
+    caplog.set_level("INFO", "otpmail.wire.pool")
+    opening, let_go = threading.Event(), threading.Event()
+
+    def fails(deadline):
+        if threading.current_thread().name == "probe":
+            opening.set()
+            let_go.wait(60)
+        raise BrokenError("nobody is there", phase=Phase.CONNECT)
+
+    def ask():
+        with pytest.raises(WireError):
+            pool.take(in_seconds())
+
+    pool = Pool(fails, name="test", limits=Limits(min_warm=1))
+    pool._tend()
+    for _ in range(3):
+        probe = threading.Thread(target=ask, name="probe")
+        probe.start()
+        assert opening.wait(60)
+        pool._tend()
+        let_go.set()
+        probe.join()
+        opening.clear()
+        let_go.clear()
+    pool.close()
+    assert len(caplog.messages) == 1
+    assert "no session could be opened ahead" in caplog.messages[0]
+    assert pool._backoff.failing
