@@ -2,6 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes, policy
 
 import pytest
 from django.core.mail import EmailMessage
@@ -60,6 +61,22 @@ def test_eight_bits_arrive(server, token, way):
         assert send(session, mail, deadline=in_seconds())
     (arrived,) = server.arrived(token)
     assert (b"caf=C3=A9" if way == "plain" else "café".encode()) in arrived
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_document_beside_eight_bits_arrives_octet_for_octet(server, token, way):
+    """Without 8BITMIME the text is re-encoded, and the document in base64 is left alone."""
+    octets = bytes(range(256)) * 40 + b"\r\n\n\r."
+    message = EmailMessage(token, f"{token} café\n", "alice@example.org", ["bob@example.org"])
+    message.attach("a.pdf", octets, "application/pdf")
+    place = server.at(way)
+    backend = EmailBackend(alias="postfix", host=place.host, port=place.port, min_warm=0)
+    assert backend.send_messages([message]) == 1
+    smtp.close_pools()
+    (arrived,) = server.arrived(token)
+    text, document = message_from_bytes(arrived, policy=policy.default).iter_parts()
+    assert text.get_content() == f"{token} café\n"
+    assert document.get_content() == octets
 
 
 def test_an_address_that_is_not_ascii_arrives(server, token):
