@@ -10,7 +10,7 @@ from datetime import datetime
 from otpmail import cargo, retries, routes
 from otpmail.models import Delivery, DeliveryState, Reason
 from otpmail.outbox import Verdict
-from otpmail.outcomes import Blame, Kind
+from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import Try
 
 FREE_AFTER_SECONDS = 0.5
@@ -41,7 +41,7 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     counts = delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN
     if routes.are_shut(carried.routes):
         # A provider that asks to be left alone speaks to all processes.
-        wished_seconds = max(try_.outcome.retry_after_seconds or 0 for try_ in tries)
+        wished_seconds = max(_wished_seconds(try_.outcome) for try_ in tries)
         wait_seconds = min(max(FREE_AFTER_SECONDS, wished_seconds), life_left)
         return Verdict(
             DeliveryState.QUEUED, wait_seconds=wait_seconds, counts=counts, is_freed=True
@@ -52,11 +52,16 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
         carried.retry_seconds,
         failed=delivery.attempted + 1,
         life_left=life_left,
-        at_least=outcome.retry_after_seconds or 0,
+        at_least=_wished_seconds(outcome),
     )
     if backoff is None:
         return Verdict(DeliveryState.FAILED, reason=Reason.GAVE_UP)
     return Verdict(DeliveryState.QUEUED, wait_seconds=backoff)
+
+
+def _wished_seconds(outcome: Outcome) -> float:
+    """Tell how long a provider asked to be left alone. A sign-in that rests does so here alone."""
+    return 0.0 if outcome.is_lasting else outcome.retry_after_seconds or 0.0
 
 
 def _may_try_at_once(tries: Sequence[Try], names: Sequence[str]) -> bool:

@@ -281,6 +281,17 @@ def test_mail_that_came_to_a_route_before_it_was_back_goes_to_it_at_once(servers
     assert waits * 0.9 <= verdict.wait_seconds <= waits * 1.1
 
 
+def test_sign_in_that_rests_here_keeps_no_mail_from_other_hosts(dead_port):
+    """Another may have the right password."""
+    promise()
+    outcome = Outcome(
+        kind=Kind.PERMANENT, reply="", blame=Blame.ROUTE, retry_after_seconds=90, is_lasting=True
+    )
+    tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
+    verdict = verdicts.judge(Delivery.objects.get(), [tried_a], database.now())
+    assert (verdict.wait_seconds, verdict.is_freed) == (verdicts.FREE_AFTER_SECONDS, True)
+
+
 def test_deadline_ends_what_waits_for_a_route(dead_port, pass_time):
     issued = promise()
     pass_time(issued.challenge_id, 481)
