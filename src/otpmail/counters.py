@@ -1,7 +1,11 @@
-"""So many an hour and so many a day: one row a counter, one conditional UPDATE a count.
+"""So many an hour and so many a day: one row a counter, one statement for all that are taken.
 
 In: what is counted, for whom, how many, the time. Out: whether there was room, or when there is.
 Knows nothing of: codes, mails, whose limits these are.
+
+Several are taken in the order of their keys, so that no two who take them meet crosswise. The
+statement adds to each, makes those that are not there, and tells what they hold now; if that is too
+much, all is given back. So nothing is read and then written, and a look before spares the writing.
 
 The generic cell rate algorithm (ITU-T I.371): a row holds the moment at which all that was taken is
 regained. Taking one of 10 an hour puts it six minutes off, and there is room while it is less than
@@ -10,7 +14,7 @@ and nothing is kept of each. The row is found by an HMAC: who it is for stands n
 """
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -29,6 +33,14 @@ KEPT = timedelta(days=7)
 
 _LABEL = "otpmail counter"
 
+_UPSERT = {
+    "postgresql": ("ON CONFLICT (id) DO UPDATE SET", "EXCLUDED.{}".format, "GREATEST"),
+    "sqlite": ("ON CONFLICT (id) DO UPDATE SET", "EXCLUDED.{}".format, "MAX"),
+    "mysql": ("ON DUPLICATE KEY UPDATE", "VALUES({})".format, "GREATEST"),
+}
+"""How a database begins what it does with a row that is there, names what it was to be, and says
+``Greatest``. The ORM cannot write a value that depends on both."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -37,25 +49,27 @@ class Allowance:
     kind: str
     owner: str = field(repr=False)
     an_hour_and_a_day: Sequence[int]
+    at_once: int = 1
+    """How many are taken, counted and given back together."""
 
     def take(self, now: datetime) -> datetime | None:
-        """Take one if there is room. Returns None if so, else when there is room again.
+        """Take it if there is room. Returns None if so, else when there is room again.
 
         Joins the caller's transaction, which then holds the row.
         """
-        if not self.an_hour_and_a_day:
-            return None
-        while not self._take_if_there(now):
-            row = self.row().first()
-            if row is None:
-                self.make(now)
-            elif self._room_at(row) > milliseconds(now):  # else it was made a moment ago
-                return moment(self._room_at(row))
+        while not take([self], now):
+            if retry_at := self.room_at(look([self]), now):
+                return retry_at
         return None
 
-    def take_if_there(self, now: datetime) -> bool:
-        """Take one if there is room and somebody made the counter before."""
-        return bool(self.an_hour_and_a_day) and self._take_if_there(now)
+    def room_at(self, rows: Mapping[UUID, Counter], now: datetime) -> datetime | None:
+        """Tell when there is room again, by rows that were looked at. None if there is now."""
+        row = rows.get(self.key()) if self.an_hour_and_a_day else None
+        if row is None:
+            return None
+        hour, day = self._steps()
+        room_at = max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
+        return moment(room_at) if room_at > milliseconds(now) else None
 
     def count(self, now: datetime) -> None:
         """Take one, room or no room."""
@@ -97,10 +111,16 @@ class Allowance:
         )
         return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
 
-    def _take_if_there(self, now: datetime) -> bool:
-        hour, day = self._last_room(now)
-        room = self.row().filter(hour_until__lte=hour, day_until__lte=day)
-        return room.update(**self._taken(now)) == 1
+    def fresh(self, now: datetime) -> Counter:
+        """Give the row of a counter that had taken nothing before."""
+        hour, day = self._steps()
+        return Counter(
+            id=self.key(),
+            kind=self.kind,
+            hour_until=milliseconds(now) + hour,
+            day_until=milliseconds(now) + day,
+            kept_until=milliseconds(now + KEPT),
+        )
 
     def _taken(self, now: datetime) -> dict[str, object]:
         hour, day = self._steps()
@@ -112,19 +132,60 @@ class Allowance:
 
     def _steps(self) -> tuple[int, int]:
         an_hour, a_day = self.an_hour_and_a_day
-        return HOUR_MS // an_hour, DAY_MS // a_day
+        return HOUR_MS // an_hour * self.at_once, DAY_MS // a_day * self.at_once
 
     def _last_room(self, now: datetime) -> tuple[int, int]:
         hour, day = self._steps()
         return milliseconds(now) + HOUR_MS - hour, milliseconds(now) + DAY_MS - day
 
-    def _room_at(self, row: Counter) -> int:
-        hour, day = self._steps()
-        return max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
-
     @staticmethod
     def _names_conflicts() -> bool:
         return connections[database.alias()].features.supports_update_conflicts_with_target
+
+
+def look(allowances: Iterable[Allowance]) -> dict[UUID, Counter]:
+    """Read the counters that there are, without a lock."""
+    return Counter.objects.in_bulk([one.key() for one in allowances if one.an_hour_and_a_day])
+
+
+def take(allowances: Iterable[Allowance], now: datetime) -> bool:
+    """Take of each if there is room in all, else of none. Joins the caller's transaction.
+
+    That holds their rows from then on, so it is the last thing it does.
+    """
+    wanted = sorted((one for one in allowances if one.an_hour_and_a_day), key=Allowance.key)
+    if not wanted or all(_holds(row, now) for row in _add(wanted, now)):
+        return True
+    for one in wanted:
+        one.give_back()
+    return False
+
+
+def _add(allowances: Sequence[Allowance], now: datetime) -> Iterable[Counter]:
+    """Add to each, or make it. Gives them as they are now."""
+    on_conflict, new, greatest = _UPSERT[connections[database.alias()].vendor]
+    now_ms = milliseconds(now)
+    fresh = [one.fresh(now) for one in allowances]
+    fields = Counter._meta.concrete_fields
+    columns = ", ".join(str(field.column) for field in fields)
+    values = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(fresh))
+    table = Counter._meta.db_table
+    return Counter.objects.raw(
+        f"INSERT INTO {table} ({columns}) VALUES {values} {on_conflict} "  # noqa: S608 - our own names
+        f"hour_until = {greatest}({table}.hour_until, {now_ms}) + {new('hour_until')} - {now_ms}, "
+        f"day_until = {greatest}({table}.day_until, {now_ms}) + {new('day_until')} - {now_ms}, "
+        f"kept_until = {greatest}({table}.kept_until, {new('kept_until')}) RETURNING {columns}",
+        [
+            field.get_db_prep_save(getattr(row, field.attname), connections[database.alias()])
+            for row in fresh
+            for field in fields
+        ],
+    )
+
+
+def _holds(row: Counter, now: datetime) -> bool:
+    now_ms = milliseconds(now)
+    return row.hour_until <= now_ms + HOUR_MS and row.day_until <= now_ms + DAY_MS
 
 
 def prune(*, now: datetime, limit: int) -> int:

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
+from django.db import OperationalError, connections, models, router, transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
@@ -31,6 +31,9 @@ type Clock = Callable[[], datetime]
 
 LOST_SECONDS = 10
 """How long what was written may stay unacknowledged (RFC 5482, 2)."""
+
+DEADLOCK = frozenset({"40P01", 1213})
+"""How PostgreSQL and MariaDB say that two waited for each other. SQLite has one writer."""
 
 THREADS = "otpmail"
 """What the names of otpmail's own threads begin with. Others' connections are the project's."""
@@ -63,6 +66,25 @@ def roll_back() -> None:
 def on_commit(told: Callable[[], object]) -> None:
     """Call this once the caller's transaction is committed. What it raises is logged."""
     transaction.on_commit(told, using=alias(), robust=True)
+
+
+def again_if_deadlocked[T](act: Callable[[], T]) -> T:
+    """Do it, and once more if the database broke a deadlock by taking back all that it had done.
+
+    Not in the caller's transaction, of which it took back what we do not know.
+    """
+    try:
+        return act()
+    except OperationalError as error:
+        if connections[alias()].in_atomic_block or not _is_deadlock(error):
+            raise
+    return act()
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    cause = error.__cause__
+    codes = {getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None), *error.args[:1]}
+    return not codes.isdisjoint(DEADLOCK)
 
 
 def open_transactions() -> list[str]:

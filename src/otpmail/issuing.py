@@ -1,4 +1,4 @@
-"""A promise of a code: `issue` makes a challenge, or continues the one that is open.
+"""A promise of a code: `issue` makes a challenge, or continues the one that is open; `issue_many`.
 
 In: a purpose, a subject (whose), an address, the facts it is bound to, who asks. Out: results.
 Knows nothing of: what is typed back, when a mail is sent.
@@ -8,8 +8,8 @@ loses the oldest. Nobody is refused for having asked.
 """
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.utils.translation import get_language
@@ -35,7 +35,24 @@ from otpmail.deeds import Deed
 from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
-from otpmail.results import AlreadyUsed, Cap, Ended, InvalidAddress, Issued, OverCap, Resent
+from otpmail.results import (
+    AlreadyUsed,
+    Cap,
+    Ended,
+    InvalidAddress,
+    Issued,
+    NoneIssued,
+    OverCap,
+    Resent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class To:
+    """One of those who get a code: whose it is, and where it is mailed."""
+
+    subject: str
+    recipient: str
 
 
 def issue(
@@ -67,19 +84,68 @@ def issue(
     key service is away, and `ImproperlyConfigured` for facts that nothing can read again or for a
     decoy outside a purpose that is ``BEFORE_SIGN_IN``.
     """
-    arguments.check(purpose=purpose, subject=subject, client=client)
+    issued = issue_many(
+        purpose,
+        [To(subject=subject, recipient=recipient)],
+        facts=facts,
+        context=context,
+        client=client,
+        long=long,
+        decoy=decoy,
+    )
+    return issued.why if isinstance(issued, NoneIssued) else issued[0]
+
+
+def issue_many(
+    purpose: str,
+    to: Sequence[To],
+    *,
+    facts: Facts | None = None,
+    context: Mapping[str, str] | None = None,
+    client: Client = NOBODY,
+    long: bool = False,
+    decoy: bool = False,
+) -> list[Issued] | NoneIssued:
+    """Promise several people a code each for one deed, as `issue` does: to all, or to none.
+
+    Returns what each is told, in the order of ``to``. Two transactions that issue one by one to the
+    same people in another order wait for each other crosswise, and the database ends one; two calls
+    of this do not. Raises what `issue` raises.
+    """
+    if not to:
+        raise ValueError("to names nobody")
+    asked: list[Challenge] = []
+    for position, one in enumerate(to):
+        challenge = _asked(purpose, one, facts, context, client, long=long, decoy=decoy)
+        if isinstance(challenge, InvalidAddress):
+            return NoneIssued(position=position, why=challenge)
+        asked.append(challenge)
+    return database.again_if_deadlocked(lambda: _issue_all(asked, facts, client))
+
+
+def _asked(
+    purpose: str,
+    to: To,
+    facts: Facts | None,
+    context: Mapping[str, str] | None,
+    client: Client,
+    *,
+    long: bool,
+    decoy: bool,
+) -> Challenge | InvalidAddress:
+    arguments.check(purpose=purpose, subject=to.subject, client=client)
     rules = Purpose(purpose)
     if facts is not None:
         rules.check_facts()
     if arguments.flag("decoy", decoy):
         rules.check_decoys()
     try:
-        recipient = _canonical(recipient, rules)
+        recipient = _canonical(to.recipient, rules)
     except InvalidRecipientError as error:
         return InvalidAddress(reason=str(error))
     asked = Challenge(
         purpose=purpose,
-        subject=subject,
+        subject=to.subject,
         recipient=recipient,
         language=get_language() or "",
         context=arguments.context(context or {}),
@@ -87,14 +153,38 @@ def issue(
         digits=rules.digits(long=arguments.flag("long", long)),
     )
     linking.link(asked, facts)
-    # No savepoint: a promise that fails half-way takes the caller's transaction with it.
-    with database.atomic(savepoint=False):
-        budgets.hold(subject, database.now())  # two presses at once: the second sees the first's
-        now = database.now()
-        others = standing.open_of(subject, purpose=purpose, now=now)
-        same = next((one for one in others if _is_same(one, asked, facts)), None)
-        continued = _continue(same, client, now) if same else None
-        return continued or _begin(asked, others, client, now)
+    return asked
+
+
+def _issue_all(
+    asked: Sequence[Challenge], facts: Facts | None, client: Client
+) -> list[Issued] | NoneIssued:
+    """Take the owners first, each one's own, and last of all what many share."""
+    issued: list[Issued] = []
+    with database.atomic():
+        for subject in sorted({one.subject for one in asked}):
+            budgets.hold(subject, database.now())
+        now = database.now()  # two presses at once: the second sees the first's
+        room = quotas.Room(client, now)
+        for position, one in enumerate(asked):
+            result = _issue_one(one, facts, client, room, now)
+            if isinstance(result, OverCap):
+                database.roll_back()
+                return NoneIssued(position=position, why=result)
+            issued.append(result)
+        if refused := room.take():
+            database.roll_back()
+            return NoneIssued(position=len(asked) - 1, why=refused)
+    return issued
+
+
+def _issue_one(
+    asked: Challenge, facts: Facts | None, client: Client, room: quotas.Room, now: datetime
+) -> Issued | OverCap:
+    others = standing.open_of(asked.subject, purpose=asked.purpose, now=now)
+    same = next((one for one in others if _is_same(one, asked, facts)), None)
+    continued = _continue(same, client, now, room) if same else None
+    return continued or _begin(asked, others, client, now, room)
 
 
 def _canonical(recipient: str, rules: Purpose) -> str:
@@ -115,9 +205,11 @@ def _is_same(one: Challenge, asked: Challenge, facts: Facts | None) -> bool:
         return False
 
 
-def _continue(challenge: Challenge, client: Client, now: datetime) -> Issued | OverCap | None:
+def _continue(
+    challenge: Challenge, client: Client, now: datetime, room: quotas.Room
+) -> Issued | OverCap | None:
     """Send one more mail if it may be. None if there is nothing to continue any more."""
-    result = resending.again(challenge, client, now)
+    result = resending.again(challenge, client, now, room)
     told = standing.newest_mail(challenge.purpose, challenge.pk, challenge.subject)
     if isinstance(result, AlreadyUsed | Ended) or told is None:
         return None
@@ -131,27 +223,25 @@ def _continue(challenge: Challenge, client: Client, now: datetime) -> Issued | O
 
 
 def _begin(
-    challenge: Challenge, others: list[Challenge], client: Client, now: datetime
+    challenge: Challenge,
+    others: list[Challenge],
+    client: Client,
+    now: datetime,
+    room: quotas.Room,
 ) -> Issued | OverCap:
     """Make a new challenge; the oldest of its purpose end if there are too many."""
     rules = Purpose(challenge.purpose)
     retry_at = budgets.blocked_until(challenge.subject, now)
     if retry_at is not None:
         return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
-    over = others[: max(0, len(others) + 1 - rules.open_challenges)]
-    with database.atomic(savepoint=bool(over)):
-        for oldest in over:
-            endings.end(oldest, State.SUPERSEDED, now=now, client=client)
-        refused = quotas.take_mail(challenge.recipient, client, now)
-        if refused is not None:
-            if over:  # they stay open
-                database.roll_back()
-            return refused
-        _start(challenge, rules, now)
-        challenge.save(force_insert=True)
-        audit.write(Deed.ISSUED, challenge, now=now, client=client)
-        delivery = resending.promise(challenge, now)
-    return _issued(challenge, delivery, now)
+    if refused := room.ask(challenge.recipient):
+        return refused
+    for oldest in others[: max(0, len(others) + 1 - rules.open_challenges)]:
+        endings.end(oldest, State.SUPERSEDED, now=now, client=client)
+    _start(challenge, rules, now)
+    challenge.save(force_insert=True)
+    audit.write(Deed.ISSUED, challenge, now=now, client=client)
+    return _issued(challenge, resending.promise(challenge, now), now)
 
 
 def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:

@@ -41,14 +41,25 @@ def resend(
     Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
     """
     arguments.check(purpose=purpose, subject=subject, client=client)
-    challenge = standing.find(purpose, challenge_id, subject)
-    return NotFound() if challenge is None else again(challenge, client, database.now())
+
+    def act() -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
+        challenge, now = standing.find(purpose, challenge_id, subject), database.now()
+        if challenge is None:
+            return NotFound()
+        room = quotas.Room(client, now)
+        with database.atomic():
+            result = again(challenge, client, now, room)
+            if refused := room.take():
+                database.roll_back()
+        return refused or result
+
+    return database.again_if_deadlocked(act)
 
 
 def again(
-    challenge: Challenge, client: Client, now: datetime
+    challenge: Challenge, client: Client, now: datetime, room: quotas.Room
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
-    """Do what `resend` does with a challenge that was found."""
+    """Do what `resend` does with a challenge that was found; its room is asked for, not taken."""
     rules = Purpose(challenge.purpose)
     if challenge.state != State.PENDING or now >= challenge.closes_at:
         return standing.over(challenge, now)
@@ -64,6 +75,8 @@ def again(
         return OverCap(retry_at=soon if standing.can_reissue(challenge, rules, soon) else None)
     if not keeps and not standing.can_reissue(challenge, rules, now):
         return OverCap(retry_at=None)
+    if refused := room.ask(challenge.recipient):
+        return refused
     return _resend(challenge, rules, now, client, keeps=keeps)
 
 
@@ -109,22 +122,17 @@ def _resend(
     challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
     take = limits.take_resend if keeps else limits.take_reissue
-    with database.atomic():
-        if take(challenge, purpose=rules, now=now):
-            refused = quotas.take_mail(challenge.recipient, client, now)
-            if refused is not None:
-                database.roll_back()
-                return refused
-            deed = Deed.RESENT if keeps else Deed.REISSUED
-            audit.write(deed, challenge, now=now, client=client)
-            promise(challenge, now)
-            return Resent(
-                generation=challenge.generation,
-                expires_at=challenge.expires_at,
-                resend_at=challenge.resend_at,
-                sends_left=rules.sends - challenge.sends,
-            )
-        challenge = standing.locked(challenge.pk)  # somebody was first: another click, or the end
+    if take(challenge, purpose=rules, now=now):
+        deed = Deed.RESENT if keeps else Deed.REISSUED
+        audit.write(deed, challenge, now=now, client=client)
+        promise(challenge, now)
+        return Resent(
+            generation=challenge.generation,
+            expires_at=challenge.expires_at,
+            resend_at=challenge.resend_at,
+            sends_left=rules.sends - challenge.sends,
+        )
+    challenge = standing.locked(challenge.pk)  # somebody was first: another click, or the end
     if challenge.state != State.PENDING:
         return standing.over(challenge, now)
     return TooSoon(retry_at=challenge.resend_at)

@@ -105,6 +105,14 @@ class InvalidAddress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoneIssued:
+    """None of several codes is issued, since the one at ``position`` (from 0) is not."""
+
+    position: int
+    why: "OverCap | InvalidAddress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resent:
     """One more mail is promised. A new ``generation`` means a new code: the older is dead."""
 

@@ -265,7 +265,8 @@ def test_a_name_that_no_backend_takes_is_told_at_the_door(settings):
 
 
 def asked(client):
-    return quotas.take_mail("alice@example.org", client, database.now())
+    room = quotas.Room(client, database.now())
+    return room.ask("alice@example.org") or room.take()
 
 
 @pytest.fixture
