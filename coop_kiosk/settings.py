@@ -146,7 +146,12 @@ OTPMAIL_ENGINE = env.str("OTPMAIL_ENGINE", "otpmail.engines.threads.ThreadsEngin
 OTPMAIL_ROUTES = env.list("OTPMAIL_ROUTES", ["default"])
 OTPMAIL_SWEEP_SECONDS = env.float("OTPMAIL_SWEEP_SECONDS", 1)
 OTPMAIL_DRAIN_SECONDS = env.float("OTPMAIL_DRAIN_SECONDS", 10)  # gunicorn.conf.py waits longer
-OTPMAIL_PURPOSES = {"transfer": {"FACTS": "mobile_api.email_utils.facts"}}
+OTPMAIL_PURPOSES = {
+    "transfer": {
+        "FACTS": "mobile_api.email_utils.facts",
+        "SAMPLE": {"amount_minor": 1250, "currency": "EUR", "payee_number": "1", "payee_name": "A"},
+    }
+}
 OTPMAIL_BASE_URL = env.str("OTPMAIL_BASE_URL", "")  # the kiosk's own address, for links in mails
 OTPMAIL_METRICS_TOKEN = env.str("OTPMAIL_METRICS_TOKEN", "")  # GET /codes/metrics; empty: nobody's
 OTPMAIL_OPEN_CHALLENGES = env.int("OTPMAIL_OPEN_CHALLENGES", 3)

@@ -51,8 +51,11 @@ class Settings:
     FROM: str = ""
     """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
 
+    CODE_IN_SUBJECT: bool = False
+    """Whether a subject may hold the code: subjects are logged, and shown on lock screens."""
+
     PURPOSES: Mapping[str, Mapping[str, Any]] = {}
-    """Purpose to the rules that it overrides, and ``FACTS`` (see ``otpmail.purposes``)."""
+    """Purpose to the rules that it overrides, ``FACTS``, ``SAMPLE`` (see ``otpmail.purposes``)."""
 
     DIGITS: int = 6
     """Digits of a code."""

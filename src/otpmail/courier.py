@@ -225,6 +225,8 @@ class _Round:
             self._decline(delivery)
             return None
         letter = reason or _letter(delivery, self._clock())
+        if letter is None or isinstance(letter, Outcome):
+            outbox.note_unrendered(delivery, self._owner)
         match letter:
             case None:
                 self._decline(delivery)

@@ -6,10 +6,11 @@ In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
 Knows nothing of: routes, leases, retries.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import format_datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
@@ -19,11 +20,24 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import addresses, codes, keys, linking, links, redaction
+from otpmail import (
+    addresses,
+    codes,
+    keys,
+    languages,
+    lines,
+    linking,
+    links,
+    redaction,
+    zones,
+)
 from otpmail.binding import Facts
 from otpmail.conf import settings
 from otpmail.models import Challenge, Delivery
 from otpmail.purposes import Purpose
+
+SUBJECT = "subject.txt"
+PARTS = (SUBJECT, "body.txt", "body.html")
 
 METADATA = "otpmail"
 """Under this name a provider is told which delivery a mail is; each event gives it back."""
@@ -98,11 +112,12 @@ def render(
 
     ``facts`` are what the code stands for, read just now: templates show them by their names.
     """
-    with translation.override(challenge.language or None):
-        parts = {
-            name: _part(challenge, name, code, facts or {})
-            for name in ("subject.txt", "body.txt", "body.html")
-        }
+    with (
+        translation.override(challenge.language or None),
+        timezone.override(zones.find(challenge.time_zone)),
+    ):
+        context = _context(delivery, challenge, facts or {})
+        parts = {name: _part(challenge.purpose, name, context, code) for name in PARTS}
     mail = EmailMultiAlternatives(
         subject=" ".join(parts["subject.txt"].split()),
         body=parts["body.txt"],
@@ -115,6 +130,15 @@ def render(
     return Letter(marked(mail, delivery.pk))
 
 
+@sensitive_variables()
+def sample(purpose: str, name: str, code: str) -> str:
+    """Render one part of a purpose's mail as it would be for somebody; the code in it, wherever."""
+    now = timezone.now()
+    somebody = Challenge(purpose=purpose, expires_at=now + Purpose(purpose).life)
+    context = _context(Delivery(created_at=now), somebody, Purpose(purpose).sample)
+    return _rendered(purpose, name, {**context, "code": code})
+
+
 def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
     """Write on a mail which delivery it is: Anymail's ``metadata``, that other backends ignore."""
     metadata = getattr(mail, "metadata", None) or {}
@@ -123,23 +147,40 @@ def marked[M: EmailMessage](mail: M, delivery_id: UUID) -> M:
 
 
 @sensitive_variables()
-def _part(challenge: Challenge, name: str, code: str, facts: Facts) -> str:
-    template = select_template([f"otpmail/{challenge.purpose}/{name}", f"otpmail/default/{name}"])
-    context: dict[str, Any] = {
+def _part(purpose: str, name: str, context: Mapping[str, object], code: str) -> str:
+    # Subjects are logged, and shown on lock screens.
+    is_shown = name != SUBJECT or settings.CODE_IN_SUBJECT
+    return _rendered(purpose, name, {**context, "code": code if is_shown else ""})
+
+
+@sensitive_variables()
+def _rendered(purpose: str, name: str, values: Mapping[str, object]) -> str:
+    template = select_template([f"otpmail/{purpose}/{name}", f"otpmail/default/{name}"])
+    if name.endswith(".txt"):  # plain text has nothing to escape
+        values = {key: _plain(value) for key, value in values.items()}
+    return str(template.render(values)).strip() + "\n"
+
+
+def _context(delivery: Delivery, challenge: Challenge, facts: Facts) -> dict[str, object]:
+    lives = challenge.expires_at - delivery.created_at
+    text_language = languages.shown()
+    return {
         **challenge.context,
-        **facts,
-        "code": code,
+        **{name: _line(value) for name, value in facts.items()},
         "expires_at": challenge.expires_at,
+        "minutes": max(1, lives // timedelta(minutes=1)),
+        "until": zones.clock(challenge.expires_at, challenge.time_zone),
         "reference": challenge.reference,
         "cancel_url": links.cancel_url(challenge.pk),
         "purpose": challenge.purpose,
         "language": translation.get_language() or django_settings.LANGUAGE_CODE,
+        "text_language": text_language,
+        "text_direction": languages.direction(text_language),
     }
-    if name == "subject.txt":  # subjects are logged, and shown on lock screens
-        context["code"] = ""
-    if name.endswith(".txt"):  # plain text has nothing to escape
-        context = {key: _plain(value) for key, value in context.items()}
-    return str(template.render(context)).strip() + "\n"
+
+
+def _line(value: str | int) -> str | int:
+    return lines.one_line(value) if isinstance(value, str) else value
 
 
 def _plain(value: object) -> object:

@@ -191,6 +191,8 @@ class Delivery(database.Row):
     """The route on which this code's mail came to grief before."""
     is_log_mail = models.BooleanField(default=False, db_default=False)
     """Whether a log handler made it: what becomes of it is told nobody by mail."""
+    is_unrendered = models.BooleanField(default=False, db_default=False)
+    """Whether a courier could not make the mail: who waits for it is told to ask again."""
     reported = models.CharField(max_length=10, choices=Reported, blank=True)
     reported_at = models.DateTimeField(null=True, blank=True)
     reported_reason = models.CharField(max_length=200, blank=True)

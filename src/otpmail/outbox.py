@@ -334,6 +334,11 @@ def decline(deliveries: Collection[Delivery], owner: str, *, now: datetime) -> N
         rows.update(leased_by="", leased_until=None, due_at=due_at)
 
 
+def note_unrendered(delivery: Delivery, owner: str) -> None:
+    """Write down that this owner's process cannot make the mail."""
+    _held(owner).filter(pk=delivery.pk, is_unrendered=False).update(is_unrendered=True)
+
+
 def reap(*, now: datetime) -> list[UUID]:
     """Take leases from owners that let them lapse or died. Returns what was theirs."""
     leased = _rows().filter(leased_until__isnull=False)

@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from otpmail import challenges, database, faults, links
+from otpmail import challenges, database, faults, languages, links
 from otpmail.models import Challenge, State
 from otpmail.results import Cancelled
 from otpmail.signals import link_cancelled
@@ -73,9 +73,15 @@ def _cancel(challenge: Challenge) -> bool:
 def _page(stage: str, challenge: Challenge | None = None) -> HttpResponse:
     nonce = secrets.token_urlsafe(16)
     reference = challenge.reference if challenge else ""
-    page = render_to_string(
-        "otpmail/pages/cancel.html", {"stage": stage, "reference": reference, "nonce": nonce}
-    )
+    language = languages.shown()
+    context = {
+        "stage": stage,
+        "reference": reference,
+        "nonce": nonce,
+        "language": language,
+        "direction": languages.direction(language),
+    }
+    page = render_to_string("otpmail/pages/cancel.html", context)
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "form-action 'self'; "

@@ -105,7 +105,7 @@ def _step(challenge: Challenge, delivery: Delivery, word: Word, now: datetime) -
         return Step.NOTHING
     if delivery.reason in OF_THE_ADDRESS:
         return Step.CHECK_ADDRESS
-    if now >= challenge.expires_at:
+    if now >= challenge.expires_at or (delivery.is_unrendered and word in UNDER_WAY):
         return Step.ASK_AGAIN
     return STEPS[word]
 

@@ -47,6 +47,9 @@ It reads the transaction's facts as they stand now, None if there is no such tra
 With ``lock`` it runs inside the transaction that consumes the code, and locks what it reads.
 """
 
+SAMPLE = "SAMPLE"
+"""And beside them: facts and context that a mail may show, for the check that renders it once."""
+
 type FactsNow = Callable[..., Facts | None]
 
 
@@ -63,6 +66,11 @@ class Purpose:
     def check_facts(self) -> None:
         """Raise ImproperlyConfigured if nothing tells the facts that a code would be bound to."""
         self._reader()
+
+    @property
+    def sample(self) -> Mapping[str, str | int]:
+        """What a mail may show, facts and context."""
+        return cast("Mapping[str, str | int]", self._own().get(SAMPLE, {}))
 
     def check_decoys(self) -> None:
         """Raise ImproperlyConfigured if callers are signed in: then there is nothing to hide."""

@@ -1,16 +1,20 @@
 import re
+import struct
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
-from django.utils import translation
+from django.utils import timezone, translation
+from django.utils.translation import trans_real
 
-from otpmail import challenges, references
+from otpmail import challenges, database, references
 from otpmail.messages import Letter, code_of, render
 from otpmail.models import Delivery
 from otpmail.testing import live_code
+from tests import orders as order_facts
 from tests.mailtemplates import templates
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -161,3 +165,141 @@ def test_message_id_of_an_international_sender_is_ascii(settings):
     settings.OTPMAIL_FROM = "Bank <codes@bänk.example>"
     _, letter = send()
     assert letter.extra_headers["Message-ID"].endswith("@xn--bnk-qla.example>")
+
+
+# For how long, until when
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock"),
+    [
+        ("Europe/Berlin", "14:15 CET"),
+        ("America/New_York", "08:15 EST"),
+        ("Asia/Kolkata", "18:45 IST"),
+        ("America/Sao_Paulo", "10:15 UTC-03"),
+        ("UTC", "13:15 UTC"),
+    ],
+)
+def test_mail_tells_for_how_long_and_until_when_by_the_persons_clock(monkeypatch, zone, clock):
+    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    with timezone.override(zone):
+        _, letter = send()
+    for part in parts(letter):
+        assert f"It is good for 10 minutes, until {clock}, once." in part
+
+
+def test_zone_without_a_name_is_kept_by_its_offset(monkeypatch):
+    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    with timezone.override(timezone.get_fixed_timezone(330)):
+        _, letter = send()
+    assert "until 18:45 UTC+05:30, once" in letter.body
+
+
+@pytest.mark.parametrize(
+    ("hour", "clock"), [(0, "02:35 CEST"), (1, "02:35 CET")], ids=["first", "second"]
+)
+def test_hour_that_comes_twice_is_told_apart(monkeypatch, hour, clock):
+    monkeypatch.setattr(database, "now", lambda: datetime(2026, 10, 25, hour, 25, tzinfo=UTC))
+    with timezone.override("Europe/Berlin"):
+        _, letter = send()
+    assert f"until {clock}, once" in letter.body
+
+
+def test_projects_own_templates_are_in_the_persons_zone_too(settings, monkeypatch):
+    settings.TEMPLATES = [
+        templates({"otpmail/sign-in/subject.txt": "{{ expires_at|date:'H:i' }} {{ minutes }}"})
+    ]
+    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    with timezone.override("Asia/Tokyo"):
+        _, letter = send()
+    assert letter.subject == "22:15 10"
+
+
+def test_resent_mail_tells_what_is_left(pass_time):
+    issued, _ = send()
+    pass_time(issued.challenge_id, 185)
+    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    assert "It is good for 6 minutes, until " in mail.outbox[-1].body
+
+
+# Language
+
+
+@pytest.fixture
+def catalogues(settings, tmp_path):
+    """A project that has our words in French and in Hebrew."""
+    words = {"fr": "%(code)s est votre code.", "he": "%(code)s הוא הקוד שלך."}
+    for language, sentence in words.items():
+        folder = tmp_path / language / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        catalogue = {"": "Content-Type: text/plain; charset=UTF-8\n"}
+        catalogue["%(code)s is your code."] = sentence
+        (folder / "django.mo").write_bytes(compiled(catalogue))
+    settings.LOCALE_PATHS = [str(tmp_path)]
+    trans_real._translations.clear()
+    yield
+    trans_real._translations.clear()
+
+
+def compiled(catalogue):
+    """Write a catalogue as GNU gettext reads it."""
+    pairs = sorted((key.encode(), value.encode()) for key, value in catalogue.items())
+    start, texts, table = 28 + 16 * len(pairs), b"", [[], []]
+    for which in (0, 1):
+        for pair in pairs:
+            table[which] += [len(pair[which]), start + len(texts)]
+            texts += pair[which] + b"\0"
+    head = [0x950412DE, 0, len(pairs), 28, 28 + 8 * len(pairs), 0, 0]
+    return struct.pack(f"<{7 + 4 * len(pairs)}I", *head, *table[0], *table[1]) + texts
+
+
+@pytest.mark.parametrize(
+    ("active", "default", "tag"),
+    [
+        ("fr", "en-us", 'lang="fr" dir="ltr"'),
+        ("he", "en-us", 'lang="he" dir="rtl"'),
+        ("de", "en-us", 'lang="en" dir="ltr"'),  # of which there is no catalogue
+        ("ar", "en-us", 'lang="en" dir="ltr"'),
+        ("en-gb", "en-us", 'lang="en" dir="ltr"'),
+        (None, "fr", 'lang="en" dir="ltr"'),
+        ("de", "fr", 'lang="fr" dir="ltr"'),
+        ("de", "he", 'lang="he" dir="rtl"'),
+    ],
+)
+def test_language_and_direction_are_those_of_the_words_that_are_shown(
+    catalogues, settings, active, default, tag
+):
+    settings.LANGUAGE_CODE = default
+    trans_real._translations.clear()
+    with translation.override(active):
+        _, letter = send()
+    html = parts(letter)[1]
+    assert f"<html {tag}>" in html
+    shown = {"fr": "est votre code", "he": "הוא הקוד", "en": "is your code"}
+    assert shown[tag[6:8]] in letter.body
+
+
+# Context
+
+
+def test_context_is_one_line_of_plain_text(settings):
+    settings.TEMPLATES = [templates({"otpmail/sign-in/body.txt": "{{ code }} [{{ name }}]"})]
+    _, letter = send(context={"name": "Eve\r\n\u202eCode: 000000\u2028\u200b\x00"})
+    assert letter.body.endswith("[Eve Code: 000000]\n")
+
+
+def test_text_of_a_fact_is_one_line_of_plain_text(settings, orders):
+    settings.TEMPLATES = [templates({"otpmail/order/body.txt": "{{ code }} [{{ payee }}]"})]
+    facts = {**order_facts.place(), "payee": "Eve\n\u202eBob"}
+    order_facts.ORDER.update(facts)
+    _, letter = send(purpose="order", facts=facts)
+    assert letter.body.endswith("[Eve Bob]\n")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_code_stands_in_a_subject_only_if_the_project_says_so(settings, wanted):
+    settings.OTPMAIL_CODE_IN_SUBJECT = wanted
+    settings.TEMPLATES = [templates({"otpmail/sign-in/subject.txt": "Code {{ code }}"})]
+    issued, letter = send()
+    code = live_code(issued.challenge_id)
+    assert letter.subject == (f"Code {code}" if wanted else "Code")

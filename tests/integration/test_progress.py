@@ -12,6 +12,7 @@ from otpmail import challenges, database, outbox, progress
 from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
 from tests.mailserver import free_port, route_to, running
+from tests.mailtemplates import templates
 from tests.rounds import ME, carry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -194,3 +195,21 @@ def test_mail_is_slow_while_no_route_is_in_order(settings):
     issued = promise()
     assert issued.delivery.slow
     assert issued.delivery.word is Word.QUEUED
+
+
+@pytest.mark.parametrize(
+    "body", ["{% nonsense %}", "{% include 'missing.txt' %}", "{% url 'nowhere' %}", None]
+)
+def test_who_waits_for_a_mail_that_cannot_be_rendered_is_told_to_ask_again(settings, body):
+    named = {"otpmail/sign-in/body.txt": body} if body else {}
+    broken = templates(named)
+    if body is None:
+        broken["OPTIONS"]["loaders"] = [("django.template.loaders.locmem.Loader", {})]
+    settings.TEMPLATES = [broken]
+    issued = promise()
+    carry()
+    assert look(issued).delivery.next_step is Step.ASK_AGAIN
+    settings.TEMPLATES = [templates({})]
+    Delivery.objects.update(leased_by="", leased_until=None, due_at=F("created_at"))
+    carry()
+    assert look(issued).delivery.next_step is Step.TYPE_CODE

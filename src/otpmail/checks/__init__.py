@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, register
 
-from otpmail.checks import codes, databases, project, values, ways
+from otpmail.checks import codes, databases, project, templates, values, ways
 
 register(databases.check_sqlite)
 register(databases.check_isolation)
@@ -28,5 +28,6 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         *(ways.error_mails,),
         *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
+        templates.mails,
     )
     return [message for rule in rules for message in rule()]

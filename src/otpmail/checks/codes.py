@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from otpmail import keys
 from otpmail.conf import PREFIX, Settings, settings
-from otpmail.purposes import FACTS, OVERRIDES, Purpose
+from otpmail.purposes import FACTS, OVERRIDES, SAMPLE, Purpose
 
 CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
 PAIR = ("an hour", "a day")
@@ -85,10 +85,10 @@ def ring() -> Iterable[CheckMessage]:
 def purposes() -> Iterable[CheckMessage]:
     """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported."""
     for purpose, rules in settings.PURPOSES.items():
-        for rule in set(rules) - OVERRIDES - {FACTS}:
+        for rule in set(rules) - OVERRIDES - {FACTS, SAMPLE}:
             yield Error(
                 f"OTPMAIL_PURPOSES[{purpose!r}] has {rule!r}, which is no rule of a purpose.",
-                hint=f"A purpose may have {', '.join(sorted(OVERRIDES | {FACTS}))}.",
+                hint=f"A purpose may have {', '.join(sorted(OVERRIDES | {FACTS, SAMPLE}))}.",
                 id="otpmail.E006",
             )
         if FACTS in rules:

@@ -1,0 +1,96 @@
+"""Whether the mails of each purpose can be made, and show the code where a person looks for it.
+
+In: the templates that the project's loaders find. Out: errors and warnings; each part of each
+purpose is rendered once, in the default language, with the purpose's ``SAMPLE``.
+Knows nothing of: what a mail says besides.
+"""
+
+from collections.abc import Iterable
+
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template.loader import get_template
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import messages
+from otpmail.conf import settings
+from otpmail.purposes import Purpose
+
+DIGITS = "9081726354"
+"""Of the sample's code: no other number of a mail is like it."""
+
+NO_PURPOSE = "default"
+
+LOADERS = "Let TEMPLATES find otpmail's: APP_DIRS True, or the loader app_directories.Loader."
+
+
+def mails() -> Iterable[CheckMessage]:
+    """Render what each purpose's mail is made of."""
+    for purpose in (NO_PURPOSE, *settings.PURPOSES):
+        yield from _parts(purpose)
+        yield from _halves(purpose)
+
+
+@sensitive_variables()
+def _parts(purpose: str) -> Iterable[CheckMessage]:
+    """E028: it cannot be rendered; W013: perhaps not."""
+    code = DIGITS[: Purpose(purpose).digits()]
+    for name in messages.PARTS:
+        try:
+            text = messages.sample(purpose, name, code)
+        except (TemplateDoesNotExist, TemplateSyntaxError) as error:
+            yield Error(
+                f"{name} of the mails for {purpose!r} cannot be rendered: "
+                f"{type(error).__name__}: {error}.",
+                hint=LOADERS if isinstance(error, TemplateDoesNotExist) else "Mend the template.",
+                id="otpmail.E028",
+            )
+        except Exception as error:  # noqa: BLE001 - a tag of the project's, which may miss its context
+            yield Warning(
+                f"{name} of the mails for {purpose!r} cannot be rendered with what is known of its "
+                f"facts and context: {type(error).__name__}.",
+                hint=f"Set OTPMAIL_PURPOSES[{purpose!r}]['SAMPLE'] to a mapping of what it shows.",
+                id="otpmail.W013",
+            )
+        else:
+            yield from _place_of_code(purpose, name, is_shown=code in text)
+
+
+def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[CheckMessage]:
+    """E029: a body lacks the code; E030: a subject has it."""
+    if name != messages.SUBJECT and not is_shown:
+        yield Error(
+            f"{name} of the mails for {purpose!r} does not show the code.",
+            hint="Write {{ code }} into it, in one piece and in its first line.",
+            id="otpmail.E029",
+        )
+    elif name == messages.SUBJECT and is_shown and not settings.CODE_IN_SUBJECT:
+        yield Error(
+            f"{name} of the mails for {purpose!r} holds the code, and is mailed without it.",
+            hint="Take {{ code }} out of it: subjects are logged, and shown on lock screens. If it "
+            "is to stand there all the same, set OTPMAIL_CODE_IN_SUBJECT to True.",
+            id="otpmail.E030",
+        )
+
+
+def _halves(purpose: str) -> Iterable[CheckMessage]:
+    """W014: the two bodies of one mail say different things."""
+    text, html = (_has_own(purpose, name) for name in ("body.txt", "body.html"))
+    if text != html:
+        has, lacks = ("body.txt", "body.html") if text else ("body.html", "body.txt")
+        yield Warning(
+            f"The mails for {purpose!r} have a {has} of their own and the default {lacks}: "
+            "what a person reads depends on their mail program.",
+            hint=f"Add otpmail/{purpose}/{lacks}.",
+            id="otpmail.W014",
+        )
+
+
+def _has_own(purpose: str, name: str) -> bool:
+    try:
+        get_template(f"otpmail/{purpose}/{name}")
+    except TemplateDoesNotExist:
+        return False
+    except TemplateSyntaxError:  # told by itself
+        pass
+    return True
