@@ -15,6 +15,8 @@ from otpmail.testing import live_code
 from tests import mailserver, orders
 from tests.mailtemplates import templates
 from tests.rounds import ME, carry, one_round, promise
+from tests.ruled import Ruled
+from tests.scripted import scripted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -358,3 +360,19 @@ def test_code_at_the_cut_of_a_long_reply_is_redacted_too(server):
     server.data = ["554 " + "x" * 195 + code]
     carry()
     assert code[:4] not in Attempt.objects.get().reply
+
+
+def test_codes_leave_by_new_sessions_where_each_takes_but_two(settings):
+    """As many as by Django's backend, which has a session for each."""
+    settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
+    settings.OTPMAIL_OPEN_CHALLENGES = 100
+    tired = b"452 4.5.3 Too many messages in this session"
+    ruled = Ruled(lambda turn: tired if turn.verb == "MAIL" and turn.begun % 3 == 0 else None)
+    with scripted(ruled) as server:
+        mailserver.route_to(settings, server.port)
+        for number in range(8):
+            promise(recipient=f"{number}@example.org")
+        assert carry() == [None] * 8
+    assert sorted(ruled.recipients) == [b"%d@example.org" % number for number in range(8)]
+    assert set(Attempt.objects.values_list("outcome", flat=True)) == {"accepted"}
+    assert ruled.sessions == 4

@@ -152,11 +152,16 @@ def test_tls_from_the_first_octet(localhost_certificate):
         assert session.quiet()
 
 
-def test_plain_text_left_after_starttls_is_not_taken_for_the_servers_word(localhost_certificate):
+@pytest.mark.parametrize(
+    "injected", [b"\r\n250 AUTH PLAIN\r\n", b"\n250 AUTH PLAIN\n", b"\r\n2", b"\n\n", b"\r\n\0"]
+)
+def test_plain_text_left_after_starttls_is_not_taken_for_the_servers_word(
+    localhost_certificate, injected
+):
     def script(talk: Talk):
         talk.greet(b"250-scripted\r\n250 STARTTLS\r\n")
         talk.hear()
-        talk.say(b"220 go on\r\n250 AUTH PLAIN\r\n")
+        talk.say(b"220 go on" + injected)
         talk.wait_for_end()
 
     with scripted(script) as server:
