@@ -5,7 +5,7 @@ Knows nothing of: HTTP, rows.
 """
 
 from otpmail.models import Reason
-from otpmail.results import Progress, Word
+from otpmail.results import Progress, Step, Word
 
 ADVICE = {
     (Word.QUEUED, ""): "The mail is on its way.",
@@ -23,9 +23,12 @@ ADVICE = {
 """All other ends are the transfer's own."""
 
 ENDED = "The mail was not needed any more."
+NOT_MADE = "The mail could not be made. Ask for the code again."
 SLOW = "Mail is slow just now: it may take some minutes."
 
 
 def advice(mail: Progress) -> str:
     """Say what a mail's progress means to the person who waits for it."""
+    if mail.next_step is Step.ASK_AGAIN and mail.word in {Word.QUEUED, Word.DELAYED}:
+        return NOT_MADE
     return SLOW if mail.slow else ADVICE.get((mail.word, mail.reason), ENDED)

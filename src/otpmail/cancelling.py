@@ -6,7 +6,7 @@ Knows nothing of: what a challenge is bound to; whoever hears ``challenge_ended`
 
 from uuid import UUID
 
-from otpmail import arguments, database, endings, standing
+from otpmail import arguments, budgets, database, endings, standing
 from otpmail.clients import NOBODY, Client
 from otpmail.models import State
 from otpmail.results import AlreadyUsed, Cancelled, Ended, NotFound
@@ -35,6 +35,7 @@ def cancel_all(*, subject: str, purpose: str | None = None, client: Client = NOB
     arguments.check_all(purpose=purpose, subject=subject, client=client)
     now = database.now()
     with database.atomic():
+        budgets.hold(subject, now)  # who issues locks several of them too, in an order of its own
         pending = standing.pending_of(subject, purpose=purpose)
         ended = [endings.end(one, State.CANCELLED, now=now, client=client) for one in pending]
     return sum(ended)

@@ -1,6 +1,6 @@
 import pytest
 
-from mobile_api.progress import ADVICE, SLOW, advice
+from mobile_api.progress import ADVICE, NOT_MADE, SLOW, advice
 from otpmail.models import Reason
 from otpmail.results import Progress, Step, Word
 
@@ -18,6 +18,12 @@ def test_every_end_of_a_mail_is_put_into_words(word, reason):
 def test_a_refused_address_is_to_be_checked():
     assert "Check it" in told(Word.FAILED, "refused")
     assert len(set(ADVICE.values())) == len(ADVICE)
+
+
+@pytest.mark.parametrize("word", [Word.QUEUED, Word.DELAYED])
+def test_mail_that_cannot_be_made_is_not_waited_for(word):
+    made = Progress(word=word, next_step=Step.ASK_AGAIN, slow=True)
+    assert advice(made) == NOT_MADE
 
 
 def test_slow_mail_is_called_slow():
