@@ -12,6 +12,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, check_password
 from django.http import HttpRequest
@@ -43,13 +44,19 @@ class MemberRequest(HttpRequest):
 class Bearer(HttpBearer):
     """``Authorization: Bearer <token>``."""
 
+    @sensitive_variables()
+    def __call__(self, request: HttpRequest) -> Any:
+        """Hide the token in ninja's own frames."""
+        return super().__call__(request)
+
+    @sensitive_variables()
     def authenticate(self, request: HttpRequest, token: str) -> Token | None:  # noqa: ARG002
         """Find the token among those in force, and its member with it."""
         in_force = Token.objects.filter(revoked_at=None, expires_at__gt=timezone.now())
         return in_force.select_related("member").filter(digest=_digest(token)).first()
 
 
-@sensitive_variables("pin", "token")
+@sensitive_variables()
 def sign_in(number: str, pin: str, client: Client) -> tuple[str, datetime] | Throttled | None:
     """Give a token and its end, or None if the number and the PIN do not belong together."""
     throttle = Throttle(number, client)
@@ -72,5 +79,6 @@ def sign_out(token: Token) -> None:
     Token.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now())
 
 
+@sensitive_variables()
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -83,7 +83,7 @@ class Code(Strict):
 class TokenOut(Schema):
     """Send it as ``Authorization: Bearer <token>``."""
 
-    token: str
+    token: str = Field(repr=False)
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - RFC 6750's word
     expires_at: Moment
 

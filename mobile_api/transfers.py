@@ -64,7 +64,7 @@ def find(member: Member, transfer_id: UUID) -> Transfer:
     return transfer
 
 
-@sensitive_variables("typed")
+@sensitive_variables()
 def confirm(
     member: Member,
     transfer: Transfer,

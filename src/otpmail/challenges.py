@@ -5,8 +5,7 @@ For several people of one deed, `issue_many`; of all that a subject has at a tim
 result (``otpmail.results``), a fault an exception.
 """
 
-from asgiref.sync import sync_to_async
-
+from otpmail.asynchronous import awaited
 from otpmail.cancelling import cancel, cancel_all
 from otpmail.checking import verify
 from otpmail.holding import consume
@@ -38,12 +37,12 @@ __all__ = [
 ]
 
 # For async views: the same calls, in the thread that Django keeps for a request's database work.
-aissue = sync_to_async(issue)
-aissue_many = sync_to_async(issue_many)
-aresend = sync_to_async(resend)
-averify = sync_to_async(verify)
-acancel = sync_to_async(cancel)
-acancel_all = sync_to_async(cancel_all)
-aconsume = sync_to_async(consume)
-aopen = sync_to_async(open)
-astatus = sync_to_async(status)
+aissue = awaited(issue)
+aissue_many = awaited(issue_many)
+aresend = awaited(resend)
+averify = awaited(verify)
+acancel = awaited(cancel)
+acancel_all = awaited(cancel_all)
+aconsume = awaited(consume)
+aopen = awaited(open)
+astatus = awaited(status)

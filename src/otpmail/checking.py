@@ -62,7 +62,7 @@ class _Guess:
     was_wrong: bool = False
 
 
-@sensitive_variables("typed", "code")
+@sensitive_variables()
 def verify(
     purpose: str,
     challenge_id: UUID | str,
@@ -121,7 +121,7 @@ def verify(
     return result
 
 
-@sensitive_variables("typed")
+@sensitive_variables()
 def _read(typed: object, challenge: Challenge) -> str | None:
     return codes.normalise(typed, challenge.digits) if isinstance(typed, str) else None
 
@@ -145,7 +145,7 @@ def _holding(client: Client) -> Right:
     return lambda challenge, now: holding.hold(challenge, client, now)
 
 
-@sensitive_variables("code")
+@sensitive_variables()
 def _guess(
     challenge: Challenge, code: str, right: Right, client: Client
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
@@ -204,7 +204,7 @@ def _count_guess(challenge: Challenge) -> _Guess | None:
     return None if number is None else _Guess(number)
 
 
-@sensitive_variables("typed", "code")
+@sensitive_variables()
 def _decide(
     challenge_id: UUID, typed: str, guess: _Guess, right: Right, client: Client
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
@@ -222,7 +222,7 @@ def _decide(
     return right(challenge, now) or standing.over(standing.locked(challenge_id), now)
 
 
-@sensitive_variables("typed", "older")
+@sensitive_variables()
 def _wrong(
     challenge: Challenge, typed: str, guess: _Guess, now: datetime, client: Client
 ) -> Wrong | Superseded | Ended:
@@ -245,7 +245,7 @@ def _spend(challenge: Challenge, guess: _Guess, now: datetime, client: Client) -
     return _end(challenge, State.EXHAUSTED, now, client) if is_last else None
 
 
-@sensitive_variables("typed", "older")
+@sensitive_variables()
 def _is_older(challenge: Challenge, typed: str) -> bool:
     try:
         older = messages.older_codes_of(challenge)
@@ -260,7 +260,7 @@ def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> E
     return Ended(state=state)
 
 
-@sensitive_variables("typed", "code")
+@sensitive_variables()
 def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherChallenge | None:
     """Tell of which other open challenge of the same subject and purpose it is the code, if of any.
 
@@ -278,7 +278,7 @@ def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherCha
     return None
 
 
-@sensitive_variables("typed", "code")
+@sensitive_variables()
 def _is_code_of(other: Challenge, typed: str, client: Client) -> bool:
     """Compare, at the cost of a guess; also if it is right, since it was typed elsewhere."""
     try:

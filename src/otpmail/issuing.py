@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.utils.translation import get_language
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import (
     addresses,
@@ -55,6 +56,7 @@ class To:
     recipient: str
 
 
+@sensitive_variables()
 def issue(
     purpose: str,
     *,

@@ -8,6 +8,7 @@ import secrets
 from datetime import datetime
 
 from django.db.models import F, QuerySet
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import budgets
 from otpmail.codes import NONCE_BYTES
@@ -45,6 +46,7 @@ def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> boo
     )
 
 
+@sensitive_variables()
 def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
     """Take the room for a new code: the next generation, which kills the older one."""
     return _take(
@@ -59,6 +61,7 @@ def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bo
     )
 
 
+@sensitive_variables()
 def _take(challenge: Challenge, now: datetime, **columns: object) -> bool:
     # Two clicks at once read the same row; the cool-down and the counts let one of them through.
     room = _pending(challenge).filter(

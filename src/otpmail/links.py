@@ -29,7 +29,7 @@ def cancel_url(challenge_id: UUID) -> str:
     return f"{settings.BASE_URL.rstrip('/')}{reverse('otpmail:cancel')}#{_signer().sign(named)}"
 
 
-@sensitive_variables("token")
+@sensitive_variables()
 def read(token: str) -> UUID | None:
     """Give the challenge's id that we signed, or None."""
     try:

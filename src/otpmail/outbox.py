@@ -17,6 +17,7 @@ from uuid import UUID
 from django.conf import settings as django_settings
 from django.db import connections
 from django.db.models import F, Q, QuerySet
+from django.views.decorators.debug import sensitive_variables
 
 from otpmail import addresses, audit, database, owners
 from otpmail.compat import uuid7
@@ -158,6 +159,7 @@ def due_of(owner: str, *, now: datetime) -> list[tuple[UUID, Lane]]:
     return [(pk, Lane(lane)) for pk, lane in rows]
 
 
+@sensitive_variables()
 def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
     """Read those deliveries that this owner still holds, and their challenges."""
     return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], owner=owner)]

@@ -48,7 +48,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
     return _page("used" if challenge.state == State.CONFIRMED else "over", challenge)
 
 
-@sensitive_variables("pasted")
+@sensitive_variables()
 def _find(request: HttpRequest) -> Challenge | None:
     pasted = request.POST.get("token", "")
     challenge_id = links.read(pasted.rpartition("#")[2].strip())

@@ -64,7 +64,7 @@ def take(delivery_id: UUID, report: Report) -> bool:
     return True
 
 
-@sensitive_variables("text", "codes")
+@sensitive_variables()
 def _told(text: str, challenge: Challenge | None) -> str:
     try:
         codes = messages.codes_of(challenge) if challenge is not None else []

@@ -10,6 +10,8 @@ engine once it is committed.
 from datetime import datetime
 from uuid import UUID
 
+from django.views.decorators.debug import sensitive_variables
+
 from otpmail import (
     arguments,
     audit,
@@ -32,6 +34,7 @@ from otpmail.results import AlreadyUsed, Ended, NotFound, OverCap, Resent, TooSo
 from otpmail.signals import delivery_refused
 
 
+@sensitive_variables()
 def resend(
     purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
