@@ -3,6 +3,7 @@
 ``NAME_FILE`` names a file that holds the value of ``NAME``, for secrets that are mounted.
 """
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from environs import FileAwareEnv, validate
 
 from mobile_api.middleware import MAX_BODY_BYTES
 
+os.umask(0o077)  # database, its -wal and -shm, logs: what is made from now on is its owner's alone
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv(strip_whitespace=True)
 
@@ -85,6 +87,11 @@ KIOSKS: dict[str, str] = env.dict("KIOSKS", {})
 # Sign-ins of one number that may fail an hour and a day: at one client, and at all others together.
 SIGN_INS_HERE = env.list("SIGN_INS_HERE", [5, 20], subcast=int)
 SIGN_INS_ANYWHERE = env.list("SIGN_INS_ANYWHERE", [30, 100], subcast=int)
+# The same of one client, with whatever numbers: a kiosk is many people's, and has few that fail.
+SIGN_INS_CLIENT = env.list("SIGN_INS_CLIENT", [60, 200], subcast=int)
+# PINs that a process looks at at once; each takes 100 MB while it does.
+HASHES_AT_ONCE = env.int("HASHES_AT_ONCE", 2)
+SIGN_OUT_IDLE_SECONDS = env.int("SIGN_OUT_IDLE_SECONDS", 900)
 # From so much on in any currency, in its major unit, a code has two digits more.
 LONG_CODE_FROM = env.int("LONG_CODE_FROM", 1000)
 

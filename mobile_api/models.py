@@ -42,7 +42,11 @@ class Token(Row):
     # No reader looks a member's tokens up, so there is no index for it.
     member = models.ForeignKey(Member, models.CASCADE, db_index=False)
     digest = models.CharField(max_length=64, unique=True)
+    client = models.CharField(max_length=120, blank=True)
+    """Where it was given: a kiosk's name, or an address."""
     created_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    """When it was last used, to half a minute."""
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
 

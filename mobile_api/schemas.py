@@ -88,6 +88,16 @@ class TokenOut(Schema):
     expires_at: Moment
 
 
+class SessionOut(Schema):
+    """A token of yours that is good, and where it was given."""
+
+    client: str
+    created_at: Moment
+    seen_at: Moment
+    expires_at: Moment
+    is_this_one: bool
+
+
 class MemberOut(Schema):
     """Who you are."""
 

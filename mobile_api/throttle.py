@@ -1,10 +1,11 @@
-"""How often signing in may fail: for a number at one client, and for it at all others together.
+"""How often signing in may fail: for a number at one client, for it at all others, for a client.
 
 In: a member number as it was typed, the client. Out: room, or when there is.
 Knows nothing of: members, PINs, so that a number that there is not looks like any other.
 
 A client that signed the number in before is its own, and is counted by itself alone: a stranger at
-one kiosk locks nobody out of another, and many strangers lock nobody out of their own.
+one kiosk locks nobody out of another, and many strangers lock nobody out of their own. But whoever
+tries one PIN with each number there is, is refused as a client.
 """
 
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ class Throttle:
         self._own = Allowance("own", pair, settings.SIGN_INS_HERE)
         self._here = Allowance("sign-in", pair, settings.SIGN_INS_HERE)
         self._anywhere = Allowance("sign-ins", number, settings.SIGN_INS_ANYWHERE)
+        cap = settings.SIGN_INS_CLIENT if client.counted_as else ()
+        self._client = Allowance("sign-in client", client.counted_as, cap)
         self._taken: list[Allowance] = []
 
     def take(self) -> datetime | None:
@@ -34,8 +37,9 @@ class Throttle:
         now = database.now()
         is_own = self._own.row().exists()
         with database.atomic():
-            for allowance in (self._here,) if is_own else (self._here, self._anywhere):
-                retry_at = allowance.take(now)
+            anywhere = () if is_own else (self._anywhere,)
+            for allowance in (self._here, *anywhere, self._client):
+                retry_at: datetime | None = allowance.take(now)
                 if retry_at is not None:
                     database.roll_back()
                     return retry_at
@@ -43,8 +47,11 @@ class Throttle:
         return None
 
     def give_back(self) -> None:
-        """Nothing failed, and the client is the number's own from now on."""
+        """Nothing failed."""
         with database.atomic():
             for allowance in self._taken:
                 allowance.give_back()
-            self._own.make(database.now(), kept=OWN_KEPT)
+
+    def know(self) -> None:
+        """Take the client for the number's own from now on."""
+        self._own.make(database.now(), kept=OWN_KEPT)

@@ -5,12 +5,14 @@ Knows nothing of: codes, mail, how money moves.
 """
 
 import hashlib
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from django.utils.http import quote_etag
 from ninja import Header, Router, Status
@@ -37,6 +39,7 @@ from mobile_api.schemas import (
     MemberOut,
     NewTransfer,
     ResentOut,
+    SessionOut,
     SignIn,
     TokenOut,
     TransferOut,
@@ -45,6 +48,8 @@ from otpmail import database
 from otpmail.results import Issued
 
 router = Router()
+
+BUSY = timedelta(seconds=2)
 
 ETAG_LENGTH = 32
 """Hex digits of a digest: 128 bits, so that two bodies never have one."""
@@ -75,9 +80,13 @@ OptionalKey = Annotated[str | None, Header(alias="Idempotency-Key", pattern=KEY_
 )
 def sign_in(request: HttpRequest, body: SignIn) -> TokenOut:
     """Get a token for a member number and a PIN."""
-    signed_in = auth.sign_in(body.member_number, body.pin, client_of(request))
+    try:
+        signed_in = auth.sign_in(body.member_number, body.pin, client_of(request))
+    except auth.BusyError:
+        detail = "Too many people sign in at this moment."
+        raise Problem(problems.UNAVAILABLE, detail, retry_at=timezone.now() + BUSY) from None
     if isinstance(signed_in, auth.Throttled):
-        detail = "Too many sign-ins with this member number failed."
+        detail = "Too many sign-ins with this member number, or from here, failed."
         raise Problem(problems.TOO_MANY_SIGN_INS, detail, retry_at=signed_in.retry_at)
     if signed_in is None:
         raise Problem(problems.NO_SUCH_MEMBER, "The member number and the PIN do not match.")
@@ -89,6 +98,27 @@ def sign_in(request: HttpRequest, body: SignIn) -> TokenOut:
 def sign_out(request: MemberRequest) -> Status[None]:
     """Revoke the token that this request is sent with."""
     auth.sign_out(request.auth)
+    return Status(204, None)
+
+
+@router.get("/sessions", response=list[SessionOut], tags=["session"], openapi_extra=declared(*MINE))
+def sessions(request: MemberRequest) -> list[dict[str, object]]:
+    """Tell where you are signed in, the newest first. What was idle for long is signed out."""
+    tokens = auth.in_force().filter(member=request.auth.member).order_by("-pk")
+    names = ("client", "created_at", "seen_at", "expires_at")
+    return [
+        {name: getattr(token, name) for name in names}
+        | {"is_this_one": token.pk == request.auth.pk}
+        for token in tokens
+    ]
+
+
+@router.post(
+    "/sign-out-everywhere", response={204: None}, tags=["session"], openapi_extra=declared(*MINE)
+)
+def sign_out_everywhere(request: MemberRequest) -> Status[None]:
+    """Revoke all your tokens, this one too."""
+    auth.sign_out_everywhere(request.auth.member)
     return Status(204, None)
 
 

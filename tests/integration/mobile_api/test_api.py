@@ -28,6 +28,8 @@ def test_the_document_tells_every_operation(operations):
     assert set(operations) == {
         ("post", "/sign-in"),
         ("post", "/sign-out"),
+        ("post", "/sign-out-everywhere"),
+        ("get", "/sessions"),
         ("get", "/me"),
         ("get", "/accounts"),
         ("post", "/transfers"),

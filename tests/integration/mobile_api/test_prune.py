@@ -56,6 +56,7 @@ def test_many_go_in_batches(alice, monkeypatch):
             member=alice.member,
             digest=f"{number:064d}",
             created_at=now,
+            seen_at=now,
             expires_at=now + timedelta(hours=1),
         )
         for number in range(5)
