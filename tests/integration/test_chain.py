@@ -74,7 +74,7 @@ def test_command_seals_what_is_new_and_tells_the_last_seal(capsys):
 @pytest.mark.parametrize("column", ["at", "deed", "purpose", "generation", "key_id"])
 def test_entry_that_was_changed_is_named(unlocked, column):
     _, entry, _ = sealed()
-    new = {"at": entry.at + timedelta(microseconds=1), "generation": 2, "deed": "wrong"}
+    new = {"at": entry.at + timedelta(milliseconds=1), "generation": 2, "deed": "wrong"}
     entries().filter(pk=entry.pk).update(**{column: new.get(column, "another")})
     assert faults() == [f"entry {entry.pk} was changed"]
     with pytest.raises(CommandError, match="1 faults"):
