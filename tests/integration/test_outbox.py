@@ -37,8 +37,8 @@ def test_due_delivery_is_claimed_once(delivery):
 
 
 def test_claim_that_cannot_take_all_codes_takes_the_youngest_and_few_of_the_oldest(delivery):
-    for _ in range(9):
-        challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    for number in range(9):
+        challenges.issue("sign-in", subject=f"{number}", recipient="alice@example.org")
     rows = list(Delivery.objects.order_by("due_at").values_list("pk", flat=True))
     claimed = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=4)
     assert list(claimed) == [rows[0], *rows[-3:]]
@@ -156,7 +156,7 @@ def test_delivery_to_be_retried_stays_its_owners(delivery):
 
 
 def test_released_deliveries_are_free_but_for_those_in_hand(delivery):
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", subject="bob", recipient="bob@example.org")
     outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=2)
     assert outbox.release(ME, but=[delivery.pk]) == 1
     assert Delivery.objects.get(leased_by="").pk != delivery.pk

@@ -64,7 +64,9 @@ def test_value_comes_back_equal_and_of_its_type(value):
         ({"bytes": "no tag"}, {"bytes": "no tag"}),
         ({"dict": [["a", 1]]}, {"dict": [["a", 1]]}),
     ],
-    ids=repr,
+    ids=lambda value: (
+        type(value).__name__
+    ),  # what a memoryview says of itself is not the same twice
 )
 def test_what_reads_like_a_plain_value_becomes_one(value, back):
     assert there_and_back(value) == back
