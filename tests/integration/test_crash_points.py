@@ -18,7 +18,7 @@ from django.test import override_settings
 from otpmail import challenges, database, engines, owners, signals
 from otpmail.models import Challenge, Delivery
 from otpmail.routes import hedging
-from tests import mailserver
+from tests import mailserver, rounds
 from tests.crashpoints import every_crash, in_child
 from tests.waiting import wait_until
 
@@ -98,7 +98,7 @@ def judge(walked: Walk, points: list[str], server: mailserver.MailServer) -> Non
 
 
 def promise() -> None:
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    rounds.promise()
 
 
 def leave(count: int = 1) -> None:
