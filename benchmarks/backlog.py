@@ -66,7 +66,7 @@ def main(count: int) -> None:
 
 def copy_of(challenge: Any, number: int) -> Any:
     """Make another member's."""
-    from otpmail.compat import uuid7
+    from otpmail.db.compat import uuid7
 
     values = {field.attname: getattr(challenge, field.attname) for field in challenge._meta.fields}
     who = {"id": uuid7(), "subject": str(number), "recipient": f"m{number}@example.org"}
@@ -75,7 +75,7 @@ def copy_of(challenge: Any, number: int) -> Any:
 
 def copy_to(delivery: Any, challenge: Any) -> Any:
     """Make its mail."""
-    from otpmail.compat import uuid7
+    from otpmail.db.compat import uuid7
 
     values = {field.attname: getattr(delivery, field.attname) for field in delivery._meta.fields}
     pk = uuid7()

@@ -13,13 +13,15 @@ from typing import Any
 from django.core.management import call_command
 from django.db import connections, models
 
-from otpmail import challenges, courier, database, endings, outbox, owners
+from otpmail import challenges, closing
+from otpmail.db import database
+from otpmail.delivery import courier, holders, outbox
 from otpmail.models import Attempt, Challenge, Delivery, Lane, State
 
 SPAN = timedelta(days=30)
 MEMBERS = 100_000
 A_ROUND = 10
-OWNER = owners.new()
+OWNER = holders.new()
 
 # RFC 9562, 5.7: 48 bits of milliseconds, a version, a variant, and bits that look random.
 ID = """CREATE FUNCTION pg_temp.id_of(at timestamptz, n bigint, kind text) RETURNS uuid
@@ -47,7 +49,7 @@ def finish_one() -> None:
     promise()
     for delivery_id in claim():
         courier.run([delivery_id], OWNER)
-    endings.end(Challenge.objects.get(), State.CONFIRMED, now=database.now())
+    closing.end(Challenge.objects.get(), State.CONFIRMED, now=database.now())
 
 
 def copy(cursor: Any, size: int, model: type[models.Model], **changes: str) -> None:
@@ -114,7 +116,7 @@ def sweep() -> list[Any]:
     now = database.now()
     outbox.reap(now=now)
     mine = claim()
-    endings.expire(now=now, seconds=0.5)
+    closing.expire(now=now, seconds=0.5)
     return mine
 
 

@@ -14,7 +14,7 @@ from django.db import transaction  # noqa: E402
 
 from mobile_api import auth  # noqa: E402
 from mobile_api.models import Account, Member  # noqa: E402
-from otpmail.clients import NOBODY  # noqa: E402
+from otpmail.addresses.requester import NOBODY  # noqa: E402
 
 PIN = "2468"
 

@@ -110,7 +110,7 @@ def configure(**urls: str) -> None:
 def one_person(who: str) -> Iterator[tuple[str, Parts]]:
     """Let somebody come for a code once, and then once more, which is measured."""
     from otpmail import challenges, testing  # Django is set up only now
-    from otpmail.clients import Client
+    from otpmail.addresses.requester import Client
 
     client = Client(address=f"2001:db8:{hash(who) & 0xFFFF:x}::1", device=who)
     whose = {"subject": who, "client": client}

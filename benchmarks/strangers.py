@@ -9,7 +9,7 @@ from django.test import Client
 
 from mobile_api.models import Transfer
 from otpmail import challenges
-from otpmail.compat import uuid7
+from otpmail.db.compat import uuid7
 from otpmail.models import Challenge
 
 JSON = "application/json"

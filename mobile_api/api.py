@@ -20,8 +20,8 @@ from mobile_api.auth import Bearer
 from mobile_api.problems import Problem
 from mobile_api.schemas import ProblemOut
 from mobile_api.views import router
-from otpmail.describing import log_fault
 from otpmail.exceptions import NotHereError
+from otpmail.outcomes.describing import log_fault
 
 RETRY_AFTER = timedelta(seconds=5)
 PROMISES = frozenset({"create_transfer", "resend_code"})

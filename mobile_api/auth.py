@@ -26,7 +26,7 @@ from ninja.security import HttpBearer
 
 from mobile_api.models import Member, Token
 from mobile_api.throttle import Throttle
-from otpmail.clients import Client
+from otpmail.challenges import Client
 
 TOKEN_BYTES = 32
 TOKEN_LIFE = timedelta(hours=12)

@@ -11,7 +11,7 @@ import hashlib
 from django.conf import settings
 from django.http import HttpRequest
 
-from otpmail.clients import Client, ip_of
+from otpmail.addresses.requester import Client, ip_of
 
 KIOSK_KEY = "X-Kiosk-Key"
 FORWARDED = "X-Forwarded-For"

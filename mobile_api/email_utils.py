@@ -11,8 +11,8 @@ from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Account, Transfer
 from mobile_api.money import is_large
 from otpmail import challenges
-from otpmail.binding import Facts
-from otpmail.clients import Client
+from otpmail.challenges import Client
+from otpmail.crypto.transaction_data import Facts
 from otpmail.models import Challenge
 from otpmail.results import InvalidAddress, Issued, OverCap
 

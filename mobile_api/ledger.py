@@ -10,8 +10,9 @@ from datetime import datetime
 from django.db.models import F
 
 from mobile_api.models import Account, AccountKind, Entry, Reason, Transfer, TransferState
-from otpmail import database, receipts
-from otpmail.binding import Facts
+from otpmail import receipts
+from otpmail.crypto.transaction_data import Facts
+from otpmail.db import database
 
 PURPOSE = "transfer"
 

@@ -11,9 +11,9 @@ from django.db import models
 from django.db.models import F, Q
 
 from otpmail import receipts
-from otpmail.append_only import AppendOnly
-from otpmail.compat import uuid7
-from otpmail.database import Row
+from otpmail.db.append_only import AppendOnly
+from otpmail.db.compat import uuid7
+from otpmail.db.database import Row
 
 MAX_AMOUNT_MINOR = 999_999_999_999
 """The largest transfer: far above any real one, and far below what a BIGINT column can hold."""

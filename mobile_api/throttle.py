@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from otpmail import database
-from otpmail.clients import Client
-from otpmail.counters import Allowance
+from otpmail.challenges import Client
+from otpmail.db import database
+from otpmail.limits.counters import Allowance
 
 OWN_KEPT = timedelta(days=180)
 """How long a client is a number's own after it last signed it in."""

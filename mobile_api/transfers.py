@@ -17,8 +17,9 @@ from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database, receipts
-from otpmail.clients import Client
+from otpmail import challenges, receipts
+from otpmail.challenges import Client
+from otpmail.db import database
 from otpmail.models import Challenge
 from otpmail.results import (
     AlreadyUsed,

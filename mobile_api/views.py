@@ -44,7 +44,7 @@ from mobile_api.schemas import (
     TokenOut,
     TransferOut,
 )
-from otpmail import database
+from otpmail.db import database
 from otpmail.results import Issued
 
 router = Router()

@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.locmem import EmailBackend
 
-from otpmail import challenges, reports
+from otpmail import challenges
+from otpmail.events import handling
+from otpmail.events.handling import Report
 from otpmail.models import Challenge, Delivery, Reported
-from otpmail.reports import Report
 
 
 class SlowToOpen(EmailBackend):
@@ -60,7 +61,7 @@ class SlowerThanItsReport(EmailBackend):
         for delivery in Delivery.objects.filter(state="queued"):
             dead = self.word is Reported.BOUNCED
             told = Report(word=self.word, at=delivery.created_at, address_is_dead=dead)
-            reports.take(delivery.pk, told)
+            handling.take(delivery.pk, told)
         return super().open()
 
 
@@ -70,7 +71,7 @@ class FasterThanOurNote(EmailBackend):
     def send_messages(self, email_messages: Any) -> int:
         """Take it, and say so last."""
         for delivery in Delivery.objects.all():
-            reports.take(delivery.pk, Report(word=Reported.DELIVERED, at=delivery.created_at))
+            handling.take(delivery.pk, Report(word=Reported.DELIVERED, at=delivery.created_at))
         return super().send_messages(email_messages)
 
 

@@ -100,8 +100,8 @@ def _verify(challenge_id: str, typed: str) -> object:
 
 
 def _take(owner: str) -> object:
-    from otpmail import database
-    from otpmail.counters import Allowance
+    from otpmail.db import database
+    from otpmail.limits.counters import Allowance
 
     return Allowance("test", owner, (10, 20)).take(database.now())
 

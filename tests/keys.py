@@ -2,7 +2,7 @@
 
 import hmac
 
-from otpmail.keys import SigningKey
+from otpmail.crypto.keys import SigningKey
 
 _VAULT = {"slot 7": b"seven", "slot 8": b"eight"}
 

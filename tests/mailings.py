@@ -4,11 +4,11 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from otpmail.wire.deadlines import Deadline
-from otpmail.wire.mails import Mail
-from otpmail.wire.opening import Server, open_session
-from otpmail.wire.pool import Limits, Pool
-from otpmail.wire.session import Session, Timeouts
+from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.mails import Mail
+from otpmail.smtp.opening import Server, open_session
+from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.session import Session, Timeouts
 
 A_MINUTE = Timeouts.all(60)
 

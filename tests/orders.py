@@ -1,6 +1,6 @@
 """A transaction that a code is bound to, as small as can be: the tests change it."""
 
-from otpmail.binding import Facts
+from otpmail.crypto.transaction_data import Facts
 from otpmail.models import Challenge
 
 ORDER: dict[str, str | int] = {}

@@ -4,7 +4,9 @@ import itertools
 from typing import Any
 from uuid import UUID
 
-from otpmail import challenges, courier, database, outbox
+from otpmail import challenges
+from otpmail.db import database
+from otpmail.delivery import courier, outbox
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.results import Issued
 from otpmail.testing import live_code

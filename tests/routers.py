@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from otpmail.database import Row
+from otpmail.db.database import Row
 
 
 class OneAlias:

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import otpmail.compat
+import otpmail.db.compat
 
 
 class Migration(migrations.Migration):
@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=otpmail.compat.uuid7,
+                        default=otpmail.db.compat.uuid7,
                         editable=False,
                         primary_key=True,
                         serialize=False,

@@ -21,10 +21,12 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
 
-from otpmail import database, pulse, references
-from otpmail.compat import first_uuid7
-from otpmail.masking import mask
+from otpmail.addresses.masking import mask
+from otpmail.db import database
+from otpmail.db.compat import first_uuid7
+from otpmail.display import references
 from otpmail.models import Attempt, AuditEntry, Challenge, Delivery, DeliveryState, Suppression
+from otpmail.operations import stats
 
 MOST = 1000
 """Rows that a list goes back; older ones are found by a search or a filter."""
@@ -202,12 +204,12 @@ class DeliveryAdmin(Searched):
         if not self.has_view_permission(request):
             raise PermissionDenied
         now = database.now()
-        circuits, tried = pulse.circuits(), pulse.tried(now - pulse.RECENTLY)
+        circuits, tried = stats.circuits(), stats.tried(now - stats.RECENTLY)
         names = dict.fromkeys([*circuits, *(row.route for row in tried)])
         told = {
             "title": "How mail stands",
             "now": now,
-            "waiting": pulse.waiting(now),
+            "waiting": stats.waiting(now),
             "routes": [
                 {
                     "name": name,
@@ -216,8 +218,8 @@ class DeliveryAdmin(Searched):
                 }
                 for name in names
             ],
-            "settled": list(pulse.settled(now - pulse.RECENTLY)),
-            "ended": list(pulse.ended(now - pulse.RECENTLY).items()),
+            "settled": list(stats.settled(now - stats.RECENTLY)),
+            "ended": list(stats.ended(now - stats.RECENTLY).items()),
         }
         context = {**self.admin_site.each_context(request), **told}
         return TemplateResponse(request, "admin/otpmail/pulse.html", context)

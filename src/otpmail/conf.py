@@ -39,7 +39,7 @@ class Settings:
     REVOKED_KEYS: Sequence[str] = ()
     """Ids of keys that are good no more: what stands under them ends. Not those of the ring."""
 
-    KEY_CLASS: str = "otpmail.keys.Key"
+    KEY_CLASS: str = "otpmail.crypto.keys.Key"
     """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
 
     BASE_URL: str = ""

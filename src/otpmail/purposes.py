@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from otpmail.binding import Facts
 from otpmail.conf import settings
+from otpmail.crypto.transaction_data import Facts
 
 if TYPE_CHECKING:
     from otpmail.models import Challenge

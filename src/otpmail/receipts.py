@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from otpmail import keys, linking
-from otpmail.binding import Facts
+from otpmail.crypto import keys, linking
+from otpmail.crypto.transaction_data import Facts
 from otpmail.models import Challenge, State
 
 MAX_LENGTH = 140

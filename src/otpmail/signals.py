@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.dispatch import Signal, receiver
 
-from otpmail import compat, logmails
-from otpmail.describing import log_fault
+from otpmail.db import compat
+from otpmail.outcomes.describing import log_fault
+from otpmail.runtime import logmails
 
 if TYPE_CHECKING:
     from otpmail.models import Attempt, Challenge, Delivery

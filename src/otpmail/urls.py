@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from otpmail.pages import cancel
-from otpmail.scraping import metrics
+from otpmail.operations.metrics_view import metrics
+from otpmail.views import cancel
 
 app_name = "otpmail"
 urlpatterns = [

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from otpmail import challenges, routes
-from otpmail.wire.connecting import memory as addresses
-from otpmail.wire.modes import memory as modes
+from otpmail.smtp.connecting import memory as addresses
+from otpmail.smtp.modes import memory as modes
 from tests import mailserver
 from tests.mailserver import free_port
 from tests.scripted import Talk, scripted

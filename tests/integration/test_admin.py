@@ -12,9 +12,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import admin, challenges, database, routes, suppressions
+from otpmail import admin, challenges, routes
 from otpmail.backends.outbox import EmailBackend
-from otpmail.compat import first_uuid7
+from otpmail.db import database
+from otpmail.db.compat import first_uuid7
+from otpmail.limits import suppressions
 from otpmail.models import AuditEntry, Challenge, Delivery, Reported, SealedMail
 from tests.mailserver import route_to, routes_to, running
 from tests.rounds import carry, promise

@@ -6,8 +6,9 @@ import pytest
 from django.db import DatabaseError, connection, models, transaction
 
 from mobile_api.models import Entry
-from otpmail import chain, database
-from otpmail.database import RowSet
+from otpmail.audit import chain
+from otpmail.db import database
+from otpmail.db.database import RowSet
 from otpmail.models import AuditEntry, AuditSeal
 from tests.rounds import promise
 

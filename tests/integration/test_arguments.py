@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from otpmail import challenges, lines
-from otpmail.clients import Client
+from otpmail import challenges
+from otpmail.addresses.requester import Client
+from otpmail.display import one_line
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery
 from otpmail.results import InvalidAddress, Issued, Malformed, NotFound
 from otpmail.testing import live_code
@@ -174,7 +175,7 @@ def test_context_has_an_end():
 def test_any_text_of_a_context_is_kept_as_a_line(text):
     issued = issue(context={"payee": text}, subject=f"s{uuid4()}")
     kept = Challenge.objects.get(pk=issued.challenge_id).context["payee"]
-    assert kept == lines.one_line(text)
+    assert kept == one_line.one_line(text)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

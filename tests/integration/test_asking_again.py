@@ -7,8 +7,9 @@ import pytest
 from django.core import mail
 from django.db import transaction
 
-from otpmail import challenges, keys
-from otpmail.clients import Client
+from otpmail import challenges
+from otpmail.addresses.requester import Client
+from otpmail.crypto import keys
 from otpmail.models import AuditEntry, Challenge, Delivery, State
 from otpmail.results import (
     Cancelled,

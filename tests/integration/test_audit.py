@@ -9,8 +9,9 @@ from django.core.management import CommandError, call_command
 from django.core.management.commands import flush as flush_of_django
 from django.db import DatabaseError, connection, transaction
 
-from otpmail import append_only, challenges, database, endings
-from otpmail.clients import Client
+from otpmail import challenges, closing
+from otpmail.addresses.requester import Client
+from otpmail.db import append_only, database
 from otpmail.models import AuditEntry, Challenge
 from otpmail.testing import live_code
 from tests import orders, rounds
@@ -64,7 +65,7 @@ def test_each_end_is_told(pass_time, orders):
     change_order()
     verify(changed, "123456", purpose="order")
     pass_time(expired.challenge_id, 1801)
-    endings.expire(now=database.now(), seconds=10)
+    closing.expire(now=database.now(), seconds=10)
     told = AuditEntry.objects.exclude(deed__in=["issued", "mailed"]).order_by("pk")
     assert [(row.challenge_id, row.deed) for row in told] == [
         *[(spent.challenge_id, "wrong")] * 5,

@@ -6,7 +6,9 @@ from uuid import uuid4
 import pytest
 from django.db.models import F
 
-from otpmail import budgets, challenges, database
+from otpmail import challenges
+from otpmail.db import database
+from otpmail.limits import lockout
 from otpmail.models import AuditEntry, Challenge, Counter
 from otpmail.results import Cap, Ended, Issued, OverCap, Superseded, Verified, Wrong
 from otpmail.testing import live_code
@@ -194,15 +196,15 @@ def test_of_sixty_four_wrong_codes_in_four_processes_five_are_looked_at():
 
 def test_budget_is_exact_under_sixty_four_failures_at_once():
     now = database.now()
-    at_once(*[lambda: budgets.count("alice", now)] * 64)
-    row = budgets.of("alice").row().get()
+    at_once(*[lambda: lockout.count("alice", now)] * 64)
+    row = lockout.of("alice").row().get()
     assert row.hour_until - round(now.timestamp() * 1000) == 64 * 360_000
 
 
 def test_of_sixty_four_wrong_codes_at_once_one_begins_the_wait():
     now = database.now()
     for _ in range(10):
-        budgets.count("alice", now)
-    at_once(*[lambda: budgets.enforce("alice", now)] * 64)
-    row = budgets.of("alice").row().get()
+        lockout.count("alice", now)
+    at_once(*[lambda: lockout.enforce("alice", now)] * 64)
+    row = lockout.of("alice").row().get()
     assert row.block_ms == timedelta(minutes=15).total_seconds() * 1000

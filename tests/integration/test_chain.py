@@ -7,9 +7,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, models, transaction
 
-from otpmail import audit, chain, challenges, database, keys, privacy
-from otpmail.database import RowSet
+from otpmail import audit, challenges
+from otpmail.audit import chain
+from otpmail.crypto import keys
+from otpmail.db import database
+from otpmail.db.database import RowSet
 from otpmail.models import AuditEntry, AuditSeal, Challenge
+from otpmail.operations import privacy
 from tests.crowd import at_once
 from tests.rounds import promise
 

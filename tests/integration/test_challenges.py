@@ -13,8 +13,12 @@ from django.db import IntegrityError, connection, transaction
 from django.views.debug import ExceptionReporter
 
 import tests.keys
-from otpmail import challenges, codes, counters, database, endings, keys, messages
+from otpmail import challenges, closing
+from otpmail.crypto import derive, keys
+from otpmail.db import database
+from otpmail.delivery import rendering
 from otpmail.exceptions import InsideTransactionError, NotHereError
+from otpmail.limits import counters
 from otpmail.models import Challenge, Counter, Delivery, State
 from otpmail.results import (
     AlreadyUsed,
@@ -263,13 +267,13 @@ def test_wrong_guess_stays_counted_though_the_service_goes_away_over_it(vault, m
     """Else whoever can make it stumble would learn of wrong codes for nothing."""
     issued = issue()
     Challenge.objects.update(generation=2, older_nonces=bytes(16))
-    wrong, compare = wrong_code(issued), codes.compare
+    wrong, compare = wrong_code(issued), derive.compare
 
     def compare_and_stumble(*given):
         tests.keys.away.add("sign-in")
         return compare(*given)
 
-    monkeypatch.setattr(codes, "compare", compare_and_stumble)
+    monkeypatch.setattr(derive, "compare", compare_and_stumble)
     assert verify(issued, wrong) == Wrong(guesses_left=4)
     assert row(issued).failures == 1
 
@@ -480,7 +484,7 @@ def test_of_two_resends_at_once_one_is_taken(pass_time):
 def test_code_of_ended_challenge_cannot_be_derived():
     issued = issue()
     challenges.cancel("sign-in", issued.challenge_id, subject="alice")
-    assert messages.code_of(row(issued)) is None
+    assert rendering.code_of(row(issued)) is None
 
 
 def test_double_click_on_the_last_guess_is_told_already_used():
@@ -574,7 +578,7 @@ def test_receiver_that_refuses_one_end_holds_up_no_other(pass_time):
 
     challenge_ended.connect(refuse)
     try:
-        endings.expire(now=database.now(), seconds=10)
+        closing.expire(now=database.now(), seconds=10)
     finally:
         challenge_ended.disconnect(refuse)
     assert (row(first).state, row(second).state) == ("pending", "expired")
@@ -586,10 +590,10 @@ def test_sweep_ends_what_stands_under_a_revoked_key(settings):
     settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
     under_new = issue(purpose="order")
     settings.OTPMAIL_KEYS = {"new": settings.OTPMAIL_KEYS["new"]}
-    endings.revoke(now=database.now(), seconds=10)
+    closing.revoke(now=database.now(), seconds=10)
     assert row(under_old).state == "pending"  # unknown here, and not revoked
     settings.OTPMAIL_REVOKED_KEYS = ["old"]
-    endings.revoke(now=database.now(), seconds=10)
+    closing.revoke(now=database.now(), seconds=10)
     assert (row(under_old).state, row(under_new).state) == ("cancelled", "pending")
     assert row(under_old).nonce is None
 

@@ -13,11 +13,12 @@ from django.db import connection
 from django.utils.log import AdminEmailHandler
 
 from coop_kiosk import celery_app
-from otpmail import compat, keys
 from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.checks import ways
 from otpmail.conf import PREFIX
-from otpmail.wire.session import Timeouts
+from otpmail.crypto import keys
+from otpmail.db import compat
+from otpmail.smtp.session import Timeouts
 from tests import mailserver
 
 pytestmark = pytest.mark.django_db  # Django's own checks ask the database what it can do

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
-from otpmail import budgets, counters, database
-from otpmail.counters import Allowance
+from otpmail.db import database
+from otpmail.limits import counters, lockout
+from otpmail.limits.counters import Allowance
 from otpmail.models import Counter
 from tests.crowd import at_once, in_processes
 
@@ -118,11 +119,11 @@ def test_subject_that_another_holds_at_this_moment_is_held_after_it(now):
         if sql.startswith("UPDATE"):
             updates.append(sql)
             if len(updates) == 1:
-                at_once(lambda: budgets.hold("alice", now))
+                at_once(lambda: lockout.hold("alice", now))
         return result
 
     with connection.execute_wrapper(race):
-        budgets.hold("alice", now)
+        lockout.hold("alice", now)
     assert len(updates) == 2
 
 

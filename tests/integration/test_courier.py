@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError
 
-from otpmail import challenges, courier, database, endings, outbox, routes
-from otpmail.faults import Rarely
+from otpmail import challenges, closing, routes
+from otpmail.db import database
+from otpmail.delivery import courier, outbox
+from otpmail.exceptions.foreign import Rarely
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
 from tests import mailserver, orders
@@ -113,7 +115,7 @@ def test_code_that_died_in_an_outage_ends_in_an_error(
     carry()
     pass_time(issued.challenge_id, 660)
     if is_ended:
-        endings.expire(now=database.now() + timedelta(hours=1), seconds=60)
+        closing.expire(now=database.now() + timedelta(hours=1), seconds=60)
         assert Challenge.objects.get().state == "expired"
     one_round(Delivery.objects.get().pk)
     (record,) = [record for record in caplog.records if "Email dropped" in record.getMessage()]

@@ -15,7 +15,9 @@ from functools import partial
 import pytest
 from django.test import override_settings
 
-from otpmail import challenges, database, engines, owners, signals
+from otpmail import challenges, engines, signals
+from otpmail.db import database
+from otpmail.delivery import holders
 from otpmail.models import Challenge, Delivery
 from otpmail.routes import hedging
 from tests import mailserver, rounds
@@ -106,7 +108,7 @@ def leave(count: int = 1) -> None:
     with override_settings(OTPMAIL_ENGINE="tests.engines.Deaf"):
         for _ in range(count):
             promise()
-    host, pid, started, fence = owners.new().split("/")
+    host, pid, started, fence = holders.new().split("/")
     dead = f"{host}/{pid}/{int(started) - 1}/{fence}"
     Delivery.objects.update(leased_by=dead, leased_until=database.now() + timedelta(minutes=1))
 

@@ -8,9 +8,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.dispatch import receiver
 
-from otpmail import database, faults, signals
-from otpmail.describing import describe, log_fault
+from otpmail import signals
+from otpmail.db import database
+from otpmail.exceptions import foreign
 from otpmail.models import Challenge, Suppression
+from otpmail.outcomes.describing import describe, log_fault
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -75,7 +77,7 @@ def test_error_of_a_receiver_is_told_without_its_words(caplog):
         violate_unique()
 
     receiver(signals.link_cancelled)(fail)
-    faults.tell(signals.link_cancelled, sender=Challenge, challenge=Challenge())
+    foreign.tell(signals.link_cancelled, sender=Challenge, challenge=Challenge())
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "Email: a receiver of a signal failed" in record.getMessage()
     assert "IntegrityError" in record.getMessage()

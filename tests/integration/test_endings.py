@@ -9,8 +9,10 @@ import pytest
 from django.db import connection, connections
 from django.db.models import Count
 
-from otpmail import challenges, database, endings, keys
-from otpmail.compat import uuid7
+from otpmail import challenges, closing
+from otpmail.crypto import keys
+from otpmail.db import database
+from otpmail.db.compat import uuid7
 from otpmail.models import AuditEntry, Challenge, Delivery, State
 from otpmail.results import Cancelled, Ended, Verified
 from otpmail.signals import challenge_ended
@@ -25,7 +27,7 @@ LONG = 60.0
 @pytest.fixture(autouse=True)
 def fresh_places(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    endings._places.after.clear()
+    closing._places.after.clear()
 
 
 def make(count: int, *, over_seconds: int = 10, **columns) -> list[Challenge]:
@@ -74,7 +76,7 @@ def ended():
 
 
 def expire(seconds=LONG):
-    return endings.expire(now=database.now(), seconds=seconds)
+    return closing.expire(now=database.now(), seconds=seconds)
 
 
 def together(*acts):
@@ -178,10 +180,10 @@ def test_nothing_to_do_takes_no_lock(django_assert_num_queries):
     make(2, closes_at=database.now() + timedelta(hours=1))
     now = database.now()
     with django_assert_num_queries(1) as captured:
-        assert endings.expire(now=now, seconds=LONG) is False
+        assert closing.expire(now=now, seconds=LONG) is False
     assert "FOR UPDATE" not in captured[0]["sql"]
     with django_assert_num_queries(0):
-        assert endings.revoke(now=now, seconds=LONG) is False
+        assert closing.revoke(now=now, seconds=LONG) is False
 
 
 def test_revoked_keys_are_swept_in_the_same_way(ended, settings):
@@ -190,7 +192,7 @@ def test_revoked_keys_are_swept_in_the_same_way(ended, settings):
     make(1)
     settings.OTPMAIL_REVOKED_KEYS = ["stolen"]
     now = database.now()
-    together(*[lambda: endings.revoke(now=now, seconds=LONG)] * 2)
+    together(*[lambda: closing.revoke(now=now, seconds=LONG)] * 2)
     assert states() == {"cancelled": 150, "pending": 3}
     assert len(ended) == 150
 
@@ -220,7 +222,7 @@ def test_sweeps_meet_those_who_verify_and_cancel_and_nobody_is_hurt(ended):
 
     def sweep():
         while Challenge.objects.filter(state=State.PENDING).exists():
-            endings.expire(now=later, seconds=LONG)
+            closing.expire(now=later, seconds=LONG)
 
     ended.hook = bound
     verified, cancelled, *_ = together(verify, cancel, sweep, sweep)

@@ -6,8 +6,9 @@ import pytest
 from django.core import mail
 from django.utils.log import AdminEmailHandler
 
-from otpmail import challenges, courier
-from otpmail.faults import Rarely
+from otpmail import challenges
+from otpmail.delivery import courier
+from otpmail.exceptions.foreign import Rarely
 from otpmail.testing import live_code
 
 pytestmark = pytest.mark.django_db(transaction=True)

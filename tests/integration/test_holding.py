@@ -4,7 +4,8 @@ import pytest
 from django.db import transaction
 from django.db.models import F
 
-from otpmail import challenges, keys, receipts
+from otpmail import challenges, receipts
+from otpmail.crypto import keys
 from otpmail.models import AuditEntry, Challenge, Counter
 from otpmail.results import (
     AlreadyUsed,

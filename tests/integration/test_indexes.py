@@ -7,9 +7,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, endings, outbox, pulse
-from otpmail.compat import uuid7
+from otpmail import challenges, closing
+from otpmail.db import database
+from otpmail.db.compat import uuid7
+from otpmail.delivery import outbox
 from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
+from otpmail.operations import stats
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,12 +71,12 @@ def first_read(table, step):
         ("otpmail_leased", lambda: outbox.reap(now=database.now())),
         (
             "otpmail_closing",
-            lambda: endings.expire(now=database.now() + timedelta(hours=1), seconds=10),
+            lambda: closing.expire(now=database.now() + timedelta(hours=1), seconds=10),
         ),
-        ("otpmail_closing", lambda: endings.revoke(now=database.now(), seconds=10)),
-        ("otpmail_due", lambda: list(pulse.by_lane(pulse.queued()[0]))),
-        ("otpmail_leased", lambda: list(pulse.by_lane(pulse.queued()[1]))),
-        ("otpmail_unsent", lambda: list(pulse.unsent(database.now()))),
+        ("otpmail_closing", lambda: closing.revoke(now=database.now(), seconds=10)),
+        ("otpmail_due", lambda: list(stats.by_lane(stats.queued()[0]))),
+        ("otpmail_leased", lambda: list(stats.by_lane(stats.queued()[1]))),
+        ("otpmail_unsent", lambda: list(stats.unsent(database.now()))),
     ],
     ids=["claim", "reap", "expire", "revoke", "free", "leased", "unsent"],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otpmail import keys
+from otpmail.crypto import keys
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,7 +3,7 @@
 import pytest
 from django.core import mail
 
-from otpmail import binding, keys, linking
+from otpmail.crypto import keys, linking, transaction_data
 from otpmail.models import Challenge, Delivery
 from otpmail.results import Ended, Verified
 from otpmail.testing import live_code
@@ -26,7 +26,7 @@ def write(**columns):
 
 def change_amount():
     orders.ORDER["amount_minor"] = 1
-    write(binding=binding.digest(orders.ORDER))
+    write(binding=transaction_data.digest(orders.ORDER))
 
 
 def take_out_of_another():
@@ -49,7 +49,7 @@ WRITES = {
     "recipient": lambda: write(recipient="mallory@example.org"),
     "letters of the recipient": lambda: write(recipient="Alice@example.org"),
     "no facts any more": lambda: write(is_bound=False),
-    "version": lambda: write(binding_version=1, binding=binding.digest(orders.ORDER)),
+    "version": lambda: write(binding_version=1, binding=transaction_data.digest(orders.ORDER)),
     "binding": lambda: write(binding=bytes(32)),
 }
 

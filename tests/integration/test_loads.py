@@ -7,10 +7,12 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, courier, database, outbox, routes
-from otpmail.deeds import AuditEntry
+from otpmail import challenges, routes
+from otpmail.db import database
+from otpmail.delivery import courier, outbox
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Challenge, Delivery, Lane
+from otpmail.models.audit import AuditEntry
 from otpmail.routes import hedging
 from tests import mailserver
 from tests.mailtemplates import templates

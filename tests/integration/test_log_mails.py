@@ -11,7 +11,9 @@ from django.core import mail
 from django.db import DatabaseError, connection, connections, transaction
 from django.utils.log import AdminEmailHandler
 
-from otpmail import database, outbox, routes
+from otpmail import routes
+from otpmail.db import database
+from otpmail.delivery import outbox
 from otpmail.models import Delivery, Lane, SealedMail
 from tests import mailserver
 from tests.integration import test_outbox_backend

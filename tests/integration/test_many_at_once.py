@@ -11,10 +11,12 @@ from django.core import mail
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, counters, database
+from otpmail import challenges
+from otpmail.addresses.requester import Client
 from otpmail.challenges import To
-from otpmail.clients import Client
-from otpmail.counters import Allowance
+from otpmail.db import database
+from otpmail.limits import counters
+from otpmail.limits.counters import Allowance
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery, Suppression
 from otpmail.results import Cap, InvalidAddress, Issued, OverCap
 from otpmail.testing import live_code

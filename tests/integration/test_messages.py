@@ -10,8 +10,10 @@ from django.core.mail import EmailMultiAlternatives
 from django.utils import timezone, translation
 from django.utils.translation import trans_real
 
-from otpmail import challenges, database, references
-from otpmail.messages import Letter, code_of, render
+from otpmail import challenges
+from otpmail.db import database
+from otpmail.delivery.rendering import Letter, code_of, render
+from otpmail.display import references
 from otpmail.models import Delivery
 from otpmail.testing import live_code
 from tests import orders as order_facts

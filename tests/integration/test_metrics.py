@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from otpmail import challenges, database, pulse
+from otpmail import challenges
+from otpmail.db import database
 from otpmail.models import Attempt, Challenge, Delivery
+from otpmail.operations import stats
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes.circuits import circuits
 from otpmail.testing import live_code
@@ -175,14 +177,14 @@ def test_a_route_is_closed_until_it_fails():
 @pytest.mark.parametrize("recent", [0, 1, 25, 40])
 def test_the_recent_rows_are_found_from_the_end(deaf, monkeypatch, recent):
     """Also past one that was written down late, and further back than one step."""
-    monkeypatch.setattr(pulse, "STEP", 5)
+    monkeypatch.setattr(stats, "STEP", 5)
     promise()
     now = database.now()
     old, late = now - timedelta(hours=1), now - timedelta(minutes=10)
     began = [old] * 50 + [late if number % 7 == 3 else now for number in range(recent)]
     for moment in began:
         try_(moment).save()
-    found = pulse.tail(Attempt.objects.all(), "started_at", now - pulse.RECENTLY)
+    found = stats.tail(Attempt.objects.all(), "started_at", now - stats.RECENTLY)
     assert found.count() == began.count(now)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from otpmail import keys
+from otpmail.crypto import keys
 from otpmail.models import AuditEntry, Challenge, Counter
 from otpmail.results import Ended, Malformed, NotFound, OtherChallenge, Verified, Wrong
 from otpmail.testing import live_code

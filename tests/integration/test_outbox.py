@@ -3,7 +3,9 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from otpmail import challenges, database, outbox, owners
+from otpmail import challenges
+from otpmail.db import database
+from otpmail.delivery import holders, outbox
 from otpmail.models import Attempt, Challenge, Delivery, DeliveryState, Lane, Reason
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,7 +99,7 @@ def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
 
 
 def test_lease_of_dead_process_is_reaped_at_once(delivery):
-    host, pid, started, fence = owners.new().split("/")
+    host, pid, started, fence = holders.new().split("/")
     outbox.claim(
         f"{host}/{pid}/{int(started) - 1}/{fence}", lane=Lane.CODE, now=database.now(), limit=1
     )
@@ -105,7 +107,7 @@ def test_lease_of_dead_process_is_reaped_at_once(delivery):
 
 
 def test_lease_of_living_process_is_not_reaped(delivery):
-    outbox.claim(owners.new(), lane=Lane.CODE, now=database.now(), limit=1)
+    outbox.claim(holders.new(), lane=Lane.CODE, now=database.now(), limit=1)
     assert outbox.reap(now=database.now()) == []
 
 

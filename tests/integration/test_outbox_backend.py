@@ -11,9 +11,11 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.db import DatabaseError, connection, transaction
 from django.utils.log import AdminEmailHandler
 
-from otpmail import compat, database, engines, outbox, routes
+from otpmail import engines, routes
 from otpmail.backends.outbox import BACKEND, EmailBackend
 from otpmail.conf import Settings
+from otpmail.db import compat, database
+from otpmail.delivery import outbox
 from otpmail.exceptions import UnstorableMailError
 from otpmail.models import Attempt, Delivery, Lane, SealedMail
 from tests import mailserver

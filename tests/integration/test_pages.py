@@ -14,7 +14,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
 
-from otpmail import challenges, links
+from otpmail import challenges
+from otpmail.crypto import cancel_link
 from otpmail.models import Challenge
 from otpmail.testing import live_code
 
@@ -142,7 +143,7 @@ def test_bent_link_leads_to_nothing(reader, link, bend):
 
 
 def test_signed_link_to_nothing_leads_to_nothing(reader, issued):
-    assert press(reader, links.cancel_url(uuid4()).removeprefix(BASE)).status_code == 404
+    assert press(reader, cancel_link.cancel_url(uuid4()).removeprefix(BASE)).status_code == 404
 
 
 def test_link_signed_before_the_secret_key_was_rotated_still_cancels(reader, link, settings):

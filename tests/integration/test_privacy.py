@@ -7,9 +7,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from otpmail import challenges, database, privacy, suppressions
-from otpmail.masking import mask
+from otpmail import challenges
+from otpmail.addresses.masking import mask
+from otpmail.db import database
+from otpmail.limits import suppressions
 from otpmail.models import Attempt, Challenge, Delivery, Reported, Suppression
+from otpmail.operations import privacy
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
 

@@ -8,7 +8,10 @@ from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, outbox, progress
+from otpmail import challenges
+from otpmail.challenges import progress
+from otpmail.db import database
+from otpmail.delivery import outbox
 from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
 from tests.mailserver import free_port, route_to, running

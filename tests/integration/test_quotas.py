@@ -8,9 +8,10 @@ from django.core import mail
 from django.db import transaction
 from django.db.models import F
 
-from otpmail import challenges, database
-from otpmail.clients import Client
-from otpmail.counters import HOUR_MS
+from otpmail import challenges
+from otpmail.addresses.requester import Client
+from otpmail.db import database
+from otpmail.limits.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery
 from otpmail.results import Cap, Issued, OverCap, Resent, Verified
 from otpmail.testing import live_code

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from otpmail import challenges, keys, receipts
+from otpmail import challenges, receipts
+from otpmail.crypto import keys
 from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge
 from otpmail.testing import live_code

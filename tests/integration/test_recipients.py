@@ -11,12 +11,15 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from otpmail import challenges, compat, database, privacy, quotas, routes, suppressions
+from otpmail import challenges, routes
 from otpmail.addresses import canonical
-from otpmail.clients import NOBODY, Client
-from otpmail.counters import Allowance
-from otpmail.mailboxes import mailbox_of
+from otpmail.addresses.mailboxes import mailbox_of
+from otpmail.addresses.requester import NOBODY, Client
+from otpmail.db import compat, database
+from otpmail.limits import rates, suppressions
+from otpmail.limits.counters import Allowance
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery, Reported
+from otpmail.operations import privacy
 from otpmail.results import Cap, InvalidAddress, Issued, OverCap
 from tests import mailserver
 from tests.mailserver import DJANGOS_BACKEND, OUR_BACKEND
@@ -265,7 +268,7 @@ def test_a_name_that_no_backend_takes_is_told_at_the_door(settings):
 
 
 def asked(client):
-    room = quotas.Room(client, database.now())
+    room = rates.Room(client, database.now())
     return room.ask("alice@example.org") or room.take()
 
 

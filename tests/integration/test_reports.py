@@ -10,9 +10,14 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from otpmail import challenges, database, keys, outbox, reports, suppressions
+from otpmail import challenges
+from otpmail.crypto import keys
+from otpmail.db import database
+from otpmail.delivery import outbox
+from otpmail.events import handling
+from otpmail.events.handling import Report
+from otpmail.limits import suppressions
 from otpmail.models import Attempt, AuditEntry, Delivery, Lane, Reported, Suppression
-from otpmail.reports import Report
 from otpmail.testing import live_code
 from tests.backends import SlowerThanItsReport
 from tests.crowd import at_once
@@ -49,7 +54,7 @@ def tell(word, *, after=1.0, delivery=None, dead=False, reason="Mailgun: 550 5.1
     delivery = delivery or Delivery.objects.order_by("created_at").first()
     at = delivery.created_at + timedelta(seconds=after)
     report = Report(word=word, at=at, reason=reason, address_is_dead=dead)
-    return reports.take(delivery.pk, report)
+    return handling.take(delivery.pk, report)
 
 
 def look(issued):
@@ -192,7 +197,7 @@ def test_dropped_mail_stays_dropped(in_doubt):
 def test_report_of_an_unknown_mail_changes_nothing():
     promise()
     now = database.now()
-    assert not reports.take(uuid4(), Report(word=Reported.BOUNCED, at=now, address_is_dead=True))
+    assert not handling.take(uuid4(), Report(word=Reported.BOUNCED, at=now, address_is_dead=True))
     assert not Suppression.objects.exists()
 
 

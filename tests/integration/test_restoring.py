@@ -7,8 +7,11 @@ import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
 
-from otpmail import challenges, database, outbox, owners, restoring, routes
+from otpmail import challenges, routes
+from otpmail.db import database
+from otpmail.delivery import holders, outbox
 from otpmail.models import Delivery, SealedMail
+from otpmail.operations import restoring
 from otpmail.results import Step, Verified, Word
 from otpmail.testing import live_code
 from tests import mailserver, rounds
@@ -94,10 +97,10 @@ def test_release_gives_what_waited_to_the_couriers_here(dump, server):
 
 
 def test_release_leaves_a_living_process_of_this_host_what_it_holds(dump):
-    held_by(owners.new())
+    held_by(holders.new())
     assert "0 released, 3 are held" in restored("--release")
     assert "queued" in {state for state, *_ in fates()}
-    dead = f"{owners.new().partition('/')[0]}/999999999/1/x"
+    dead = f"{holders.new().partition('/')[0]}/999999999/1/x"
     held_by(dead)
     assert "3 released, 0 are held" in restored("--release")
 

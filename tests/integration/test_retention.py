@@ -7,9 +7,11 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import challenges, database, retention, suppressions
+from otpmail import challenges
 from otpmail.backends.outbox import EmailBackend
-from otpmail.compat import uuid7
+from otpmail.db import database
+from otpmail.db.compat import uuid7
+from otpmail.limits import suppressions
 from otpmail.models import (
     Attempt,
     AuditEntry,
@@ -22,6 +24,7 @@ from otpmail.models import (
     State,
     Suppression,
 )
+from otpmail.operations import retention
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,7 +4,8 @@ import pytest
 from django.core.mail import EmailMessage
 from django.core.management import CommandError, call_command
 
-from otpmail import challenges, keys
+from otpmail import challenges
+from otpmail.crypto import keys
 from otpmail.models import Challenge, Delivery
 from otpmail.testing import live_code
 from tests.mailserver import OUR_BACKEND, route_through

@@ -3,8 +3,9 @@
 import pytest
 from django.test import Client
 
-from otpmail import challenges, courier
-from otpmail.faults import Rarely
+from otpmail import challenges
+from otpmail.delivery import courier
+from otpmail.exceptions.foreign import Rarely
 from otpmail.testing import live_code
 from tests.backends import Witness
 from tests.mailserver import route_through, route_to, running

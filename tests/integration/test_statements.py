@@ -7,11 +7,7 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpmail import (
-    database,
-    outbox,  # noqa: F401 - declares its statements
-    statements,
-)
+from otpmail.db import database, statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,9 @@ from django.urls import include, path
 
 from coop_kiosk.webhooks import open_urls
 from mobile_api.middleware import MAX_BODY_BYTES
-from otpmail import challenges, database, webhooks
+from otpmail import challenges
+from otpmail.db import database
+from otpmail.events import providers
 from otpmail.models import Delivery
 from tests.hooks import HOOKS, WITH_SECRET
 
@@ -180,8 +182,8 @@ def test_strange_values_that_anymail_lets_through_are_borne(delivery, strange):
         "metadata": {"otpmail": str(delivery.pk)},
     }
     for name in names:
-        webhooks.hear(event=SimpleNamespace(**usual | {name: strange}), esp_name="Postmark")
-    webhooks.hear(
+        providers.hear(event=SimpleNamespace(**usual | {name: strange}), esp_name="Postmark")
+    providers.hear(
         event=SimpleNamespace(**usual | {"metadata": {"otpmail": strange}}), esp_name="Postmark"
     )
     assert Delivery.objects.get().reported == "bounced"
@@ -200,7 +202,7 @@ def test_naive_time_is_taken_for_utc_and_none_is_beyond_what_is_kept(delivery, t
         mta_response=None,
         timestamp=told,
     )
-    webhooks.hear(event=event, esp_name="Postmark")
+    providers.hear(event=event, esp_name="Postmark")
     at = Delivery.objects.get().reported_at
     assert at.tzinfo is not None
     assert at.year >= 1970

@@ -12,8 +12,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.utils import timezone as zones
 from django.utils.translation import gettext_lazy
 
-from otpmail import messages, parcels
 from otpmail.backends.proof import prove
+from otpmail.delivery import rendering, serialization
 from tests.corpus.mails import CONTENTS, inline, mail
 from tests.corpus.parts import parts
 
@@ -85,7 +85,7 @@ def make(**additions):
 def test_anymail_reads_the_same(additions):
     message = make(**{name: thawed(value) for name, value in additions.items()})
     with zones.override(ZoneInfo("America/New_York")):
-        kept = parcels.unpack(prove(message).text)
+        kept = serialization.unpack(prove(message).text)
         direct = read(make(**{name: thawed(value) for name, value in additions.items()}))
     assert without(read(kept)) == without(direct)
 
@@ -97,33 +97,33 @@ def thawed(value):
 
 def test_tags_are_taken_from_whatever_gives_them():
     message = make(tags=(tag for tag in "ab"))
-    assert parcels.unpack(prove(message).text).tags == ["a", "b"]
+    assert serialization.unpack(prove(message).text).tags == ["a", "b"]
 
 
 def test_additions_on_a_plain_mail_are_read_the_same():
     message = mail(EmailMultiAlternatives)
     message.send_at, message.tags = datetime(2026, 12, 1, tzinfo=UTC), ["a"]
-    assert without(read(parcels.unpack(prove(message).text))) == without(read(message))
+    assert without(read(serialization.unpack(prove(message).text))) == without(read(message))
 
 
 @pytest.mark.parametrize("name", ["octets", "memoryview", "bytearray", "text", "name in utf-8"])
 def test_attachments_are_read_the_same(name):
-    kept = parcels.unpack(prove(make(attachments=[CONTENTS[name]()])).text)
+    kept = serialization.unpack(prove(make(attachments=[CONTENTS[name]()])).text)
     assert without(read(kept)) == without(read(make(attachments=[CONTENTS[name]()])))
 
 
 @pytest.mark.parametrize("name", ["MIMEImage", "MIMEApplication"])
 def test_parts_are_read_the_same(name):
-    kept = parcels.unpack(prove(make(attachments=[parts()[name]()])).text)
+    kept = serialization.unpack(prove(make(attachments=[parts()[name]()])).text)
     assert without(read(kept)) == without(read(make(attachments=[parts()[name]()])))
 
 
 def test_inline_images_are_read_the_same():
-    assert without(read(parcels.unpack(prove(inline()).text))) == without(read(inline()))
+    assert without(read(serialization.unpack(prove(inline()).text))) == without(read(inline()))
 
 
 @pytest.mark.parametrize("metadata", [None, {"order": 7}, OrderedDict(order=7)])
 def test_each_mail_is_marked_beside_its_own_metadata(metadata):
-    kept = parcels.unpack(prove(make(metadata=metadata)).text)
-    marked = messages.marked(kept, "an id")
-    assert marked.metadata == {**(metadata or {}), messages.METADATA: "an id"}
+    kept = serialization.unpack(prove(make(metadata=metadata)).text)
+    marked = rendering.marked(kept, "an id")
+    assert marked.metadata == {**(metadata or {}), rendering.METADATA: "an id"}

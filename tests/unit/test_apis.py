@@ -4,8 +4,8 @@ from email.utils import format_datetime
 import pytest
 import requests
 
-from otpmail.apis import answer_of, names
 from otpmail.outcomes import Blame, Kind, of_error, of_sent
+from otpmail.outcomes.provider_errors import answer_of, names
 
 
 def response(status, content=b"", **headers):

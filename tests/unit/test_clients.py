@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.clients import NO_ADDRESS, NOBODY, Client, ip_of, network
+from otpmail.addresses.requester import NO_ADDRESS, NOBODY, Client, ip_of, network
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail import binding, codes
+from otpmail.crypto import derive, transaction_data
 
 FACTS = {
     "challenge_id": UUID("01890a5d-ac96-774b-bcce-b302099a8057"),
@@ -17,7 +17,7 @@ FACTS = {
     "nonce": bytes(range(16)),
     "purpose": "transfer",
     "subject": "alice",
-    "binding": binding.digest({"amount_minor": 1250}),
+    "binding": transaction_data.digest({"amount_minor": 1250}),
     "digits": 6,
 }
 
@@ -32,7 +32,7 @@ KEY = under(bytes(range(32)))
 
 def test_code_is_golden():
     """A code in transit during a deploy is the same for the new version. Made with openssl dgst."""
-    assert codes.derive(KEY, **FACTS) == "405660"
+    assert derive.derive(KEY, **FACTS) == "405660"
 
 
 @pytest.mark.parametrize(
@@ -43,20 +43,20 @@ def test_code_is_golden():
         {"nonce": bytes(16)},
         {"purpose": "transfe"},
         {"subject": "bob"},
-        {"binding": binding.digest({})},
+        {"binding": transaction_data.digest({})},
     ],
 )
 def test_each_fact_changes_the_code(change):
-    assert codes.derive(KEY, **(FACTS | change)) != codes.derive(KEY, **FACTS)
+    assert derive.derive(KEY, **(FACTS | change)) != derive.derive(KEY, **FACTS)
 
 
 def test_key_changes_the_code():
-    assert codes.derive(under(bytes(32)), **FACTS) != codes.derive(KEY, **FACTS)
+    assert derive.derive(under(bytes(32)), **FACTS) != derive.derive(KEY, **FACTS)
 
 
 def test_every_digit_stands_at_every_place():
     """Leading noughts and nines too: some systems never make them."""
-    made = [codes.derive(KEY, **(FACTS | {"generation": n})) for n in range(1, 2001)]
+    made = [derive.derive(KEY, **(FACTS | {"generation": n})) for n in range(1, 2001)]
     for place in range(6):
         assert set(Counter(code[place] for code in made)) == set("0123456789")
     assert all(len(code) == 6 for code in made)
@@ -70,7 +70,7 @@ one run of 1.5 million."""
 def test_every_digit_is_as_likely_at_every_place():
     """A chi-square over 200,000 codes of another key each run, leading noughts among them."""
     key = secrets.token_bytes(32)
-    made = [codes.derive(under(key), **(FACTS | {"generation": n})) for n in range(200_000)]
+    made = [derive.derive(under(key), **(FACTS | {"generation": n})) for n in range(200_000)]
     expected = len(made) / 10
     for place in range(6):
         seen = Counter(code[place] for code in made)
@@ -80,13 +80,13 @@ def test_every_digit_is_as_likely_at_every_place():
 
 def test_short_nonce_is_refused():
     with pytest.raises(ValueError, match="16 bytes"):
-        codes.derive(KEY, **(FACTS | {"nonce": b"short"}))
+        derive.derive(KEY, **(FACTS | {"nonce": b"short"}))
 
 
 SPACES = [chr(c) for c in range(0x11_0000) if chr(c).isspace()]
 DASHES = [chr(c) for c in range(0x11_0000) if unicodedata.category(chr(c)) == "Pd"]
 FORMATS = [chr(c) for c in range(0x11_0000) if unicodedata.category(chr(c)) == "Cf"]
-BETWEEN = st.text(st.sampled_from([*SPACES, *DASHES, *codes.DASHES, *FORMATS]), max_size=3)
+BETWEEN = st.text(st.sampled_from([*SPACES, *DASHES, *derive.DASHES, *FORMATS]), max_size=3)
 WORDS = st.text(st.characters(exclude_categories=["Nd", "No", "Nl", "Cs"]), max_size=40)
 SIX_DIGITS = st.from_regex(r"[0-9]{6}", fullmatch=True)
 
@@ -127,7 +127,7 @@ SIX_DIGITS = st.from_regex(r"[0-9]{6}", fullmatch=True)
     ],
 )
 def test_pasted_code_is_read(typed):
-    assert codes.normalise(typed, 6) == "012345"
+    assert derive.normalise(typed, 6) == "012345"
 
 
 @pytest.mark.parametrize(
@@ -160,29 +160,29 @@ def test_pasted_code_is_read(typed):
     ],
 )
 def test_text_that_is_no_code_is_refused(typed):
-    assert codes.normalise(typed, 6) is None
+    assert derive.normalise(typed, 6) is None
 
 
 @given(SIX_DIGITS, st.lists(BETWEEN, min_size=7, max_size=7), WORDS, WORDS)
 def test_code_is_read_whatever_stands_between_and_around_its_digits(code, between, before, after):
     spread = "".join(map("".join, zip(between, code + " ", strict=True)))
-    assert codes.normalise(f"{before}{spread}{after}", 6) == code
+    assert derive.normalise(f"{before}{spread}{after}", 6) == code
 
 
 @given(SIX_DIGITS, SIX_DIGITS, WORDS, WORDS, WORDS)
 def test_of_two_codes_none_is_chosen(one, other, before, between, after):
-    assert codes.normalise(f"{before}{one} {between} {other}{after}", 6) is None
+    assert derive.normalise(f"{before}{one} {between} {other}{after}", 6) is None
 
 
 @given(st.text(max_size=60), st.integers(4, 10))
 def test_what_is_read_has_so_many_digits_and_is_read_again(typed, digits):
-    read = codes.normalise(typed, digits)
+    read = derive.normalise(typed, digits)
     if read is not None:
         assert re.fullmatch(f"[0-9]{{{digits}}}", read)
-        assert codes.normalise(read, digits) == read
+        assert derive.normalise(read, digits) == read
 
 
 def test_compare_takes_only_equals():
-    assert codes.compare("012345", "012345")
-    assert not codes.compare("012345", "012346")
-    assert not codes.compare("012345", "12345")
+    assert derive.compare("012345", "012345")
+    assert not derive.compare("012345", "012346")
+    assert not derive.compare("012345", "12345")

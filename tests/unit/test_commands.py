@@ -3,7 +3,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from otpmail import keys
+from otpmail.crypto import keys
 
 
 def test_a_made_key_stands_in_the_ring_as_it_is_printed(capsys, caplog, settings):

@@ -3,8 +3,8 @@
 import pytest
 from django.db import DataError, OperationalError
 
-from otpmail.describing import describe
 from otpmail.exceptions import NotHereError
+from otpmail.outcomes.describing import describe
 
 
 def caused(kind, *args):

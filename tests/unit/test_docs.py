@@ -5,7 +5,8 @@ import itertools
 import re
 from pathlib import Path
 
-from otpmail import checks, conf, metrics
+from otpmail import checks, conf
+from otpmail.operations import metrics
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

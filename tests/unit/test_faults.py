@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from otpmail import faults
-from otpmail.faults import Rarely, ends_process
+from otpmail.exceptions import foreign
+from otpmail.exceptions.foreign import Rarely, ends_process
 
 
 def test_thing_is_told_once_a_minute(clock):
@@ -35,4 +35,4 @@ def test_panic_ends_no_process():
     class Panic(BaseException):
         pass
 
-    assert not faults.ends_process(Panic())
+    assert not foreign.ends_process(Panic())

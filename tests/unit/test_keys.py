@@ -3,7 +3,7 @@ import base64
 import pytest
 
 import tests.keys
-from otpmail import keys
+from otpmail.crypto import keys
 from otpmail.exceptions import NotHereError
 from tests.keys import Service
 

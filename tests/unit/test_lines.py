@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail import lines
+from otpmail.display import one_line
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ from otpmail import lines
     ],
 )
 def test_line_shows_all_that_it_holds(given_, line):
-    assert lines.one_line(given_) == line
+    assert one_line.one_line(given_) == line
 
 
 @given(st.text(st.characters()))
 def test_a_line_has_no_break_no_control_and_nothing_unseen(text):
-    line = lines.one_line(text)
+    line = one_line.one_line(text)
     assert len(line.splitlines()) <= 1
     assert not {unicodedata.category(char) for char in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    assert lines.one_line(line) == line
+    assert one_line.one_line(line) == line
     line.encode()

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 import django
 import pytest
 
-from otpmail import compat, logmails, signals
+from otpmail import signals
+from otpmail.db import compat
 from otpmail.outcomes import Kind, Outcome
+from otpmail.runtime import logmails
 
 SOURCE = Path(signals.__file__).parent
 SMTP, MAILGUN = compat.OUR_SMTP, "anymail.backends.mailgun.EmailBackend"

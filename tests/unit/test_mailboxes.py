@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otpmail.addresses import canonical
-from otpmail.mailboxes import PROVIDERS, mailbox_of
+from otpmail.addresses.mailboxes import PROVIDERS, mailbox_of
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from otpmail.masking import mask, mask_addresses
+from otpmail.addresses.masking import mask, mask_addresses
 
 
 @pytest.mark.parametrize(

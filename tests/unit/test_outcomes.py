@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otpmail.display.redaction import redact
 from otpmail.outcomes import Blame, Kind, of_error, of_reply, words
-from otpmail.redaction import redact
 
 
 def refused(code: int) -> smtplib.SMTPRecipientsRefused:

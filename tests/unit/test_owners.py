@@ -1,36 +1,36 @@
 import subprocess
 import sys
 
-from otpmail import owners
+from otpmail.delivery import holders
 
 
 def test_own_process_lives():
-    assert not owners.is_dead(owners.new())
+    assert not holders.is_dead(holders.new())
 
 
 def test_two_holders_in_one_process_differ():
-    assert owners.new() != owners.new()
+    assert holders.new() != holders.new()
 
 
 def test_ended_process_is_dead():
     made = subprocess.run(
-        [sys.executable, "-c", "from otpmail import owners; print(owners.new())"],
+        [sys.executable, "-c", "from otpmail.delivery import holders; print(holders.new())"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert owners.is_dead(made.stdout.strip())
+    assert holders.is_dead(made.stdout.strip())
 
 
 def test_process_number_used_again_is_dead():
-    host, pid, started, fence = owners.new().split("/")
-    assert owners.is_dead(f"{host}/{pid}/{int(started) - 1}/{fence}")
+    host, pid, started, fence = holders.new().split("/")
+    assert holders.is_dead(f"{host}/{pid}/{int(started) - 1}/{fence}")
 
 
 def test_other_host_is_never_judged():
-    _, pid, _, fence = owners.new().split("/")
-    assert not owners.is_dead(f"elsewhere/{pid}/1/{fence}")
+    _, pid, _, fence = holders.new().split("/")
+    assert not holders.is_dead(f"elsewhere/{pid}/1/{fence}")
 
 
 def test_foreign_text_is_never_judged():
-    assert not owners.is_dead("celery@host")
+    assert not holders.is_dead("celery@host")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.parcels import ANYMAIL, pack, unpack
+from otpmail.delivery.serialization import ANYMAIL, pack, unpack
 
 FIXED = {"Message-ID": "<1@example.org>", "Date": "Tue, 24 Nov 2026 08:00:00 +0000"}
 

@@ -11,8 +11,8 @@ from django.core.mail import EmailMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail import links
-from otpmail.redaction import keep_secret, of_mail, redact
+from otpmail.crypto import cancel_link
+from otpmail.display.redaction import keep_secret, of_mail, redact
 
 CODES = st.text(string.digits, min_size=4, max_size=10)
 BETWEEN = ["", " ", "-", ".", "_", "/", "\u200b", "\u2011", "\u00a0", "\ufe0f\u20e3", " - ", "\r\n"]
@@ -121,7 +121,7 @@ def test_status_codes_and_what_is_too_short_stay(said):
 
 def test_token_of_a_cancel_link_goes(settings):
     settings.OTPMAIL_BASE_URL = "https://bank.example"
-    link = links.cancel_url(uuid4())
+    link = cancel_link.cancel_url(uuid4())
     said = redact(f"spam: Cancel it: {link} (quoted)")
     assert link[-60:] not in said
     assert "spam: Cancel it: https://bank.example/" in said

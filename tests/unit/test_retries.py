@@ -1,6 +1,6 @@
 import pytest
 
-from otpmail.retries import wait_seconds
+from otpmail.delivery.retries import wait_seconds
 
 NOTE = (2, 4, 6)
 

@@ -2,9 +2,9 @@ from uuid import uuid4
 
 import pytest
 
-from otpmail import sealing
+from otpmail.crypto import encryption
+from otpmail.crypto.encryption import seal, unseal
 from otpmail.exceptions import NotHereError
-from otpmail.sealing import seal, unseal
 
 OLD = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 NEW = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA="
@@ -61,5 +61,9 @@ def test_seal_put_under_another_delivery_opens_nothing():
 
 
 def test_sealing_key_is_no_key_of_a_purpose():
-    key = sealing.keys.current()
-    assert key.subkey(sealing.SUBKEY) not in {key.secret, key.subkey(""), key.subkey("sealed mail")}
+    key = encryption.keys.current()
+    assert key.subkey(encryption.SUBKEY) not in {
+        key.secret,
+        key.subkey(""),
+        key.subkey("sealed mail"),
+    }

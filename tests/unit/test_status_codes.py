@@ -3,7 +3,7 @@
 import pytest
 
 from otpmail.outcomes import of_reply
-from otpmail.status_codes import Blame, Stage, finding
+from otpmail.outcomes.status_codes import Blame, Stage, finding
 
 MAIL, ROUTE, FIT = Blame.MAIL, Blame.ROUTE, Blame.FIT
 OPENING, SENDER, RCPT, DATA = Stage

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.typed_json import decode, encode
+from otpmail.delivery.typed_json import decode, encode
 
 keys = st.text() | st.integers() | st.none() | st.booleans() | st.dates() | st.uuids()
 scalars = (

@@ -4,7 +4,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from otpmail.verbatim import verbatim
+from otpmail.delivery.verbatim import verbatim
 
 READ = """\
 Subject:

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 
 from mobile_api import ledger
 from mobile_api.models import Account, AccountKind, Member, Transfer
-from otpmail import database
+from otpmail.db import database
 
 CURRENCY = "EUR"
 DEPOSIT_MINOR = 100_000

@@ -23,17 +23,22 @@ from django.db import DatabaseError
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import compat, database, logmails, outbox, promises, routes, sealing
+from otpmail import routes
+from otpmail.addresses.masking import mask
 from otpmail.backends.proof import prove
 from otpmail.backends.smtp import invalid
-from otpmail.compat import uuid7
 from otpmail.conf import settings
-from otpmail.describing import describe
+from otpmail.crypto import encryption
+from otpmail.db import compat, database
+from otpmail.db.compat import uuid7
+from otpmail.delivery import outbox
+from otpmail.engines import enqueue
 from otpmail.exceptions import UnstorableMailError
-from otpmail.faults import ends_process
-from otpmail.masking import mask
+from otpmail.exceptions.foreign import ends_process
 from otpmail.models import Delivery, Lane, SealedMail
 from otpmail.outcomes import Kind
+from otpmail.outcomes.describing import describe
+from otpmail.runtime import logmails
 
 DIRECT_SECONDS = 20.0
 """What a log handler's mail may take that leaves directly: somebody waits meanwhile."""
@@ -125,7 +130,7 @@ class EmailBackend(BaseEmailBackend):
 
     def _promise(self, mails: Sequence[SealedMail]) -> None:
         now = database.now()
-        promises.make(Lane.MAIL, lambda owner: outbox.put_mails(mails, now=now, owner=owner))
+        enqueue.make(Lane.MAIL, lambda owner: outbox.put_mails(mails, now=now, owner=owner))
 
     @sensitive_variables()
     def _seal(self, message: EmailMessage) -> SealedMail:
@@ -137,7 +142,7 @@ class EmailBackend(BaseEmailBackend):
                     "reads attributes: send it through an alias of MAILERS with another backend."
                 )
         delivery = Delivery(id=uuid7(), message_id=proven.message_id)
-        key_id, content = sealing.seal(proven.text, delivery.pk)
+        key_id, content = encryption.seal(proven.text, delivery.pk)
         return SealedMail(
             delivery=delivery,
             key_id=key_id,

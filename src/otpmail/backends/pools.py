@@ -10,7 +10,7 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from otpmail.wire.pool import Pool
+from otpmail.smtp.pool import Pool
 
 _pools: dict[tuple[Any, ...], Pool] = {}
 

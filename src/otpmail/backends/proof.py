@@ -20,11 +20,11 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import parcels
 from otpmail.backends.translation import as_mail
+from otpmail.delivery import serialization
+from otpmail.delivery.serialization import Rendition
 from otpmail.exceptions import UnstorableMailError
-from otpmail.parcels import Rendition
-from otpmail.wire.mails import Mail
+from otpmail.smtp.mails import Mail
 
 BOUNDARY = re.compile(rb"={15}\d+==")
 """As ``email`` makes them, each time anew."""
@@ -71,12 +71,12 @@ def prove(message: EmailMessage) -> Proven:
     own = {str(name).lower() for name in message.extra_headers}
     frozen = {name: made[name] for name in FROZEN if name in made and name.lower() not in own}
     headers = frozen | message.extra_headers
-    text = parcels.pack(message, headers=headers)
+    text = serialization.pack(message, headers=headers)
     as_made = not (_is_equal(message, headers, text) or _makes(mail, text))
     if as_made:
         recipients = [str(recipient) for recipient in message.recipients()]
         rendition = Rendition(recipients=recipients, content=mail.content)
-        text = parcels.pack(message, headers=headers, rendition=rendition)
+        text = serialization.pack(message, headers=headers, rendition=rendition)
         if not _makes(mail, text):
             raise UnstorableMailError(
                 f"the outbox cannot keep this {type(message).__name__}: made of what is kept, it "
@@ -105,7 +105,7 @@ def _is_equal(message: EmailMessage, headers: Mapping[str, Any], text: str) -> b
     """Tell whether two messages must make the same mail: Django's own, of equal attributes."""
     if not _is_known(message):
         return False
-    again = parcels.unpack(text)
+    again = serialization.unpack(text)
     return _are_exact([*headers.items()], [*again.extra_headers.items()]) and all(
         _are_exact(getattr(message, name, []), getattr(again, name, [])) for name in READ
     )
@@ -130,7 +130,7 @@ def _are_exact(one: Any, other: Any) -> bool:
 def _makes(mail: Mail, text: str) -> bool:
     """Tell whether what is kept makes a mail again, to the byte but for boundaries."""
     try:
-        again = as_mail(parcels.unpack(text))
+        again = as_mail(serialization.unpack(text))
     except Exception:  # noqa: BLE001 - whatever it is, it is not this mail
         return False
     return _comparable(again) == _comparable(mail)

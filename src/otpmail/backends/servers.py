@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
 
-from otpmail.wire.auth import Credentials
-from otpmail.wire.modes import Mode
-from otpmail.wire.opening import Security, Server
-from otpmail.wire.session import Timeouts
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.modes import Mode
+from otpmail.smtp.opening import Security, Server
+from otpmail.smtp.session import Timeouts
 
 if TYPE_CHECKING:
     from otpmail.backends.smtp import EmailBackend

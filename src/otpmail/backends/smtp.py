@@ -31,16 +31,16 @@ from otpmail.backends.translation import (
     spoils_sessions,
 )
 from otpmail.outcomes import Outcome
-from otpmail.wire.certificates import Certificates
-from otpmail.wire.client import deliver
-from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.errors import WireError
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.opening import open_session
-from otpmail.wire.pool import Limits, Pool
-from otpmail.wire.rests import Resting
-from otpmail.wire.session import Session
-from otpmail.wire.window import Result
+from otpmail.smtp.certificates import Certificates
+from otpmail.smtp.client import deliver
+from otpmail.smtp.deadlines import NEVER, Deadline
+from otpmail.smtp.errors import WireError
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.opening import open_session
+from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.rests import Resting
+from otpmail.smtp.session import Session
+from otpmail.smtp.window import Result
 
 __all__ = ["EmailBackend", "close_pools"]
 

@@ -26,10 +26,10 @@ from otpmail.outcomes import (
     of_reply,
     words,
 )
-from otpmail.status_codes import TOO_LARGE
-from otpmail.wire import hints
-from otpmail.wire.addresses import path
-from otpmail.wire.errors import (
+from otpmail.outcomes.status_codes import TOO_LARGE
+from otpmail.smtp import hints
+from otpmail.smtp.addresses import path
+from otpmail.smtp.errors import (
     InvalidArgumentError,
     Phase,
     RecipientsRefusedError,
@@ -41,9 +41,9 @@ from otpmail.wire.errors import (
     ends_process,
     is_lasting,
 )
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.refusals import is_of_session
-from otpmail.wire.window import Result
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.refusals import is_of_session
+from otpmail.smtp.window import Result
 
 OPENING = frozenset(
     {Phase.POOL, Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH}

@@ -12,8 +12,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from otpmail import keys
 from otpmail.conf import PREFIX, Settings, settings
+from otpmail.crypto import keys
 from otpmail.purposes import FACTS, OVERRIDES, SAMPLE, Purpose
 
 CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
@@ -61,7 +61,8 @@ def ring() -> Iterable[CheckMessage]:
         kind = None
     if not (isinstance(kind, type) and issubclass(kind, keys.SigningKey)):
         yield Error(
-            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of otpmail.keys.SigningKey.",
+            f"OTPMAIL_KEY_CLASS {settings.KEY_CLASS!r} is no subclass of "
+            "otpmail.crypto.keys.SigningKey.",
             hint=f"The default is {Settings.__dict__['KEY_CLASS']!r}.",
             id="otpmail.E015",
         )

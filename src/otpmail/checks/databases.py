@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from otpmail import database
+from otpmail.db import database
 
 
 def check_sqlite(**_: Any) -> Iterable[CheckMessage]:

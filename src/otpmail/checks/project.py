@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from otpmail.conf import Settings, settings
 from otpmail.engines.base import Engine
-from otpmail.scraping import LEAST_TOKEN
+from otpmail.operations.metrics_view import LEAST_TOKEN
 
 FLUSH = "otpmail.management.commands.flush"
 

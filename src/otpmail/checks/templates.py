@@ -12,8 +12,8 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loader import get_template
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import messages
 from otpmail.conf import settings
+from otpmail.delivery import rendering
 from otpmail.purposes import Purpose
 
 DIGITS = "9081726354"
@@ -35,9 +35,9 @@ def mails() -> Iterable[CheckMessage]:
 def _parts(purpose: str) -> Iterable[CheckMessage]:
     """E028: it cannot be rendered; W013: perhaps not."""
     code = DIGITS[: Purpose(purpose).digits()]
-    for name in messages.PARTS:
+    for name in rendering.PARTS:
         try:
-            text = messages.sample(purpose, name, code)
+            text = rendering.sample(purpose, name, code)
         except (TemplateDoesNotExist, TemplateSyntaxError) as error:
             yield Error(
                 f"{name} of the mails for {purpose!r} cannot be rendered: "
@@ -58,13 +58,13 @@ def _parts(purpose: str) -> Iterable[CheckMessage]:
 
 def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[CheckMessage]:
     """E029: a body lacks the code; E030: a subject has it."""
-    if name != messages.SUBJECT and not is_shown:
+    if name != rendering.SUBJECT and not is_shown:
         yield Error(
             f"{name} of the mails for {purpose!r} does not show the code.",
             hint="Write {{ code }} into it, in one piece and in its first line.",
             id="otpmail.E029",
         )
-    elif name == messages.SUBJECT and is_shown and not settings.CODE_IN_SUBJECT:
+    elif name == rendering.SUBJECT and is_shown and not settings.CODE_IN_SUBJECT:
         yield Error(
             f"{name} of the mails for {purpose!r} holds the code, and is mailed without it.",
             hint="Take {{ code }} out of it: subjects are logged, and shown on lock screens. If it "

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 
-from otpmail import kinds
+from otpmail.checks import kinds
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.purposes import OVERRIDES
 

@@ -17,10 +17,11 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.utils.log import AdminEmailHandler
 from django.utils.module_loading import import_string
 
-from otpmail import addresses, compat, routes
+from otpmail import addresses, routes
 from otpmail.backends import outbox
 from otpmail.backends.translation import envelope_address
 from otpmail.conf import settings
+from otpmail.db import compat
 from otpmail.routes.rates import RULES as RATES
 
 OWN_TIMEOUT = {compat.OUR_SMTP: 10.0}

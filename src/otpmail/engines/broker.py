@@ -27,8 +27,8 @@ from otpmail.conf import settings
 from otpmail.engines.base import Engine
 from otpmail.engines.line import PUBLISH_SECONDS, Line
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.loop import Loop
 from otpmail.models import Lane
+from otpmail.runtime.loop import Loop
 
 BATCH = 100
 """Ids given to the line at a time."""

@@ -13,8 +13,11 @@ Knows nothing of: threads, mails.
 import time
 from uuid import UUID
 
-from otpmail import chain, database, endings, outbox, unrecorded
+from otpmail import closing
+from otpmail.audit import chain
 from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.delivery import outbox, unrecorded
 from otpmail.engines.queue import Queue
 
 END_SECONDS = 0.2
@@ -53,8 +56,8 @@ class Care:
         for delivery_id, lane in outbox.due_of(self._owner, now=now):
             if delivery_id not in accepted:
                 self._queue.put(delivery_id, lane)
-        is_more = endings.expire(now=now, seconds=END_SECONDS)
-        is_more |= endings.revoke(now=now, seconds=END_SECONDS)
+        is_more = closing.expire(now=now, seconds=END_SECONDS)
+        is_more |= closing.revoke(now=now, seconds=END_SECONDS)
         if time.monotonic() >= self._seal_at:
             self._seal_at = time.monotonic() + SEAL_SECONDS
             if chain.seal(now=now):

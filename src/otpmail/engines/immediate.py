@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import override
 from uuid import UUID
 
-from otpmail import courier, outbox, owners, unrecorded
+from otpmail.delivery import courier, holders, outbox, unrecorded
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
 
@@ -16,7 +16,7 @@ class ImmediateEngine(Engine):
     """Sends before the caller goes on. It has no threads, no timers and no sweep."""
 
     def __init__(self) -> None:
-        self._owner = owners.new()
+        self._owner = holders.new()
 
     def start(self) -> None:
         """Nothing to begin."""

@@ -19,9 +19,9 @@ from uuid import UUID
 from django.db import close_old_connections, connections
 
 from otpmail.conf import settings
-from otpmail.loop import Loop
 from otpmail.models import Lane
 from otpmail.outcomes import named
+from otpmail.runtime.loop import Loop
 
 PUBLISH_SECONDS = 2
 """A broker that has not taken what it was given by then counts as away."""

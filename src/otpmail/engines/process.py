@@ -15,10 +15,10 @@ from pathlib import Path
 
 from django.db import close_old_connections
 
-from otpmail import bell
 from otpmail.conf import settings
+from otpmail.engines import postgres_notify
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.loop import Loop
+from otpmail.runtime.loop import Loop
 
 LISTEN_SECONDS = 0.5
 """How long it waits for a ring, and how often it sweeps while it hears none of its own."""
@@ -33,7 +33,7 @@ class Worker:
     def __init__(self, *, alive: Path | None = None) -> None:
         """Take a file, touched after each sweep that went well while all couriers live."""
         self._alive = alive
-        self._listener = bell.Listener()
+        self._listener = postgres_notify.Listener()
         self._engine = ThreadsEngine(after_sweep=self._after_sweep)
         self._ear = Loop("otpmail-listen", self._listen)
         self._echo = Loop("otpmail-echo", self._ring)
@@ -43,7 +43,7 @@ class Worker:
         """Work until the event is set, and then end within ``OTPMAIL_DRAIN_SECONDS``."""
         while not ending.is_set():
             self._engine.start()
-            if bell.is_there():
+            if postgres_notify.is_there():
                 self._ear.ensure()
                 self._echo.ensure()
             ending.wait(LOOK_SECONDS)
@@ -63,7 +63,7 @@ class Worker:
             self._listener.ring_itself()
         finally:
             close_old_connections()
-        return bell.ECHO_SECONDS
+        return postgres_notify.ECHO_SECONDS
 
     def _after_sweep(self) -> None:
         if self._alive is not None and self._engine.is_well:

@@ -18,12 +18,13 @@ from uuid import UUID
 
 from django.core.exceptions import ImproperlyConfigured
 
-from otpmail import compat, courier, database, outbox, owners, unrecorded
-from otpmail.describing import log_fault
+from otpmail.db import compat, database
+from otpmail.delivery import courier, holders, outbox, unrecorded
 from otpmail.engines.base import Fault
 from otpmail.engines.broker import QUEUES, BrokerEngine
-from otpmail.faults import ends_process
+from otpmail.exceptions.foreign import ends_process
 from otpmail.models import Lane
+from otpmail.outcomes.describing import log_fault
 
 ALIAS = "otpmail"
 
@@ -72,7 +73,7 @@ def deliver(delivery_id: str) -> None:
 
 
 def _deliver(delivery_id: UUID) -> None:
-    owner, now = owners.new(), database.now()
+    owner, now = holders.new(), database.now()
     for lane in Lane:
         if outbox.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
             ended = courier.run([delivery_id], owner)

@@ -25,17 +25,19 @@ from uuid import UUID
 
 from django.db import Error, close_old_connections, connections
 
-from otpmail import courier, database, outbox, owners, routes, sessionless, signals, unrecorded
+from otpmail import routes, signals
 from otpmail.conf import settings
-from otpmail.describing import describe, log_fault
+from otpmail.db import database
+from otpmail.delivery import courier, holders, outbox, unrecorded, waiting
 from otpmail.engines.base import Engine
 from otpmail.engines.care import Care
 from otpmail.engines.carrying import Carrying, hang_up
 from otpmail.engines.declined import Declined
 from otpmail.engines.queue import Queue
-from otpmail.faults import ends_process
-from otpmail.loop import Loop
+from otpmail.exceptions.foreign import ends_process
 from otpmail.models import Lane
+from otpmail.outcomes.describing import describe, log_fault
+from otpmail.runtime.loop import Loop
 
 CLAIM_LIMIT = 100
 """Rows a claim: what others could send meanwhile does not lie in this process's memory."""
@@ -73,7 +75,7 @@ class ThreadsEngine(Engine):
         """
         self._after_sweep = after_sweep
         self._patience_seconds = patience_seconds
-        self._owner = owners.new()
+        self._owner = holders.new()
         self._queue = Queue({Lane.CODE: settings.COURIERS, Lane.MAIL: settings.MAIL_COURIERS})
         self._declined = Declined()
         self._care = Care(self._owner, self._queue)
@@ -287,7 +289,7 @@ class ThreadsEngine(Engine):
 
     def _share(self) -> None:
         """Give to others what has waited for a session for long; its round sends it no more."""
-        if late := sessionless.give_up(seconds=SESSION_SECONDS):
+        if late := waiting.give_up(seconds=SESSION_SECONDS):
             self._declined.add(late)
             outbox.release(self._owner, only=late)
 

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from django.db import Error
 
-from otpmail import bell
-from otpmail.describing import describe
+from otpmail.engines import postgres_notify
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
+from otpmail.outcomes.describing import describe
 
 log = logging.getLogger("otpmail.engine")
 
@@ -33,8 +33,8 @@ class WorkerEngine(Engine):
     def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
         """Ring, where there is a bell."""
         try:
-            if bell.is_there():
-                bell.ring(delivery_ids, lane)
+            if postgres_notify.is_there():
+                postgres_notify.ring(delivery_ids, lane)
         except Error as error:  # a sweep finds them
             log.warning("Email engine: the workers could not be woken: %s", describe(error))
 

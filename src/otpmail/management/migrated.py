@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from otpmail import database
+from otpmail.db import database
 
 
 class MigratedCommand(BaseCommand):

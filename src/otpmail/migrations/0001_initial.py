@@ -3,9 +3,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import otpmail.cascades
-import otpmail.compat
-import otpmail.indexes
+import otpmail.db.compat
+import otpmail.db.nullable_cascade
+import otpmail.db.open_index
 
 
 class Migration(migrations.Migration):
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=otpmail.compat.uuid7,
+                        default=otpmail.db.compat.uuid7,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -164,7 +164,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=otpmail.compat.uuid7,
+                        default=otpmail.db.compat.uuid7,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -208,13 +208,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    otpmail.indexes.OpenIndex(
+                    otpmail.db.open_index.OpenIndex(
                         condition=models.Q(("state", "pending")),
                         fields=["closes_at"],
                         lead=("state",),
                         name="otpmail_closing",
                     ),
-                    otpmail.indexes.OpenIndex(
+                    otpmail.db.open_index.OpenIndex(
                         condition=models.Q(("state", "pending")),
                         fields=["subject"],
                         lead=("state",),
@@ -310,7 +310,7 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(
                 blank=True,
                 null=True,
-                on_delete=otpmail.cascades.with_parent,
+                on_delete=otpmail.db.nullable_cascade.with_parent,
                 related_name="deliveries",
                 to="otpmail.challenge",
             ),
@@ -371,7 +371,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=otpmail.indexes.OpenIndex(
+            index=otpmail.db.open_index.OpenIndex(
                 condition=models.Q(("leased_by", ""), ("state", "queued")),
                 fields=["lane", "due_at"],
                 lead=("state", "leased_by"),
@@ -380,7 +380,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=otpmail.indexes.OpenIndex(
+            index=otpmail.db.open_index.OpenIndex(
                 condition=models.Q(("leased_until__isnull", False)),
                 fields=["leased_until"],
                 lead=(),
@@ -389,7 +389,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="delivery",
-            index=otpmail.indexes.OpenIndex(
+            index=otpmail.db.open_index.OpenIndex(
                 condition=models.Q(("reason__gt", "")),
                 fields=["settled_at"],
                 lead=("state",),

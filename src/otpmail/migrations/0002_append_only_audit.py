@@ -1,7 +1,7 @@
 """The database itself refuses to change or delete what the audit tells.
 
 The text of the triggers is here and nowhere else: a migration does not change with the code. What
-must empty the table (`otpmail.append_only.lift`) finds them by their names. A later migration that
+must empty the table (`otpmail.db.append_only.lift`) finds them by their names. A later migration that
 alters the table must lay them anew on SQLite, where the table is then made anew.
 
 Each statement can be repeated, since MariaDB keeps those that went well before one that failed.

@@ -15,7 +15,7 @@ import math
 
 from django.utils.module_loading import import_string
 
-from otpmail import compat
+from otpmail.db import compat
 from otpmail.models import Lane
 from otpmail.routes import hedging
 from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds

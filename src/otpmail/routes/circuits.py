@@ -24,7 +24,7 @@ from functools import partial
 
 from otpmail import signals
 from otpmail.conf import settings
-from otpmail.faults import tell
+from otpmail.exceptions.foreign import tell
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes.process import PerRoute
 from otpmail.routes.streaks import Streak

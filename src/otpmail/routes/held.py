@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.mail.backends.base import BaseEmailBackend
 
-from otpmail import compat
+from otpmail.db import compat
 from otpmail.routes.process import PerRoute
 
 

@@ -19,9 +19,10 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
-from otpmail import compat, redaction
 from otpmail.addresses import addr_spec, needs_utf8
-from otpmail.faults import ends_process
+from otpmail.db import compat
+from otpmail.display import redaction
+from otpmail.exceptions.foreign import ends_process
 from otpmail.outcomes import Blame, Kind, Outcome, of_error, of_sent
 from otpmail.routes.held import held, shut
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from otpmail.wire.modes import memory
+from otpmail.smtp.modes import memory
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,12 @@ import itertools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-from otpmail.wire.client import deliver
-from otpmail.wire.deadlines import Deadline
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.opening import Server, open_session
-from otpmail.wire.pool import Limits, Pool
-from otpmail.wire.session import Timeouts
+from otpmail.smtp.client import deliver
+from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.opening import Server, open_session
+from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.session import Timeouts
 from tests.acceptance.wire.sink import Sink
 
 MAX_TRIES = 200
@@ -35,7 +35,7 @@ class Soak:
         self._window = window
         self._numbers = itertools.count()
         # The keeper tells of each connection that is cut while it opens one: thousands.
-        logging.getLogger("otpmail.wire.pool").setLevel(logging.ERROR)
+        logging.getLogger("otpmail.smtp.pool").setLevel(logging.ERROR)
 
     def send(self, mails: int) -> None:
         size = 1 if self._window == 1 else 50
@@ -60,7 +60,7 @@ class Soak:
 
     def close(self) -> None:
         self.pool.close()
-        logging.getLogger("otpmail.wire.pool").setLevel(logging.NOTSET)
+        logging.getLogger("otpmail.smtp.pool").setLevel(logging.NOTSET)
 
 
 def a_mail(number: int) -> Mail:

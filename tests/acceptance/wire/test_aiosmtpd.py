@@ -3,13 +3,13 @@
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from otpmail.wire.auth import Credentials
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import RefusedError, TooLargeError
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.modes import Mode
-from otpmail.wire.opening import Security, open_session
-from otpmail.wire.sending import send
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import RefusedError, TooLargeError
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.modes import Mode
+from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.sending import send
 from tests.acceptance.wire.postfix import Place
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
 from tests.mailserver import ClosingController, free_port

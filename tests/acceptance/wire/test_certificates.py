@@ -16,7 +16,7 @@ from django.core.mail import EmailMessage
 from otpmail.backends import pools, smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.wire.certificates import Certificates
+from otpmail.smtp.certificates import Certificates
 from tests.acceptance.wire.conftest import Certificate, make_certificate
 from tests.scripted import Talk, scripted
 
@@ -39,7 +39,7 @@ def renewed(tmp_path_factory) -> Certificate:
 
 @pytest.fixture
 def told(caplog) -> Callable[[], list[int]]:
-    caplog.set_level(logging.INFO, "otpmail.wire.certificates")
+    caplog.set_level(logging.INFO, "otpmail.smtp.certificates")
     return lambda: [record.levelno for record in caplog.records]
 
 

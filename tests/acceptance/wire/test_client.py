@@ -2,10 +2,10 @@
 
 import pytest
 
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import BrokenError, RefusedError, WireError
-from otpmail.wire.mails import Sent
-from otpmail.wire.modes import Mode
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import BrokenError, RefusedError, WireError
+from otpmail.smtp.mails import Sent
+from otpmail.smtp.modes import Mode
 from tests.mailings import a_mail, a_pool, at, in_seconds
 from tests.scripted import OFFER_NOTHING, OFFER_PIPELINING, Talk, scripted
 

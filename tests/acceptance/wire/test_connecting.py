@@ -17,10 +17,10 @@ from django.core.mail import EmailMessage
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Kind
-from otpmail.wire import attempts, connecting
-from otpmail.wire.connecting import connect
-from otpmail.wire.deadlines import NEVER
-from otpmail.wire.errors import BrokenError, Phase, TimedOutError
+from otpmail.smtp import attempts, connecting
+from otpmail.smtp.connecting import connect
+from otpmail.smtp.deadlines import NEVER
+from otpmail.smtp.errors import BrokenError, Phase, TimedOutError
 from tests.mailings import in_seconds
 from tests.scripted import Talk, scripted
 

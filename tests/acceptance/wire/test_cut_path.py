@@ -16,12 +16,12 @@ from otpmail import routes
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.wire import connecting
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import SilentPathError
-from otpmail.wire.mails import Sent
-from otpmail.wire.opening import Security
-from otpmail.wire.sending import send
+from otpmail.smtp import connecting
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import SilentPathError
+from otpmail.smtp.mails import Sent
+from otpmail.smtp.opening import Security
+from otpmail.smtp.sending import send
 from tests import far, mailserver
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
 from tests.missing import needs

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import WireError
-from otpmail.wire.mails import Sent
-from otpmail.wire.opening import Server
-from otpmail.wire.session import Timeouts
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import WireError
+from otpmail.smtp.mails import Sent
+from otpmail.smtp.opening import Server
+from otpmail.smtp.session import Timeouts
 from tests.mailings import a_mail, a_pool, at, in_seconds
 from tests.scripted import OFFER_ALL, OFFER_PIPELINING, Talk, scripted
 

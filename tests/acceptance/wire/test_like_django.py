@@ -17,10 +17,12 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as Djangos
 
-from otpmail import compat, database, outbox, routes
+from otpmail import routes
 from otpmail.backends import smtp
 from otpmail.backends.outbox import BACKEND
 from otpmail.backends.smtp import EmailBackend as Ours
+from otpmail.db import compat, database
+from otpmail.delivery import outbox
 from otpmail.models import Lane
 from tests import corpus, mailserver
 from tests.rounds import ME, one_round

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from otpmail.wire import opening
-from otpmail.wire.auth import Credentials
-from otpmail.wire.errors import (
+from otpmail.smtp import opening
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.errors import (
     BrokenError,
     InsecureChannelError,
     Phase,
@@ -20,8 +20,8 @@ from otpmail.wire.errors import (
     UnsupportedError,
     WireError,
 )
-from otpmail.wire.opening import Security, open_session
-from otpmail.wire.session import Timeouts
+from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.session import Timeouts
 from tests.mailings import a_session, at, in_seconds
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, Talk, scripted
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from otpmail.wire import backoff
-from otpmail.wire import pool as pools
-from otpmail.wire.auth import Credentials
-from otpmail.wire.errors import BrokenError, Phase, TimedOutError, WireError
-from otpmail.wire.opening import Security, open_session
-from otpmail.wire.pool import Limits, Pool
-from otpmail.wire.sending import send
+from otpmail.smtp import backoff
+from otpmail.smtp import pool as pools
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.errors import BrokenError, Phase, TimedOutError, WireError
+from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.sending import send
 from tests.mailings import a_mail, a_pool, at, eventually, in_seconds
 from tests.scripted import Talk, scripted
 from tests.waiting import wait_until
@@ -252,9 +252,9 @@ def test_a_forked_child_starts_empty_and_leaves_the_parents_session_alone(localh
 def test_a_process_that_ends_says_goodbye_in_time():
     with scripted(obedient) as server:
         program = f"""
-            from otpmail.wire.deadlines import NEVER
-            from otpmail.wire.opening import Server, open_session
-            from otpmail.wire.pool import Limits, Pool
+            from otpmail.smtp.deadlines import NEVER
+            from otpmail.smtp.opening import Server, open_session
+            from otpmail.smtp.pool import Limits, Pool
             server = Server(host="127.0.0.1", port={server.port}, local_name="client")
             pool = Pool(lambda d: open_session(server, d), name="x", limits=Limits(min_warm=2))
             pool.give(pool.take(NEVER))
@@ -346,7 +346,7 @@ def signs_in(talk: Talk):
 @pytest.mark.parametrize("wrong", [None, b"bytes", 7, "\ud800", *FOREIGN, *ORDERS])
 @pytest.mark.usefixtures("quick")
 def test_the_keeper_outlives_any_token_and_says_so_once(wrong, caplog):
-    caplog.set_level("INFO", "otpmail.wire.pool")
+    caplog.set_level("INFO", "otpmail.smtp.pool")
     asked: list[int] = []
 
     def token() -> str:
@@ -371,7 +371,7 @@ def test_the_keeper_outlives_any_token_and_says_so_once(wrong, caplog):
 
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_is_away_is_told_once_and_its_return_too(caplog):
-    caplog.set_level("INFO", "otpmail.wire.pool")
+    caplog.set_level("INFO", "otpmail.smtp.pool")
     hidden = threading.Event()
     hidden.set()
 
@@ -464,9 +464,9 @@ def test_after_a_failure_one_session_is_tried_alone_until_it_works():
 
 FAMINE = """
 import os, resource, sys
-from otpmail.wire.deadlines import Deadline
-from otpmail.wire.opening import Server, open_session
-from otpmail.wire.pool import Limits, Pool
+from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.opening import Server, open_session
+from otpmail.smtp.pool import Limits, Pool
 from tests.waiting import wait_until
 
 server = Server(host="localhost", port=int(sys.argv[1]), local_name="client")
@@ -522,7 +522,7 @@ def test_without_threads_mail_is_sent_and_the_pool_recovers_with_them(tmp_path):
 
 def test_one_that_somebody_is_opening_is_not_there_yet(caplog):
     """Each probe of an outage had it told that sessions are opened again, and then that not."""
-    caplog.set_level("INFO", "otpmail.wire.pool")
+    caplog.set_level("INFO", "otpmail.smtp.pool")
     opening, let_go = threading.Event(), threading.Event()
 
     def fails(deadline):

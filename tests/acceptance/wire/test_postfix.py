@@ -10,13 +10,13 @@ from django.core.mail import EmailMessage
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.wire.auth import Credentials
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import RecipientsRefusedError, RefusedError, TooLargeError
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.modes import Mode, memory
-from otpmail.wire.opening import Security, open_session
-from otpmail.wire.sending import send
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import RecipientsRefusedError, RefusedError, TooLargeError
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.modes import Mode, memory
+from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.sending import send
 from tests.acceptance.wire import postfix
 from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds
 from tests.missing import missing

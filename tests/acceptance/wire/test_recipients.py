@@ -6,9 +6,9 @@ from django.core.mail import EmailMessage
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Kind
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import RecipientsRefusedError, RefusedError, WireError
-from otpmail.wire.mails import Sent
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import RecipientsRefusedError, RefusedError, WireError
+from otpmail.smtp.mails import Sent
 from tests.mailings import a_mail, a_pool, in_seconds
 from tests.ruled import HangUpError, Ruled, Turn
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, OFFER_PIPELINING, scripted

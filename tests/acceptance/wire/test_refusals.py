@@ -6,11 +6,11 @@ from django.core.mail import EmailMessage
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.wire.client import deliver
-from otpmail.wire.errors import RefusedError, WireError
-from otpmail.wire.mails import Mail, Sent
-from otpmail.wire.modes import memory
-from otpmail.wire.pool import Pool
+from otpmail.smtp.client import deliver
+from otpmail.smtp.errors import RefusedError, WireError
+from otpmail.smtp.mails import Mail, Sent
+from otpmail.smtp.modes import memory
+from otpmail.smtp.pool import Pool
 from tests.mailings import a_mail, a_pool, a_session, in_seconds
 from tests.ruled import HangUpError, Rule, Ruled, Turn
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, OFFER_PIPELINING, ScriptedServer, scripted

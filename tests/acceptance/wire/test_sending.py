@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from otpmail.wire.errors import (
+from otpmail.smtp.errors import (
     BrokenError,
     MisbehavedError,
     ProtocolError,
@@ -14,9 +14,9 @@ from otpmail.wire.errors import (
     TimedOutError,
     Written,
 )
-from otpmail.wire.modes import FLIGHTS, Mode, memory
-from otpmail.wire.sending import MAX_AWAITED, send
-from otpmail.wire.session import Timeouts
+from otpmail.smtp.modes import FLIGHTS, Mode, memory
+from otpmail.smtp.sending import MAX_AWAITED, send
+from otpmail.smtp.session import Timeouts
 from tests.mailings import a_mail, a_session, in_seconds
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, OFFER_PIPELINING, Talk, scripted
 

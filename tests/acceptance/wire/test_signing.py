@@ -6,9 +6,9 @@ import hmac
 
 import pytest
 
-from otpmail.wire.auth import Credentials
-from otpmail.wire.errors import BrokenError, ProtocolError, RefusedError, WireError
-from otpmail.wire.opening import Security, open_session
+from otpmail.smtp.auth import Credentials
+from otpmail.smtp.errors import BrokenError, ProtocolError, RefusedError, WireError
+from otpmail.smtp.opening import Security, open_session
 from tests.mailings import at, in_seconds
 from tests.scripted import ScriptedServer, Talk, scripted
 
@@ -188,7 +188,7 @@ def test_a_digest_that_this_host_forbids_is_not_begun(monkeypatch):
         raise ValueError("unsupported hash type md5")
 
     guarded = Guarded("CRAM-MD5 PLAIN", "PLAIN")
-    monkeypatch.setattr("otpmail.wire.auth.hmac.new", forbidden)
+    monkeypatch.setattr("otpmail.smtp.auth.hmac.new", forbidden)
     with scripted(guarded) as server:
         open_session(at(server, credentials=TIM), in_seconds()).close()
     assert guarded.tried == ["PLAIN"]

@@ -2,15 +2,15 @@
 
 import pytest
 
-from otpmail.wire.errors import (
+from otpmail.smtp.errors import (
     InvalidArgumentError,
     RecipientsRefusedError,
     RefusedError,
     TiredError,
     WireError,
 )
-from otpmail.wire.mails import Sent
-from otpmail.wire.window import send_all
+from otpmail.smtp.mails import Sent
+from otpmail.smtp.window import send_all
 from tests.mailings import a_mail, a_session, in_seconds
 from tests.scripted import OFFER_PIPELINING, Talk, scripted
 

@@ -13,7 +13,9 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 
-from otpmail import courier, database, engines, outbox, routes
+from otpmail import engines, routes
+from otpmail.db import database
+from otpmail.delivery import courier, outbox
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver, orders, workers

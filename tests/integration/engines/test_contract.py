@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 
-from otpmail import database, engines, owners, routes
+from otpmail import engines, routes
+from otpmail.db import database
+from otpmail.delivery import holders
 from otpmail.models import Delivery, Lane
 from tests import mailserver
 from tests.brokers import running
@@ -133,7 +135,7 @@ def test_mail_of_a_dead_process_is_taken_up(kind, engine, server):
         pytest.skip("the immediate engine leaves what others lost to an engine that sweeps")
     with transaction.atomic():  # born leased to a process that is gone
         promise()
-        host, pid, started, fence = owners.new().split("/")
+        host, pid, started, fence = holders.new().split("/")
         dead = f"{host}/{pid}/{int(started) - 1}/{fence}"
         Delivery.objects.update(leased_by=dead, leased_until=database.now() + timedelta(minutes=1))
     server.wait_for(1)

@@ -11,7 +11,9 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.locmem import EmailBackend
 
-from otpmail import courier, database, outbox, signals, unrecorded
+from otpmail import signals
+from otpmail.db import database
+from otpmail.delivery import courier, outbox, unrecorded
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome

@@ -10,7 +10,7 @@ from django.db import Error, connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from otpmail.describing import describe
+from otpmail.outcomes.describing import describe
 from tests.workers import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)

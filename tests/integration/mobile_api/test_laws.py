@@ -31,8 +31,9 @@ from mobile_api import ledger, transfers
 from mobile_api.models import Account, AccountKind, Member, Transfer
 from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
-from otpmail import challenges, database, endings, receipts
-from otpmail.clients import NOBODY
+from otpmail import challenges, closing, receipts
+from otpmail.addresses.requester import NOBODY
+from otpmail.db import database
 from otpmail.models import AuditEntry, Challenge, Delivery
 from otpmail.results import Ended, Resent, Superseded, Verified, Wrong
 from otpmail.testing import live_code
@@ -211,7 +212,7 @@ class Laws(RuleBasedStateMachine):
 
     @rule()
     def sweep(self):
-        endings.expire(now=database.now(), seconds=10)
+        closing.expire(now=database.now(), seconds=10)
 
     # The laws
 

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from mobile_api import ledger
 from mobile_api.models import Account, Entry, Transfer, TransferState
-from otpmail import keys, linking, receipts
-from otpmail.compat import uuid7
+from otpmail import receipts
+from otpmail.crypto import keys, linking
+from otpmail.db.compat import uuid7
 from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge, State
 

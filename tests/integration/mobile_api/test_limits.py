@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mobile_api.clients import client_of
 from mobile_api.models import Transfer
-from otpmail.counters import HOUR_MS
+from otpmail.limits.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter
 from tests.crowd import at_once
 

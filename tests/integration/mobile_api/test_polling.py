@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail import progress
+from otpmail.challenges import progress
 from otpmail.models import Delivery
 from tests.integration.mobile_api.phone import API
 
@@ -76,7 +76,8 @@ def test_client_is_told_what_to_do_and_when_to_ask_again(ask):
 
 
 def test_suppressed_address_is_told_in_the_first_answer(alice, bob):
-    from otpmail import database, suppressions
+    from otpmail.db import database
+    from otpmail.limits import suppressions
     from otpmail.models import Reported
 
     suppressions.suppress("alice@example.org", Reported.BOUNCED, since=database.now())

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mobile_api.models import Entry, IdempotencyKey, Transfer
-from otpmail import progress
+from otpmail.challenges import progress
 from otpmail.models import Challenge, Delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,17 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError
 
-from otpmail import (
-    challenges,
-    courier,
-    database,
-    engines,
-    outbox,
-    resending,
-    routes,
-    signals,
-    verdicts,
-)
+from otpmail import challenges, engines, routes, signals
+from otpmail.challenges import resending
+from otpmail.db import database
+from otpmail.delivery import courier, disposition, outbox
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
@@ -277,7 +270,7 @@ def test_mail_that_came_to_a_route_before_it_was_back_goes_to_it_at_once(servers
     promise()
     outcome = Outcome(kind=kind, reply="", blame=Blame.ROUTE)
     tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
-    verdict = verdicts.judge(Delivery.objects.get(), [tried_a], database.now())
+    verdict = disposition.judge(Delivery.objects.get(), [tried_a], database.now())
     assert waits * 0.9 <= verdict.wait_seconds <= waits * 1.1
 
 
@@ -288,8 +281,8 @@ def test_sign_in_that_rests_here_keeps_no_mail_from_other_hosts(dead_port):
         kind=Kind.PERMANENT, reply="", blame=Blame.ROUTE, retry_after_seconds=90, is_lasting=True
     )
     tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
-    verdict = verdicts.judge(Delivery.objects.get(), [tried_a], database.now())
-    assert (verdict.wait_seconds, verdict.is_freed) == (verdicts.FREE_AFTER_SECONDS, True)
+    verdict = disposition.judge(Delivery.objects.get(), [tried_a], database.now())
+    assert (verdict.wait_seconds, verdict.is_freed) == (disposition.FREE_AFTER_SECONDS, True)
 
 
 def test_deadline_ends_what_waits_for_a_route(dead_port, pass_time):

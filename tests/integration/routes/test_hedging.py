@@ -6,9 +6,11 @@ import time
 import pytest
 from django.core.mail import EmailMessage
 
-from otpmail import database, outbox, routes
+from otpmail import routes
 from otpmail.backends import smtp
 from otpmail.backends.outbox import EmailBackend
+from otpmail.db import database
+from otpmail.delivery import outbox
 from otpmail.models import Delivery, Lane
 from otpmail.routes import hedging
 from tests import mailserver

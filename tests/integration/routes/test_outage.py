@@ -4,7 +4,9 @@ import logging
 
 import pytest
 
-from otpmail import courier, database, outbox, routes
+from otpmail import routes
+from otpmail.db import database
+from otpmail.delivery import courier, outbox
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
 from tests.rounds import ME, carry, promise, tried

@@ -17,9 +17,11 @@ from django.test import TransactionTestCase
 from django.test.testcases import DatabaseOperationForbidden
 
 from mobile_api.models import Entry, Transfer
-from otpmail import challenges, database, privacy, retention
+from otpmail import challenges
 from otpmail.backends.outbox import EmailBackend
+from otpmail.db import database
 from otpmail.models import Attempt, AuditEntry, Challenge, Delivery
+from otpmail.operations import privacy, retention
 from otpmail.results import Resent, Verified
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code

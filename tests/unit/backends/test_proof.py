@@ -3,10 +3,10 @@
 import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 
-from otpmail import parcels
 from otpmail.backends import proof
 from otpmail.backends.proof import prove
 from otpmail.backends.translation import as_mail
+from otpmail.delivery import serialization
 from otpmail.exceptions import UnstorableMailError
 from tests import corpus
 from tests.corpus.mails import Heading, mail
@@ -15,7 +15,7 @@ MAILS = dict(corpus.by_hand()) | dict(corpus.drawn(100, seed=2))
 
 
 def as_kept(message):
-    return parcels.unpack(prove(message).text)
+    return serialization.unpack(prove(message).text)
 
 
 @pytest.mark.parametrize("make", MAILS.values(), ids=MAILS)
@@ -80,7 +80,7 @@ def test_message_id_of_any_length_is_the_mails_own(name, length):
     own = f"<{'x' * length}@example.org>"
     proven = prove(mail(headers={name: own}))
     assert proven.message_id == own
-    assert parcels.unpack(proven.text).extra_headers[name] == own
+    assert serialization.unpack(proven.text).extra_headers[name] == own
 
 
 class Unwritable(EmailMultiAlternatives):

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from otpmail.wire import connecting
-from otpmail.wire.attempts import Address
-from otpmail.wire.connecting import REMEMBERED, Memory, interleaved
+from otpmail.smtp import connecting
+from otpmail.smtp.attempts import Address
+from otpmail.smtp.connecting import REMEMBERED, Memory, interleaved
 
 
 class Clock:

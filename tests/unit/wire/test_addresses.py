@@ -1,7 +1,7 @@
 import pytest
 
-from otpmail.wire.addresses import path
-from otpmail.wire.errors import InvalidArgumentError, Phase, UnsupportedError
+from otpmail.smtp.addresses import path
+from otpmail.smtp.errors import InvalidArgumentError, Phase, UnsupportedError
 
 
 def written(address: str, *, utf8: bool = False) -> str:

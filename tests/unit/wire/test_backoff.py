@@ -2,8 +2,8 @@ import ssl
 
 import pytest
 
-from otpmail.wire.backoff import JITTER, LASTING, PASSING, Backoff
-from otpmail.wire.errors import (
+from otpmail.smtp.backoff import JITTER, LASTING, PASSING, Backoff
+from otpmail.smtp.errors import (
     BrokenError,
     InsecureChannelError,
     InvalidArgumentError,
@@ -14,7 +14,7 @@ from otpmail.wire.errors import (
     UnsupportedError,
     WireError,
 )
-from otpmail.wire.replies import Reply
+from otpmail.smtp.replies import Reply
 
 
 def refused(code: int, phase: Phase = Phase.AUTH) -> WireError:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.wire import commands
-from otpmail.wire.errors import InvalidArgumentError, WireError
+from otpmail.smtp import commands
+from otpmail.smtp.errors import InvalidArgumentError, WireError
 
 
 def test_mail_carries_only_the_parameters_that_are_given():

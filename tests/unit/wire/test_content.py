@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.wire.content import NotInSevenBitsError, for_data, in_seven_bits, with_crlf
+from otpmail.smtp.content import NotInSevenBitsError, for_data, in_seven_bits, with_crlf
 
 
 def test_every_kind_of_line_end_becomes_cr_lf():

@@ -1,4 +1,4 @@
-from otpmail.wire.deadlines import NEVER, Deadline
+from otpmail.smtp.deadlines import NEVER, Deadline
 
 
 def test_never_leaves_all_time():

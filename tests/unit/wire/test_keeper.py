@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from otpmail.wire import keeper
-from otpmail.wire.keeper import Keeper, run_together
+from otpmail.smtp import keeper
+from otpmail.smtp.keeper import Keeper, run_together
 from tests.mailings import eventually
 from tests.waiting import wait_until
 
@@ -24,7 +24,7 @@ def no_thread(_: threading.Thread) -> None:
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_chore_that_raises_is_run_again_and_told_once(kind, monkeypatch, caplog):
     monkeypatch.setattr(keeper, "PAUSE", 0.001)
-    caplog.set_level("INFO", "otpmail.wire.keeper")
+    caplog.set_level("INFO", "otpmail.smtp.keeper")
     runs: list[int] = []
 
     def chore() -> float | None:

@@ -1,10 +1,10 @@
 import pytest
 
-from otpmail.wire.errors import InvalidArgumentError, TooLargeError, UnsupportedError
-from otpmail.wire.mails import Mail, fit
-from otpmail.wire.modes import Mode
-from otpmail.wire.replies import Reply
-from otpmail.wire.session import Features
+from otpmail.smtp.errors import InvalidArgumentError, TooLargeError, UnsupportedError
+from otpmail.smtp.mails import Mail, fit
+from otpmail.smtp.modes import Mode
+from otpmail.smtp.replies import Reply
+from otpmail.smtp.session import Features
 
 PLAIN = Mail(sender="a@example.org", recipients=("b@example.org",), content=b"Subject: x\n\nhi")
 CAFE = Mail(

@@ -1,6 +1,6 @@
 import logging
 
-from otpmail.wire.modes import FLIGHTS, MAX_REMEMBERED, Memory
+from otpmail.smtp.modes import FLIGHTS, MAX_REMEMBERED, Memory
 
 
 def test_a_server_is_trusted_until_it_misbehaves_and_is_told_of_once(caplog):

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from otpmail.wire import path
-from otpmail.wire.connecting import HURRIED_FOR_SECONDS, HURRIED_SECONDS, Memory
-from otpmail.wire.errors import BrokenError, Phase, SilentPathError, Written
-from otpmail.wire.sending import Span
+from otpmail.smtp import path
+from otpmail.smtp.connecting import HURRIED_FOR_SECONDS, HURRIED_SECONDS, Memory
+from otpmail.smtp.errors import BrokenError, Phase, SilentPathError, Written
+from otpmail.smtp.sending import Span
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")

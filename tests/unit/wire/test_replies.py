@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.wire.replies import MAX_LINE, MAX_LINES, MalformedReplyError, Reply, ReplyParser
+from otpmail.smtp.replies import MAX_LINE, MAX_LINES, MalformedReplyError, Reply, ReplyParser
 
 
 def parse(data: bytes) -> list[Reply]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from otpmail.wire import resolving
-from otpmail.wire.deadlines import NEVER, Deadline
-from otpmail.wire.resolving import Resolver
+from otpmail.smtp import resolving
+from otpmail.smtp.deadlines import NEVER, Deadline
+from otpmail.smtp.resolving import Resolver
 from tests.waiting import wait_until
 
 

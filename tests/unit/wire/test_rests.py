@@ -5,12 +5,12 @@ import tempfile
 
 import pytest
 
-from otpmail.wire import rests
-from otpmail.wire.backoff import JITTER, LASTING
-from otpmail.wire.deadlines import NEVER
-from otpmail.wire.errors import BrokenError, Phase, RefusedError, WireError
-from otpmail.wire.replies import Reply
-from otpmail.wire.rests import Resting
+from otpmail.smtp import rests
+from otpmail.smtp.backoff import JITTER, LASTING
+from otpmail.smtp.deadlines import NEVER
+from otpmail.smtp.errors import BrokenError, Phase, RefusedError, WireError
+from otpmail.smtp.replies import Reply
+from otpmail.smtp.rests import Resting
 
 HOUR = 3600
 
@@ -134,7 +134,8 @@ def test_clock_that_was_set_back_prolongs_no_rest(clock):
 
 
 def others(path):
-    path.mkdir(mode=0o755)
+    path.mkdir()
+    path.chmod(0o755)  # whatever the umask
 
 
 def link(path):

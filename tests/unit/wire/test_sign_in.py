@@ -1,8 +1,8 @@
 import pytest
 
-from otpmail.wire import auth
-from otpmail.wire.auth import Credentials, choose
-from otpmail.wire.errors import BrokenError, InvalidArgumentError, UnsupportedError
+from otpmail.smtp import auth
+from otpmail.smtp.auth import Credentials, choose
+from otpmail.smtp.errors import BrokenError, InvalidArgumentError, UnsupportedError
 
 TIM = Credentials(username="tim", password="tanstaaftanstaaf")
 

@@ -12,7 +12,7 @@ from django.core.management.commands import flush
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from otpmail import append_only
+from otpmail.db import append_only
 
 
 class Command(flush.Command):

@@ -9,8 +9,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
-from otpmail import database, restoring
+from otpmail.db import database
 from otpmail.management.migrated import MigratedCommand
+from otpmail.operations import restoring
 
 
 class Command(MigratedCommand):

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from otpmail import chain, database
+from otpmail.audit import chain
+from otpmail.db import database
 from otpmail.management.migrated import MigratedCommand
 
 

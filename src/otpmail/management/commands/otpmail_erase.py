@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from otpmail import privacy
 from otpmail.exceptions import InvalidRecipientError
 from otpmail.management.migrated import MigratedCommand
+from otpmail.operations import privacy
 
 
 class Command(MigratedCommand):

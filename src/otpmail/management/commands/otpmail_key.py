@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from otpmail import keys, retiring
 from otpmail.conf import settings
+from otpmail.crypto import keys
 from otpmail.exceptions import NotHereError
 from otpmail.management.migrated import MigratedCommand
+from otpmail.operations import retiring
 
 
 class Command(MigratedCommand):

@@ -4,8 +4,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from otpmail import addresses, database, suppressions
+from otpmail import addresses
+from otpmail.db import database
 from otpmail.exceptions import InvalidRecipientError
+from otpmail.limits import suppressions
 from otpmail.management.migrated import MigratedCommand
 
 

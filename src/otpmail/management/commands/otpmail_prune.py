@@ -8,9 +8,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from otpmail import chain, counters, database, retention, suppressions
+from otpmail.audit import chain
 from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.limits import counters, suppressions
 from otpmail.management.migrated import MigratedCommand
+from otpmail.operations import retention
 
 
 class Command(MigratedCommand):

@@ -13,9 +13,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import Error, connections
 
-from otpmail.describing import describe
 from otpmail.engines.process import Worker
 from otpmail.management.migrated import MigratedCommand
+from otpmail.outcomes.describing import describe
 
 LOOK_SECONDS = 0.5
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.commands import sqlflush
 from django.db import connections
 
-from otpmail import append_only
+from otpmail.db import append_only
 
 
 class Command(sqlflush.Command):

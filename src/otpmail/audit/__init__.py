@@ -1,0 +1,98 @@
+"""What was done, once and for all: rows that are added in the transaction of their deed.
+
+In: a deed, its challenge, who asked. Out: one row, with no code and no full address. And: whose the
+entries of a person are, to be told to them, or masked.
+Knows nothing of: why.
+
+When a challenge is pruned its entries stay. By two HMACs in the entry of its issue they are found
+again, for who asks what is kept of an address or an owner.
+"""
+
+import hmac
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from otpmail.addresses.masking import mask
+from otpmail.addresses.requester import NOBODY, Client, ip_of
+from otpmail.crypto import keys
+from otpmail.crypto.keys import SigningKey
+from otpmail.db import database
+from otpmail.db.database import RowSet
+from otpmail.db.statements import Insert
+from otpmail.models import Challenge
+from otpmail.models.audit import ADDRESS_LENGTH, CREDENTIAL_LENGTH, PERSONAL, AuditEntry, Deed
+
+SUBKEY = "otpmail audit"
+
+_ADD = Insert(AuditEntry)
+
+
+def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NOBODY) -> None:
+    """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
+    address = str(ip_of(client.address) or "")  # else anybody's text would be in it
+    for challenge in challenges:
+        entry = AuditEntry(
+            at=now,
+            deed=deed,
+            challenge_id=challenge.pk,
+            generation=challenge.generation,
+            purpose=challenge.purpose,
+            recipient=mask(challenge.recipient),
+            address=address[:ADDRESS_LENGTH],
+            credential=client.credential[:CREDENTIAL_LENGTH],
+            key_id=challenge.key_id,
+            recipient_mac="",
+            subject_mac="",
+        )
+        if deed is Deed.ISSUED:
+            key = keys.current()
+            entry.recipient_mac = _of_recipient(key, challenge.recipient)
+            entry.subject_mac = _of_subject(key, challenge.subject)
+        _ADD(entry)
+
+
+def challenges_of(recipient: str | None, subject: str | None) -> set[UUID]:
+    """Name the challenges of an address or an owner that the audit tells of, pruned ones too."""
+    ring = keys.readable().values()
+    theirs = Q()
+    if recipient is not None:
+        theirs |= Q(recipient_mac__in=[_of_recipient(key, recipient) for key in ring])
+    if subject is not None:
+        theirs |= Q(subject_mac__in=[_of_subject(key, subject) for key in ring])
+    issued = AuditEntry.objects.filter(theirs, deed=Deed.ISSUED)
+    return {*issued.values_list("challenge_id", flat=True)}
+
+
+def of(challenge_ids: Collection[UUID]) -> QuerySet[AuditEntry]:
+    """Find what the audit tells of challenges, the oldest first."""
+    return AuditEntry.objects.filter(challenge_id__in=challenge_ids).order_by("pk")
+
+
+def mask_all(challenge_ids: Collection[UUID], *, now: datetime) -> None:
+    """Empty what their entries tell of a person, and add to each challenge's that this was done."""
+    with database.atomic():
+        entries = of(challenge_ids).exclude(deed=Deed.ERASED)
+        newest = {entry.challenge_id: entry for entry in entries}
+        # Not by the model's own rows, which refuse; the database lets this one change pass.
+        masked: QuerySet[Any] = RowSet(AuditEntry).filter(challenge_id__in=newest)
+        masked.update(**dict.fromkeys(PERSONAL, ""))
+        for entry in newest.values():
+            kept = ("challenge_id", "generation", "purpose", "key_id")
+            told = {name: getattr(entry, name) for name in kept}
+            _ADD(AuditEntry(at=now, deed=Deed.ERASED, **told, **dict.fromkeys(PERSONAL, "")))
+
+
+def _of_recipient(key: SigningKey, recipient: str) -> str:
+    return _mac(key, f"recipient {recipient.lower()}")
+
+
+def _of_subject(key: SigningKey, subject: str) -> str:
+    return _mac(key, f"subject {subject}")
+
+
+def _mac(key: SigningKey, whose: str) -> str:
+    return hmac.digest(key.subkey(SUBKEY), whose.encode(), "sha256").hex()

@@ -1,0 +1,262 @@
+"""A promise of a code: `issue` makes a challenge, or continues the one that is open; `issue_many`.
+
+In: a purpose, a subject (whose), an address, the facts it is bound to, who asks. Out: results.
+Knows nothing of: what is typed back, when a mail is sent.
+
+Whoever asks twice for the same has one challenge, in both tabs; whoever asks for too much at once
+loses the oldest. Nobody is refused for having asked.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.utils.translation import get_language
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import addresses, audit, closing, routes
+from otpmail.addresses.requester import NOBODY, Client
+from otpmail.challenges import lookup, resending
+from otpmail.crypto import derive, linking
+from otpmail.crypto.transaction_data import Facts
+from otpmail.db import arguments, database
+from otpmail.display import zones
+from otpmail.exceptions import InvalidRecipientError, NotHereError
+from otpmail.limits import lockout, rates
+from otpmail.models import Challenge, Delivery, State
+from otpmail.models.audit import Deed
+from otpmail.purposes import Purpose
+from otpmail.results import (
+    AlreadyUsed,
+    Cap,
+    Ended,
+    InvalidAddress,
+    Issued,
+    NoneIssued,
+    OverCap,
+    Resent,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class To:
+    """One of those who get a code: whose it is, and where it is mailed."""
+
+    subject: str
+    recipient: str
+
+
+@sensitive_variables()
+def issue(
+    purpose: str,
+    *,
+    subject: str,
+    recipient: str,
+    facts: Facts | None = None,
+    context: Mapping[str, str] | None = None,
+    client: Client = NOBODY,
+    long: bool = False,
+    decoy: bool = False,
+) -> Issued | OverCap | InvalidAddress:
+    """Promise a code to an address, or one more mail of the code that was promised before.
+
+    ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
+    (see ``otpmail.crypto.transaction_data``): templates show them as they stand when a mail is
+    made. ``context`` is what they show besides, each value made one line of plain text; it is
+    frozen here, as recipient and owner are. ``client`` is who asks. ``long``: much is at stake.
+    ``decoy``: the address is not known to you, and that is nobody's business: nothing is mailed, no
+    code is right, and all else is the same. An address that is suppressed gets the same answer, and
+    its delivery has failed.
+
+    While the same is open (purpose, subject, address, facts), it is continued: the same challenge
+    and, as `resend` rules, the same code, and one more mail if the cool-down is over. If as many of
+    a purpose are open as may be, the oldest ends as superseded.
+
+    Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
+    Raises TypeError or ValueError for an argument that no row can hold, `NotHereError` while the
+    key service is away, and `ImproperlyConfigured` for facts that nothing can read again or for a
+    decoy outside a purpose that is ``BEFORE_SIGN_IN``.
+    """
+    issued = issue_many(
+        purpose,
+        [To(subject=subject, recipient=recipient)],
+        facts=facts,
+        context=context,
+        client=client,
+        long=long,
+        decoy=decoy,
+    )
+    return issued.why if isinstance(issued, NoneIssued) else issued[0]
+
+
+def issue_many(
+    purpose: str,
+    to: Sequence[To],
+    *,
+    facts: Facts | None = None,
+    context: Mapping[str, str] | None = None,
+    client: Client = NOBODY,
+    long: bool = False,
+    decoy: bool = False,
+) -> list[Issued] | NoneIssued:
+    """Promise several people a code each for one deed, as `issue` does: to all, or to none.
+
+    Returns what each is told, in the order of ``to``. Two transactions that issue one by one to the
+    same people in another order wait for each other crosswise, and the database ends one; two calls
+    of this do not. Raises what `issue` raises.
+    """
+    if not to:
+        raise ValueError("to names nobody")
+    asked: list[Challenge] = []
+    for position, one in enumerate(to):
+        challenge = _asked(purpose, one, facts, context, client, long=long, decoy=decoy)
+        if isinstance(challenge, InvalidAddress):
+            return NoneIssued(position=position, why=challenge)
+        asked.append(challenge)
+    return database.again_if_deadlocked(lambda: _issue_all(asked, facts, client))
+
+
+def _asked(
+    purpose: str,
+    to: To,
+    facts: Facts | None,
+    context: Mapping[str, str] | None,
+    client: Client,
+    *,
+    long: bool,
+    decoy: bool,
+) -> Challenge | InvalidAddress:
+    arguments.check(purpose=purpose, subject=to.subject, client=client)
+    rules = Purpose(purpose)
+    if facts is not None:
+        rules.check_facts()
+    if arguments.flag("decoy", decoy):
+        rules.check_decoys()
+    try:
+        recipient = _canonical(to.recipient, rules)
+    except InvalidRecipientError as error:
+        return InvalidAddress(reason=str(error))
+    asked = Challenge(
+        purpose=purpose,
+        subject=to.subject,
+        recipient=recipient,
+        language=get_language() or "",
+        context=arguments.context(context or {}),
+        is_decoy=decoy,
+        digits=rules.digits(long=arguments.flag("long", long)),
+    )
+    linking.link(asked, facts)
+    return asked
+
+
+def _issue_all(
+    asked: Sequence[Challenge], facts: Facts | None, client: Client
+) -> list[Issued] | NoneIssued:
+    """Take the owners first, each one's own, and last of all what many share."""
+    issued: list[Issued] = []
+    with database.atomic():
+        for subject in sorted({one.subject for one in asked}):
+            lockout.hold(subject, database.now())
+        now = database.now()  # two presses at once: the second sees the first's
+        room = rates.Room(client, now)
+        for position, one in enumerate(asked):
+            result = _issue_one(one, facts, client, room, now)
+            if isinstance(result, OverCap):
+                database.roll_back()
+                return NoneIssued(position=position, why=result)
+            issued.append(result)
+        if refused := room.take():
+            database.roll_back()
+            return NoneIssued(position=len(asked) - 1, why=refused)
+    return issued
+
+
+def _issue_one(
+    asked: Challenge, facts: Facts | None, client: Client, room: rates.Room, now: datetime
+) -> Issued | OverCap:
+    others = lookup.open_of(asked.subject, purpose=asked.purpose, now=now)
+    same = next((one for one in others if _is_same(one, asked, facts)), None)
+    continued = _continue(same, client, now, room) if same else None
+    return continued or _begin(asked, others, client, now, room)
+
+
+def _canonical(recipient: str, rules: Purpose) -> str:
+    address = addresses.canonical(recipient)
+    if addresses.needs_utf8(address) and not any(map(routes.may_take_utf8, rules.routes)):
+        raise InvalidRecipientError(f"a code goes to one e-mail address: {addresses.NO_LETTERS}")
+    return address
+
+
+def _is_same(one: Challenge, asked: Challenge, facts: Facts | None) -> bool:
+    """Tell whether the same is asked for; a longer code, or a decoy, is another."""
+    alike = ("recipient", "digits", "is_decoy")
+    if any(getattr(one, name) != getattr(asked, name) for name in alike):
+        return False
+    try:
+        return linking.holds(one, facts)
+    except NotHereError:  # of its key; the one for new challenges is here
+        return False
+
+
+def _continue(
+    challenge: Challenge, client: Client, now: datetime, room: rates.Room
+) -> Issued | OverCap | None:
+    """Send one more mail if it may be. None if there is nothing to continue any more."""
+    result = resending.again(challenge, client, now, room)
+    told = lookup.newest_mail(challenge.purpose, challenge.pk, challenge.subject)
+    if isinstance(result, AlreadyUsed | Ended) or told is None:
+        return None
+    challenge, delivery = told
+    if isinstance(result, OverCap) and not lookup.can_be_typed(challenge, now):
+        return result
+    mailed = isinstance(result, Resent)
+    issued = _issued(challenge, delivery, now, continued=True, mailed=mailed)
+    retry_at = result.resend_at if isinstance(result, Resent) else result.retry_at
+    return replace(issued, resend_at=retry_at or challenge.closes_at)
+
+
+def _begin(
+    challenge: Challenge,
+    others: list[Challenge],
+    client: Client,
+    now: datetime,
+    room: rates.Room,
+) -> Issued | OverCap:
+    """Make a new challenge; the oldest of its purpose end if there are too many."""
+    rules = Purpose(challenge.purpose)
+    retry_at = lockout.blocked_until(challenge.subject, now)
+    if retry_at is not None:
+        return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
+    if refused := room.ask(challenge.recipient):
+        return refused
+    for oldest in others[: max(0, len(others) + 1 - rules.open_challenges)]:
+        closing.end(oldest, State.SUPERSEDED, now=now, client=client)
+    _start(challenge, rules, now)
+    challenge.save(force_insert=True)
+    audit.write(Deed.ISSUED, challenge, now=now, client=client)
+    return _issued(challenge, resending.promise(challenge, now), now)
+
+
+def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
+    challenge.nonce = secrets.token_bytes(derive.NONCE_BYTES)
+    challenge.time_zone = zones.current(now)
+    challenge.created_at = now
+    challenge.expires_at = now + rules.life
+    challenge.closes_at = now + max(rules.life, rules.total_life)
+    challenge.resend_at = now + rules.cool_down(1)
+
+
+def _issued(challenge: Challenge, delivery: Delivery, now: datetime, **own: bool) -> Issued:
+    rules = Purpose(challenge.purpose)
+    if rules.is_before_sign_in:  # what became of a mail would tell whether the address is known
+        delivery = Delivery(created_at=delivery.created_at)
+    return lookup.shown(
+        Issued,
+        challenge,
+        delivery,
+        now=now,
+        challenge_id=challenge.pk,
+        sends_left=max(0, rules.sends - challenge.sends),
+        **own,
+    )

@@ -1,0 +1,141 @@
+"""Where a challenge stands: whose it is, what they may see of it, why it takes no code now.
+
+In: a challenge or its id, a subject, the time. Out: the row, or a result.
+Knows nothing of: what is done with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from otpmail.addresses.masking import mask
+from otpmail.challenges import progress
+from otpmail.db import arguments
+from otpmail.models import Challenge, Delivery, State
+from otpmail.purposes import Purpose
+from otpmail.results import AlreadyUsed, Ended, Shown
+
+
+def find(purpose: str, challenge_id: object, subject: str) -> Challenge | None:
+    """Read a challenge of this subject. Another's looks like none, and so does what is no id."""
+    pk = arguments.challenge_id(challenge_id)
+    if pk is None:
+        return None
+    # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
+    rows = Challenge.objects
+    challenge = rows.filter(pk=pk, purpose=purpose, subject=subject).first()
+    return challenge if challenge and is_mine(challenge, purpose, subject) else None
+
+
+def pending_of(subject: str, *, purpose: str | None = None) -> list[Challenge]:
+    """Read a subject's pending challenges, of one purpose or of each; the oldest first."""
+    rows = Challenge.objects.filter(subject=subject, state=State.PENDING)
+    if purpose is not None:
+        rows = rows.filter(purpose=purpose)
+    found = rows.order_by("pk")  # as all do who lock several
+    return [one for one in found if is_mine(one, purpose or one.purpose, subject)]
+
+
+def open_of(subject: str, *, purpose: str | None = None, now: datetime) -> list[Challenge]:
+    """Read those of them whose code can be typed, or sent again."""
+    return [one for one in pending_of(subject, purpose=purpose) if is_open(one, now)]
+
+
+def newest_mail(
+    purpose: str, challenge_id: object, subject: str
+) -> tuple[Challenge, Delivery] | None:
+    """Read a challenge of this subject, with the one of its mails to tell of."""
+    pk = arguments.challenge_id(challenge_id)
+    if pk is None:
+        return None
+    named = {"challenge__purpose": purpose, "challenge__subject": subject}
+    deliveries = list(_mails().filter(challenge_id=pk, **named))
+    challenge = deliveries[0].challenge if deliveries else None
+    if challenge is None or not is_mine(challenge, purpose, subject):
+        return None
+    return challenge, progress.newest(deliveries)
+
+
+def with_newest_mails(challenges: list[Challenge]) -> list[tuple[Challenge, Delivery]]:
+    """Read, of each, the one of its mails to tell of."""
+    mails = defaultdict(list)
+    for mail in _mails().filter(challenge__in=challenges):
+        mails[mail.challenge].append(mail)
+    return [(one, progress.newest(mails[one])) for one in challenges if mails[one]]
+
+
+def _mails() -> QuerySet[Delivery]:
+    """Give the mails of challenges' live generations, the newest first."""
+    rows = Delivery.objects.select_related("challenge")
+    return rows.filter(generation=F("challenge__generation")).order_by("-created_at", "-pk")
+
+
+def locked(challenge_id: UUID) -> Challenge:
+    """Read it as it stands after whoever decides just now. Joins the caller's transaction."""
+    rows = Challenge.objects.select_for_update()
+    return rows.get(pk=challenge_id)
+
+
+def is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
+    """Tell whether it is of this purpose and subject, to the letter."""
+    # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
+    return (challenge.purpose, challenge.subject) == (purpose, subject)
+
+
+def shown[S: Shown](
+    result: Callable[..., S],
+    challenge: Challenge,
+    delivery: Delivery,
+    *,
+    now: datetime,
+    **own: object,
+) -> S:
+    """Make the result that shows a challenge and one of its mails; ``own`` is what else it has."""
+    return result(
+        reference=challenge.reference,
+        recipient=mask(challenge.recipient),
+        digits=challenge.digits,
+        expires_at=challenge.expires_at,
+        resend_at=challenge.resend_at,
+        guesses_left=guesses_left(challenge),
+        delivery=progress.of(challenge, delivery, now=now),
+        **own,
+    )
+
+
+def guesses_left(challenge: Challenge) -> int:
+    """Tell how many wrong codes a challenge bears still."""
+    return max(0, Purpose(challenge.purpose).guesses - challenge.failures)
+
+
+def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
+    """Say why a challenge takes no code now."""
+    if challenge.state == State.CONFIRMED and challenge.ended_at is not None:
+        return AlreadyUsed(confirmed_at=challenge.ended_at)
+    if challenge.state != State.PENDING:
+        return Ended(state=State(challenge.state))
+    rules = Purpose(challenge.purpose)
+    if challenge.failures >= rules.guesses:
+        return Ended(state=State.EXHAUSTED)
+    return Ended(state=State.EXPIRED, can_resend=can_reissue(challenge, rules, now))
+
+
+def is_open(challenge: Challenge, now: datetime) -> bool:
+    """Tell whether a pending challenge's code can be typed, or a new one be sent."""
+    rules = Purpose(challenge.purpose)
+    return can_be_typed(challenge, now) or can_reissue(challenge, rules, now)
+
+
+def can_be_typed(challenge: Challenge, now: datetime) -> bool:
+    """Tell whether a pending challenge's live code can be typed."""
+    return now < challenge.expires_at and challenge.failures < Purpose(challenge.purpose).guesses
+
+
+def can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
+    """Tell whether a resend at that moment can make the next generation."""
+    has_life = challenge.closes_at - when > rules.dead_mail
+    has_guesses = challenge.failures < rules.guesses
+    return has_life and has_guesses and challenge.generation < rules.generations

@@ -1,0 +1,141 @@
+"""One more mail of a code: `resend`, the same by another route (`send_again`); and its first.
+
+In: a challenge, whose it is said to be, who asks. Out: results.
+Knows nothing of: how a challenge comes to be, what is typed back, when a mail is sent.
+
+Nothing here waits for mail: a promise is a row in the caller's transaction, and a hint to the
+engine once it is committed.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import audit, closing
+from otpmail.addresses.requester import NOBODY, Client
+from otpmail.challenges import lookup
+from otpmail.crypto import keys
+from otpmail.db import arguments, database
+from otpmail.delivery import outbox
+from otpmail.engines import enqueue
+from otpmail.exceptions import foreign
+from otpmail.limits import guesses, rates, suppressions
+from otpmail.models import Challenge, Delivery, Lane, Reason, State
+from otpmail.models.audit import Deed
+from otpmail.purposes import Purpose
+from otpmail.results import AlreadyUsed, Ended, NotFound, OverCap, Resent, TooSoon
+from otpmail.signals import delivery_refused
+
+
+@sensitive_variables()
+def resend(
+    purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
+) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
+    """Promise one more mail: the same code while it has life enough, else the next generation.
+
+    Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
+    Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
+    """
+    arguments.check(purpose=purpose, subject=subject, client=client)
+
+    def act() -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
+        challenge, now = lookup.find(purpose, challenge_id, subject), database.now()
+        if challenge is None:
+            return NotFound()
+        room = rates.Room(client, now)
+        with database.atomic():
+            result = again(challenge, client, now, room)
+            if refused := room.take():
+                database.roll_back()
+        return refused or result
+
+    return database.again_if_deadlocked(act)
+
+
+def again(
+    challenge: Challenge, client: Client, now: datetime, room: rates.Room
+) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
+    """Do what `resend` does with a challenge that was found; its room is asked for, not taken."""
+    rules = Purpose(challenge.purpose)
+    if challenge.state != State.PENDING or now >= challenge.closes_at:
+        return lookup.over(challenge, now)
+    if keys.find(challenge.key_id) is None:  # revoked
+        closing.end(challenge, State.CANCELLED, now=now, client=client)
+        return Ended(state=State.CANCELLED)
+    if now < challenge.resend_at:
+        return TooSoon(retry_at=challenge.resend_at)
+    keeps = _keeps_code(challenge, rules, now)
+    if keeps and challenge.sends >= rules.sends:
+        # The older code may be on its way: it is not killed before it has to be.
+        soon = challenge.expires_at - rules.keep_code
+        return OverCap(retry_at=soon if lookup.can_reissue(challenge, rules, soon) else None)
+    if not keeps and not lookup.can_reissue(challenge, rules, now):
+        return OverCap(retry_at=None)
+    if refused := room.ask(challenge.recipient):
+        return refused
+    return _resend(challenge, rules, now, client, keeps=keeps)
+
+
+def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime) -> bool:
+    """Promise one more mail of a challenge's delivery, by another route; once a generation.
+
+    Returns False if there is no other route, or the code is dead, or it was done before. Joins the
+    caller's transaction, which has locked the challenge.
+    """
+    live = challenge.state == State.PENDING and challenge.generation == delivery.generation
+    others = set(Purpose(challenge.purpose).routes) - {avoid}
+    if not live or now >= delivery.deadline or not others:
+        return False
+    rows = Delivery.objects.filter(challenge=challenge)
+    if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
+        return False
+    _promise(challenge, now, avoid=avoid)
+    return True
+
+
+def promise(challenge: Challenge, now: datetime) -> Delivery:
+    """Promise a mail of a challenge, or write down why it is not even tried."""
+    if not suppressions.is_suppressed(challenge.recipient, now=now):
+        return _promise(challenge, now)
+    delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
+
+    def kept() -> None:
+        foreign.tell(delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge)
+
+    database.on_commit(kept)
+    return delivery
+
+
+def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
+    def put(owner: str) -> list[Delivery]:
+        return [outbox.put(challenge, now=now, owner=owner, avoid=avoid)]
+
+    (delivery,) = enqueue.make(Lane.CODE, put)
+    return delivery
+
+
+def _resend(
+    challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
+) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
+    take = guesses.take_resend if keeps else guesses.take_reissue
+    if take(challenge, purpose=rules, now=now):
+        deed = Deed.RESENT if keeps else Deed.REISSUED
+        audit.write(deed, challenge, now=now, client=client)
+        promise(challenge, now)
+        return Resent(
+            generation=challenge.generation,
+            expires_at=challenge.expires_at,
+            resend_at=challenge.resend_at,
+            sends_left=rules.sends - challenge.sends,
+        )
+    challenge = lookup.locked(challenge.pk)  # somebody was first: another click, or the end
+    if challenge.state != State.PENDING:
+        return lookup.over(challenge, now)
+    return TooSoon(retry_at=challenge.resend_at)
+
+
+def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
+    has_life = challenge.expires_at - now >= rules.keep_code
+    has_failures = challenge.failures >= rules.keep_code_failures
+    return has_life and not has_failures and not rules.rotates

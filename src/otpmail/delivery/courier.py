@@ -1,0 +1,527 @@
+"""One round, the same under every engine: with one delivery, or with several that are due.
+
+1. Read them, if this owner still holds their leases; lengthen a lease that runs short.
+2. Look: if what one carries (``cargo``) is dead, changed, or has too little life left, drop it.
+3. Have each made a mail.
+4. Hand it to the routes, which ask once more when a connection stands. Those that take the same
+   way go together, as many as the routes say; the others are left as they are, due at once.
+5. Record what each route did, and the end of it (``verdicts``): settled, or due again.
+
+What cannot be done here and now is declined: all its routes are shut to this process, or a key, a
+template or a setting is missing in it. That is no attempt; the row is free for another process.
+
+What was taken and cannot be written down is remembered (``unrecorded``), and not sent again.
+
+In: deliveries' ids and the owner of their leases. Out: a `RoundEnd`.
+Knows nothing of: threads, timers, brokers.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error, IntegrityError, close_old_connections
+from django.dispatch import Signal
+from django.template import TemplateDoesNotExist, TemplateSyntaxError
+
+from otpmail import routes, signals
+from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.db.database import Clock
+from otpmail.delivery import disposition, outbox, payload, unrecorded, waiting
+from otpmail.delivery.outbox import Verdict
+from otpmail.delivery.rendering import Letter
+from otpmail.exceptions import NotHereError, foreign
+from otpmail.exceptions.foreign import Rarely, ends_process
+from otpmail.models import Attempt, Delivery, DeliveryState, Reason
+from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
+from otpmail.outcomes.describing import log_fault
+from otpmail.routes import Try
+from otpmail.runtime import logmails
+
+PATIENCE_SECONDS = 1
+"""How long a statement is tried again: long enough for a connection that the database dropped."""
+
+NOT_HERE = (
+    NotHereError,
+    TemplateDoesNotExist,
+    TemplateSyntaxError,
+    ImproperlyConfigured,
+    ImportError,
+)
+"""What an old process of a rolling deploy meets, or one whose key service is away."""
+
+_SIGNALS = {
+    DeliveryState.ACCEPTED: signals.delivery_accepted,
+    DeliveryState.QUEUED: signals.delivery_delayed,
+    DeliveryState.FAILED: signals.delivery_failed,
+}
+
+log = logging.getLogger("otpmail.delivery.courier")
+_rarely = Rarely()
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """What a round came to."""
+
+    waits: dict[UUID, float | None]
+    """Seconds until each one's next round: None if there is none here, 0 if it is due."""
+    declined: set[UUID]
+    """Those of them that are free for another process, and are to be left to it for a while."""
+
+
+def run(delivery_ids: Collection[UUID], owner: str) -> RoundEnd:
+    """Do one round: with the most urgent of these, and with those that can go with it.
+
+    Never raises: what fails is logged, and is due again after a while.
+    """
+    return _Round(owner, delivery_ids).run()
+
+
+class _Way(NamedTuple):
+    """What mails must have in common to go together."""
+
+    routes: tuple[str, ...]
+    may_double: bool
+    alone: UUID | None
+    """One that has less life left than a try may take: it would bound the others' time; or one
+    whose recipient's domain is slow: they would wait with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A delivery and its mail."""
+
+    delivery: Delivery
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _End:
+    """What a round came to for one delivery."""
+
+    delivery: Delivery
+    attempts: dict[Try, Attempt]
+    verdict: Verdict
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.verdict.state is DeliveryState.ACCEPTED
+
+    def settle(self, owner: str, now: datetime) -> bool:
+        attempts = [*self.attempts.values()]
+        return outbox.settle(self.delivery, owner, attempts, self.verdict, now=now)
+
+
+class _Round:
+    """One round of one owner."""
+
+    _clock: Clock
+
+    def __init__(self, owner: str, delivery_ids: Collection[UUID]) -> None:
+        self._owner = owner
+        self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
+        self._declined: set[UUID] = set()
+        self._to_free: list[Delivery] = []
+        self._log_mails: set[UUID] = set()
+        self._kept: set[UUID] = set()
+        """Those for which a session stood before they were given to others."""
+        self._way: _Way | None = None
+        self._load: list[_Ready] = []
+        self._fault: BaseException | None = None
+        self._domains: dict[str, bool] = {}
+        """Those of which it holds a courier, and whether one of its mails was answered quickly."""
+
+    def run(self) -> RoundEnd:
+        try:
+            self._run()
+        finally:
+            for domain, is_quick in self._domains.items():
+                routes.domains.give_back(domain, is_quick=is_quick)
+        return RoundEnd(self._waits, self._declined)
+
+    def _run(self) -> None:
+        due = self._waits.keys() - unrecorded.known()
+        with self._guarded(due):
+            # What is not found was settled meanwhile, or is another's.
+            if due and (held := self._read(due)):
+                self._clock = database.clock()
+                self._carry(held)
+        with self._guarded([delivery.pk for delivery in self._to_free]):
+            if self._to_free:
+                _insist(lambda: outbox.decline(self._to_free, self._owner, now=self._clock()))
+
+    def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
+        held = _insist(lambda: outbox.held(due, self._owner))
+        self._log_mails = {delivery.pk for delivery in held if delivery.is_log_mail}
+        return sorted(held, key=lambda delivery: delivery.deadline)
+
+    def _carry(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            with self._guarded([delivery.pk]):
+                if self._is_full() or not self._joins(delivery):
+                    self._waits[delivery.pk] = 0
+        if self._way is not None:
+            with self._guarded([ready.delivery.pk for ready in self._load]):
+                self._send(self._way, self._load)
+
+    def _is_full(self) -> bool:
+        way = self._way
+        return way is not None and (
+            way.alone is not None or len(self._load) >= routes.most_together(way.routes)
+        )
+
+    def _joins(self, delivery: Delivery) -> bool:
+        """Take a delivery along, or see to it. Returns False if it has to go by itself."""
+        letter = self._prepare(delivery)
+        if letter is None:
+            return True
+        way = self._find_way(delivery, letter)
+        if self._way not in {None, way}:
+            return False
+        domain = routes.domain_of(letter.mail)
+        if not self._has_share(domain):
+            self._turn_away(delivery, domain)
+            return True
+        self._way = way
+        self._load.append(_Ready(delivery, letter))
+        return True
+
+    def _has_share(self, domain: str) -> bool:
+        """Take a courier of those that mail to this domain may hold, once a round."""
+        if domain not in self._domains and routes.domains.take(domain):
+            self._domains[domain] = False
+        return domain in self._domains
+
+    def _turn_away(self, delivery: Delivery, domain: str) -> None:
+        """Leave it to others while its domain is slow here; else to a courier of ours, soon."""
+        if routes.domains.is_slow(domain):
+            self._decline(delivery)
+        else:
+            age = self._clock() - delivery.created_at
+            self._waits[delivery.pk] = routes.share_wait_seconds(age.total_seconds())
+
+    def _prepare(self, delivery: Delivery) -> Letter | None:
+        """Have a delivery made a mail, if it can leave now; else see to it."""
+        if not outbox.keep(delivery, self._owner, now=self._clock()):
+            return None
+        reason = _why_pointless(delivery, self._clock())
+        if reason is None and routes.wait_seconds(payload.of(delivery).routes) > 0:
+            self._decline(delivery)
+            return None
+        letter = reason or _letter(delivery, self._clock())
+        if letter is None or isinstance(letter, Outcome):
+            outbox.note_unrendered(delivery, self._owner)
+        match letter:
+            case None:
+                self._decline(delivery)
+            case Reason():
+                self._drop(delivery, letter)
+            case Outcome():
+                route, now = payload.of(delivery).routes[0], time.monotonic()
+                failed = Try(route=route, began=now, took_seconds=0.0, outcome=letter)
+                self._record([self._end(delivery, [failed])])
+            case Letter():
+                return letter
+        return None
+
+    def _decline(self, delivery: Delivery) -> None:
+        self._declined.add(delivery.pk)
+        self._to_free.append(delivery)
+
+    def _find_way(self, delivery: Delivery, letter: Letter) -> _Way:
+        carried = payload.of(delivery)
+        avoid: Sequence[str] = ()
+        if len(carried.routes) > 1 and (delivery.attempted or not carried.is_first):
+            # What was asked for again, or may have been lost, goes another way than before.
+            avoid = outbox.routes_used(delivery)
+        is_short = self._life_left(delivery) < settings.LEASE_SECONDS / 2
+        is_alone = is_short or routes.domains.is_slow(routes.domain_of(letter.mail))
+        return _Way(
+            routes=tuple(routes.ordered(carried.routes, letter.mail, avoid=avoid)),
+            may_double=carried.may_double,
+            alone=delivery.pk if is_alone else None,
+        )
+
+    def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
+        ids = [ready.delivery.pk for ready in load]
+        waiting.begin(ids)
+        try:
+            sent = self._hand_over(way, load)
+        finally:
+            waiting.end(ids)
+        ends, others = [], []
+        for ready, round_ in zip(load, sent, strict=True):
+            if any(_was_quick(try_) for try_ in round_.tries):
+                self._domains[routes.domain_of(ready.letter.mail)] = True
+            if round_.wanted and round_.tries:
+                ends.append(self._end(ready.delivery, round_.tries))
+            else:
+                others.append((ready.delivery, round_.tries, round_.wanted))
+        self._record(ends)  # before all else: these may have been taken
+        for delivery, tries, wanted in others:
+            with self._guarded([delivery.pk]):
+                self._leave(delivery, tries, wanted=wanted)
+
+    def _hand_over(self, way: _Way, load: Sequence[_Ready]) -> Sequence[routes.Round]:
+        with logmails.about(any(ready.delivery.is_log_mail for ready in load)):
+            return routes.send(
+                [ready.letter.mail for ready in load],
+                routes=way.routes,
+                seconds=min(self._life_left(ready.delivery) for ready in load),
+                may_double=way.may_double,
+                still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
+                late=lambda place, try_: _hear_late(self._owner, load[place].delivery, try_),
+            )
+
+    def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:
+        """See to one that was not handed over to the end."""
+        if not wanted:
+            self._call_off(delivery, tries)
+        elif self._fault is not None:
+            raise self._fault
+        elif routes.wait_seconds(payload.of(delivery).routes) > 0:
+            self._decline(delivery)
+        else:  # it had no turn in time, or another mail was faster to ask
+            self._waits[delivery.pk] = 0
+
+    def _wanted(self, deliveries: Sequence[Delivery]) -> set[int] | None:
+        """Look once more. A fault says nothing of a mail, and must not lose those that left."""
+        self._kept |= {delivery.pk for delivery in deliveries if waiting.keep(delivery.pk)}
+        try:
+            # One that is not found was taken, as a report told, or is another's by now.
+            taken = unrecorded.known()  # of an earlier round, whose end came late
+            kept = [one for one in deliveries if one.pk in self._kept and one.pk not in taken]
+            held = outbox.read_again(kept, self._owner)
+            now = self._clock()
+            wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
+        except BaseException as fault:
+            if ends_process(fault):
+                raise
+            self._fault = fault
+            return None
+        return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
+
+    def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
+        if tries:
+            _insist(lambda: _note(delivery, tries))
+        if delivery.pk in self._kept:  # else it was given to others, and lives
+            reason = _why_pointless(delivery, self._clock())
+            self._drop(delivery, reason or Reason.EXPIRED)
+
+    def _life_left(self, delivery: Delivery) -> float:
+        return (delivery.deadline - self._clock()).total_seconds()
+
+    def _drop(self, delivery: Delivery, reason: Reason) -> None:
+        now = self._clock()
+        if _insist(lambda: outbox.drop(delivery, self._owner, reason, now=now)):
+            foreign.tell(
+                signals.delivery_dropped,
+                sender=Delivery,
+                delivery=delivery,
+                challenge=delivery.challenge,
+            )
+
+    def _end(self, delivery: Delivery, tries: Sequence[Try]) -> _End:
+        now = self._clock()
+        verdict = disposition.judge(delivery, tries, now)
+        if verdict.state is DeliveryState.QUEUED:
+            tries = [try_ for try_ in tries if not (try_.is_probe and _is_known(delivery, try_))]
+        return _End(delivery, {try_: _as_attempt(try_, now) for try_ in tries}, verdict)
+
+    def _record(self, ends: Sequence[_End]) -> None:
+        """Settle those that were accepted together, if none was lost; the others one by one."""
+        accepted = [end for end in ends if end.is_accepted]
+        together = accepted if len(accepted) > 1 and self._settle_together(accepted) else []
+        for end in ends:
+            with self._guarded([end.delivery.pk]):
+                if end in together:
+                    _tell_end(end)
+                else:
+                    self._settle(end)
+
+    def _settle_together(self, ends: Collection[_End]) -> bool:
+        rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
+        try:
+            return _insist(lambda: outbox.settle_accepted(rounds, self._owner, now=now))
+        except Error:  # one of them may be the cause: each has another chance by itself
+            return False
+
+    def _settle(self, end: _End) -> None:
+        now = self._clock()
+        try:
+            kept = _insist(lambda: end.settle(self._owner, now))
+        except Error as error:
+            if not end.is_accepted or isinstance(error, IntegrityError):
+                raise
+            self._remember(end, now)
+            return
+        if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
+            _tell_end(end)
+        if kept and end.verdict.is_held:
+            self._waits[end.delivery.pk] = end.verdict.wait_seconds
+        elif kept and end.verdict.is_freed:
+            self._declined.add(end.delivery.pk)
+
+    def _remember(self, end: _End, now: datetime) -> None:
+        def record() -> None:
+            end.settle(self._owner, now)
+            _tell_end(end)
+
+        unrecorded.remember(end.delivery.pk, self._owner, record)
+
+    @contextlib.contextmanager
+    def _guarded(self, delivery_ids: Iterable[UUID]) -> Iterator[None]:
+        """Keep a fault from others: these are tried again after a while, here or elsewhere."""
+        try:
+            yield
+        except BaseException as error:  # the rows are safe
+            if ends_process(error):
+                raise
+            for delivery_id in delivery_ids:
+                # In an outage each row has it each second: somebody is called once a minute.
+                is_news = _rarely.may_tell(f"round {type(error).__name__}")
+                _log_fault(
+                    f"Email round failed delivery={delivery_id}",
+                    error,
+                    level=logging.ERROR if is_news else logging.WARNING,
+                    is_log_mail=delivery_id in self._log_mails,
+                )
+                self._waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
+
+
+def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
+    reason = payload.of(delivery).why_pointless()
+    return Reason.EXPIRED if reason is None and now >= delivery.deadline else reason
+
+
+def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | None:
+    """Render the mail, or say why it could not be rendered: None if it cannot be done here.
+
+    Whatever a template raises breaks no courier, and is a failed attempt of its mail.
+    """
+    carried = payload.of(delivery)
+    try:
+        letter = carried.letter()
+    except Error:
+        raise
+    except NOT_HERE as error:
+        if _rarely.may_tell(f"{type(error).__name__} {delivery.lane}"):
+            what = "Email cannot be rendered here, and is left to others"
+            _log_fault(
+                f"{what} delivery={delivery.pk} {delivery.told}",
+                error,
+                is_log_mail=delivery.is_log_mail,
+            )
+        return None
+    except BaseException as error:
+        if ends_process(error):
+            raise
+        _log_fault(
+            f"Email cannot be rendered delivery={delivery.pk} {delivery.told}",
+            error,
+            is_log_mail=delivery.is_log_mail,
+        )
+        name = type(error).__name__
+        return Outcome(kind=Kind.TRANSIENT, reply=f"not rendered: {name}", blame=Blame.MAIL)
+    if isinstance(letter, Reason):
+        carried.give_up(letter, now)
+    return letter
+
+
+def _log_fault(
+    line: str, error: BaseException, *, is_log_mail: bool, level: int = logging.ERROR
+) -> None:
+    level = logmails.level(level, is_log_mail=is_log_mail)
+    log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
+
+
+def _was_quick(try_: Try) -> bool:
+    is_answer = try_.outcome.kind is Kind.ACCEPTED or try_.outcome.code is not None
+    return is_answer and routes.is_quick(try_.took_seconds)
+
+
+def _is_known(delivery: Delivery, probe: Try) -> bool:
+    """Tell whether a probe found what its mail's last attempt by that route had found."""
+    found = _as_attempt(probe, delivery.due_at)
+    last = _insist(lambda: outbox.last_attempt(delivery, probe.route))
+    if last is None or (last.outcome, last.code) != (found.outcome, found.code):
+        return False
+    return found.code is not None or last.reply == found.reply
+
+
+def _tell_end(end: _End) -> None:
+    if not end.attempts:  # a probe that found nothing new
+        return
+    last = disposition.telling([*end.attempts])
+    for try_, attempt in end.attempts.items():
+        if try_ is not last and try_.outcome.kind is not Kind.ACCEPTED:
+            _tell(signals.attempt_failed, end.delivery, attempt)
+    verdict = end.verdict
+    told = end.attempts[last]
+    _tell(_SIGNALS[verdict.state], end.delivery, told, wait_seconds=verdict.wait_seconds)
+
+
+def _as_attempt(try_: Try, now: datetime) -> Attempt:
+    return Attempt(
+        route=try_.route,
+        started_at=now - timedelta(seconds=time.monotonic() - try_.began),
+        took_ms=round(try_.took_seconds * 1000),
+        outcome=try_.outcome.kind.value,
+        code=try_.outcome.code,
+        reply=try_.outcome.reply[:REPLY_LENGTH],
+    )
+
+
+def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) -> None:
+    foreign.tell(
+        signal,
+        sender=Delivery,
+        delivery=delivery,
+        challenge=delivery.challenge,
+        attempt=attempt,
+        **more,
+    )
+
+
+def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
+    """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
+    try:
+        _insist(lambda: _note(delivery, [try_]))
+    except Error as error:
+        if try_.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
+            unrecorded.remember(delivery.pk, owner, lambda: _note(delivery, [try_]))
+            return
+        _log_fault(
+            f"Email attempt cannot be recorded delivery={delivery.pk}",
+            error,
+            is_log_mail=delivery.is_log_mail,
+        )
+
+
+def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
+    now = database.now()
+    attempts = [_as_attempt(try_, now) for try_ in tries]
+    if outbox.note(delivery, attempts, now=now):
+        accepted = (attempt for attempt in attempts if attempt.outcome == DeliveryState.ACCEPTED)
+        _tell(signals.delivery_accepted, delivery, next(accepted))
+
+
+def _insist[T](act: Callable[[], T]) -> T:
+    """Try again while the database is away, for a moment."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return act()
+        except Error as error:
+            close_old_connections()
+            if isinstance(error, IntegrityError) or time.monotonic() >= until:
+                raise
+            time.sleep(0.1)

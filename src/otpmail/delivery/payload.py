@@ -1,0 +1,143 @@
+"""What a delivery carries: a challenge's code, or a project's own mail. The courier sees one shape.
+
+In: a delivery as the outbox read it. Out: a `Cargo`.
+Knows nothing of: leases, attempts.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail import closing
+from otpmail.conf import settings
+from otpmail.crypto import encryption
+from otpmail.delivery import rendering, serialization
+from otpmail.delivery.rendering import Letter
+from otpmail.models import Challenge, Delivery, Reason, SealedMail, State
+from otpmail.purposes import Purpose
+
+
+class Cargo(ABC):
+    """What the courier asks of either kind."""
+
+    @property
+    @abstractmethod
+    def is_first(self) -> bool:
+        """Whether no other mail went before it for the same thing."""
+
+    @property
+    @abstractmethod
+    def routes(self) -> Sequence[str]:
+        """Aliases of ``MAILERS`` through which it may leave."""
+
+    @property
+    @abstractmethod
+    def retry_seconds(self) -> Sequence[float]:
+        """The waits between its attempts."""
+
+    @property
+    @abstractmethod
+    def may_double(self) -> bool:
+        """Whether it does no harm twice, so that a silent route may get company."""
+
+    @abstractmethod
+    def why_pointless(self) -> Reason | None:
+        """Tell why sending it has become pointless, if it has."""
+
+    @abstractmethod
+    def letter(self) -> Letter | Reason:
+        """Make the mail, or tell why there is none any more. Raises what a template raises."""
+
+    @abstractmethod
+    def give_up(self, reason: Reason, now: datetime) -> None:
+        """End what hangs on it: no mail will come."""
+
+
+def of(delivery: Delivery) -> Cargo:
+    """Give what a delivery carries."""
+    if delivery.challenge is None:
+        return _Mail(delivery.sealed)
+    return _Code(delivery, delivery.challenge)
+
+
+@dataclass(frozen=True, slots=True)
+class _Code(Cargo):
+    delivery: Delivery
+    challenge: Challenge
+
+    @property
+    def is_first(self) -> bool:
+        return self.delivery.created_at <= self.challenge.created_at
+
+    @property
+    def routes(self) -> Sequence[str]:
+        return Purpose(self.challenge.purpose).routes
+
+    @property
+    def retry_seconds(self) -> Sequence[float]:
+        return settings.RETRY_SECONDS
+
+    @property
+    def may_double(self) -> bool:
+        return True
+
+    def why_pointless(self) -> Reason | None:
+        if self.challenge.state != State.PENDING:
+            return Reason(self.challenge.state)
+        if self.challenge.is_decoy:
+            return Reason.DECOY
+        if self.challenge.generation != self.delivery.generation:
+            return Reason.SUPERSEDED
+        return None
+
+    @sensitive_variables()
+    def letter(self) -> Letter | Reason:
+        facts = rendering.facts_of(self.challenge, lock=False)
+        if facts is None:
+            return Reason.CHANGED
+        code = rendering.code_of(self.challenge)
+        if code is None:  # its key was revoked
+            return Reason.CANCELLED
+        return rendering.render(self.delivery, self.challenge, code, facts)
+
+    def give_up(self, reason: Reason, now: datetime) -> None:
+        closing.end(self.challenge, State(reason), now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail(Cargo):
+    sealed: SealedMail
+
+    @property
+    def is_first(self) -> bool:
+        return True
+
+    @property
+    def routes(self) -> Sequence[str]:
+        routes: Sequence[str] = self.sealed.routes
+        return routes
+
+    @property
+    def retry_seconds(self) -> Sequence[float]:
+        return settings.MAIL_RETRY_SECONDS
+
+    @property
+    def may_double(self) -> bool:
+        return False  # two newsletters are one too many; a code twice is the same code
+
+    def why_pointless(self) -> Reason | None:
+        return None
+
+    @sensitive_variables()
+    def letter(self) -> Letter | Reason:
+        sealed = self.sealed
+        text = encryption.unseal(bytes(sealed.content), sealed.key_id, sealed.delivery_id)
+        if text is None:
+            return Reason.UNREADABLE
+        return Letter(rendering.marked(serialization.unpack(text), sealed.delivery_id))
+
+    def give_up(self, reason: Reason, now: datetime) -> None:
+        """Nothing hangs on it."""

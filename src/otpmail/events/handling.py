@@ -1,0 +1,103 @@
+"""What a provider told of a mail afterwards, and what follows from it.
+
+In: a delivery's id and a `Report`. Out: rows, and a signal once they are committed.
+Knows nothing of: providers, HTTP.
+
+1. Lock the challenge, then record the report, with no code and no address in its words. One that
+   was heard before, or comes late, ends here.
+2. What arrived, or cannot, was accepted, whatever is known of its attempts: it is not tried again.
+3. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
+4. What did not get through leaves once more by another route, while its code is of use.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail.challenges import resending
+from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.delivery import outbox, rendering
+from otpmail.display import redaction
+from otpmail.display.redaction import redact
+from otpmail.exceptions import NotHereError, foreign
+from otpmail.limits import suppressions
+from otpmail.models import Attempt, Challenge, Delivery, Reported
+from otpmail.outcomes import REPLY_LENGTH, words
+from otpmail.purposes import Purpose
+from otpmail.signals import delivery_reported
+
+HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
+"""It did not get through, or will not in time: a queue waits for half an hour between two tries
+(RFC 5321, 4.5.4.1), and a code lives for ten minutes."""
+
+ARRIVED = frozenset({Reported.DELIVERED, Reported.COMPLAINED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One event of a mail. ``reason`` is the provider's, as it came."""
+
+    word: Reported
+    at: datetime
+    reason: str = ""
+    address_is_dead: bool = False
+    """It takes no mail from anybody, now or next week."""
+
+
+def take(delivery_id: UUID, report: Report) -> bool:
+    """Take a report, in one transaction. Returns False if there is no such delivery."""
+    rows = Delivery.objects.all()
+    with database.atomic():
+        delivery = rows.filter(pk=delivery_id).first()
+        if delivery is None:
+            return False
+        challenges_ = Challenge.objects.select_for_update()
+        challenge = challenges_.filter(deliveries=delivery).first()
+        report = replace(report, reason=_told(report.reason, challenge))
+        if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
+            route = _last_route(delivery, challenge)
+            if report.word in ARRIVED or report.address_is_dead:
+                outbox.accept(delivery, now=database.now())
+            if challenge is not None:  # a code, and not a project's own mail
+                _follow(delivery, challenge, report, route)
+            _tell(delivery, report, route)
+    return True
+
+
+@sensitive_variables()
+def _told(text: str, challenge: Challenge | None) -> str:
+    try:
+        codes = rendering.codes_of(challenge) if challenge is not None else []
+    except NotHereError:  # what cannot be looked for may be anywhere
+        return re.sub(r"\d", redaction.STAR, redact(words(text)))[:REPLY_LENGTH]
+    return redact(words(text), codes)[:REPLY_LENGTH]
+
+
+def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str) -> None:
+    if report.address_is_dead or report.word is Reported.COMPLAINED:
+        suppressions.suppress(challenge.recipient, report.word, since=report.at)
+    elif report.word is Reported.DELIVERED:
+        suppressions.lift(challenge.recipient, now=report.at)
+    if report.word in HELD_UP:
+        resending.send_again(delivery, challenge, avoid=route, now=database.now())
+
+
+def _tell(delivery: Delivery, report: Report, route: str) -> None:
+    delivery.reported, delivery.reported_at = report.word, report.at
+    delivery.reported_reason = report.reason
+
+    def kept() -> None:
+        foreign.tell(delivery_reported, sender=Delivery, delivery=delivery, route=route)
+
+    database.on_commit(kept)
+
+
+def _last_route(delivery: Delivery, challenge: Challenge | None) -> str:
+    # A provider can be faster than our own note of the attempt: then it is the first route.
+    attempts = Attempt.objects.filter(delivery=delivery)
+    last = attempts.order_by("-started_at").values_list("route", flat=True).first()
+    return last or (Purpose(challenge.purpose).routes if challenge else settings.ROUTES)[0]

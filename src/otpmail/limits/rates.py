@@ -1,0 +1,98 @@
+"""How many mails an address gets, and how many a client asks for.
+
+In: an address, who asks, the time. Out: nothing, or `OverCap` with when to ask again.
+Knows nothing of: codes, what is mailed.
+
+No cap is for all together: one would stop everybody. What is taken joins the caller's transaction,
+so an issue that is rolled back takes nothing, and a refusal takes nothing either.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+
+from otpmail.addresses.mailboxes import mailbox_of
+from otpmail.addresses.requester import Client
+from otpmail.conf import settings
+from otpmail.limits.counters import Allowance, look, take
+from otpmail.results import Cap, OverCap
+
+DEVICE_KEPT = timedelta(days=180)
+"""How long a device is known after it last confirmed a code."""
+
+
+class Room:
+    """The room for mails that one client asks for: asked for each, and taken of all at the end.
+
+    So what many share, as an office's address, is held by nobody while other rows are written.
+    """
+
+    def __init__(self, client: Client, now: datetime) -> None:
+        self._client = client
+        self._now = now
+        self._mailboxes: list[str] = []
+        self._found: list[Allowance] = []
+
+    def ask(self, recipient: str) -> OverCap | None:
+        """Ask for one more mail. Tells if there is no room for it; holds nothing."""
+        mailboxes = [*self._mailboxes, mailbox_of(recipient)]
+        refused = self._look(mailboxes)
+        if refused is None:
+            self._mailboxes = mailboxes
+        return refused
+
+    def take(self) -> OverCap | None:
+        """Take it, or tell that others took it meanwhile. The last thing a transaction does."""
+        while not take(self._found, self._now):
+            if refused := self._look(self._mailboxes):
+                return refused
+        return None
+
+    def _look(self, mailboxes: Sequence[str]) -> OverCap | None:
+        by_client = [*_of_client(self._client, len(mailboxes))]
+        by_recipient = [
+            (_of_recipient(mailbox, mails), _reserve(mailbox, self._client, mails))
+            for mailbox, mails in Counter(mailboxes).items()
+        ]
+        rows = look([*by_client, *chain.from_iterable(by_recipient)])
+        found = by_client
+        for one in by_client:
+            if retry_at := one.room_at(rows, self._now):
+                return OverCap(retry_at=retry_at, cap=Cap.CLIENT)
+        for usual, reserve in by_recipient:
+            retry_at = usual.room_at(rows, self._now)
+            has_reserve = reserve.key() in rows and not reserve.room_at(rows, self._now)
+            if retry_at and not has_reserve:
+                return OverCap(retry_at=retry_at, cap=Cap.RECIPIENT)
+            found.append(reserve if retry_at else usual)
+        self._found = found
+        return None
+
+
+def remember(recipient: str, client: Client, now: datetime) -> None:
+    """Know the device from now on: it confirmed a code that this address got.
+
+    A stranger who floods the address then cannot lock its owner out.
+    """
+    if client.known_by:
+        _reserve(mailbox_of(recipient), client).make(now, kept=DEVICE_KEPT)
+
+
+def _of_client(client: Client, mails: int) -> Iterator[Allowance]:
+    """Give what a client takes from, the narrowest first."""
+    if not client.counted_as:
+        return
+    yield Allowance("client", client.counted_as, settings.CLIENT_QUOTA, mails)
+    for network, times in client.counted_wider.items():
+        wider = [number * times for number in settings.CLIENT_QUOTA]
+        yield Allowance("client", network, wider, mails)
+
+
+def _of_recipient(mailbox: str, mails: int) -> Allowance:
+    return Allowance("recipient", mailbox, settings.RECIPIENT_QUOTA, mails)
+
+
+def _reserve(mailbox: str, client: Client, mails: int = 1) -> Allowance:
+    owner = f"{mailbox}\0{client.known_by}"
+    return Allowance("reserve", owner, settings.DEVICE_RESERVE if client.known_by else (), mails)

@@ -1,0 +1,134 @@
+"""What one mail's commands were answered, and what that makes of the mail.
+
+In: replies, in the order of the commands. Out: `Sent`, or a `WireError`.
+Knows nothing of: when each command was written.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from otpmail.smtp import refusals
+from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.errors import (
+    CLOSING,
+    Phase,
+    ProtocolError,
+    RecipientsRefusedError,
+    RefusedError,
+    WireError,
+)
+from otpmail.smtp.mails import Fitted, Sent, Wanted
+from otpmail.smtp.modes import FLIGHTS
+from otpmail.smtp.replies import Reply
+from otpmail.smtp.session import Session
+
+
+@dataclass(slots=True)
+class Answers:
+    """Filled in the order in which the replies come. ``awaited``: the phases of those to come."""
+
+    fitted: Fitted
+    still_wanted: Wanted | None = None
+    called_off: bool = False
+    awaited: deque[Phase] = field(default_factory=deque)
+    reset: Reply | None = None
+    begun: Reply | None = None
+    recipients: list[Reply] = field(default_factory=list)
+    data: Reply | None = None
+    body: Reply | None = None
+
+    def read(self, session: Session, deadline: Deadline) -> None:
+        """Read all the replies that are awaited. A 421 stands for all that would have followed."""
+        while self.awaited:
+            phase = self.awaited[0]
+            reply = session.reply(phase=phase, deadline=deadline)
+            if reply.code == CLOSING:
+                raise refusal(reply, phase)
+            if phase is Phase.RSET and refusals.is_out_of_step(reply):
+                # What follows may answer something else: the chunk of a mail that was refused
+                # unread is taken for commands.
+                session.close()
+                raise ProtocolError("replies are out of step", phase=phase)
+            self._take(reply)
+
+    def _take(self, reply: Reply) -> None:
+        match self.awaited.popleft():
+            case Phase.RSET:
+                self.reset = reply
+            case Phase.MAIL:
+                self.begun = reply
+            case Phase.RCPT:
+                self.recipients.append(reply)
+            case Phase.DATA:
+                self.data = reply
+            case Phase.BODY:
+                self.body = reply
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the sender was accepted."""
+        return self.begun is not None and self.begun.positive
+
+    @property
+    def welcome(self) -> bool:
+        """Whether the sender and at least one recipient were accepted."""
+        return self.is_begun and any(reply.positive for reply in self.recipients)
+
+    def is_wanted(self) -> bool:
+        """Ask once more whether to send it."""
+        return self.still_wanted is None or self.still_wanted(self.fitted.mail)
+
+    @property
+    def reset_refusal(self) -> Reply | None:
+        """The reply to RSET, where that is why nothing else was taken."""
+        is_refused = self.reset is not None and not self.reset.positive
+        return self.reset if is_refused and not self.welcome else None
+
+    def verdict(self) -> Sent:
+        """Tell what became of the mail. Raises the refusal that comes first."""
+        begun, body = self.begun, self.body
+        if self.reset_refusal is not None:
+            raise refusal(self.reset_refusal, Phase.RSET)
+        if begun is not None and not begun.positive:
+            raise refusal(begun, Phase.MAIL)
+        replies = dict(zip(self.fitted.mail.recipients, self.recipients, strict=False))
+        refused = {address: reply for address, reply in replies.items() if not reply.positive}
+        if refused and not self.welcome:
+            raise RecipientsRefusedError(refused)
+        if self.data is not None and not self.data.asks_on:
+            raise refusal(self.data, Phase.DATA)
+        if body is None:
+            raise ProtocolError("a reply is missing", phase=Phase.BODY)
+        if not body.positive:
+            raise refusal(body, Phase.BODY)
+        return Sent(reply=body, refused=refused)
+
+    def unkept(self, *, in_flight: bool) -> tuple[Reply, frozenset[str]] | None:
+        """Tell which extensions the server offered and does not know, by which reply."""
+        if self.reset_refusal is not None:
+            return None
+        if (reply := self._to_flight()) is not None and in_flight:
+            return reply, FLIGHTS
+        begun, parameters = self.begun, self.fitted.parameters
+        if begun is not None and parameters and refusals.is_of_parameters(begun):
+            return begun, parameters - {"SMTPUTF8"} or parameters
+        return None
+
+    def _to_flight(self) -> Reply | None:
+        """Give the reply that shows a pipelined command, or a chunk, to be unknown."""
+        if self.begun is None or not self.is_begun:
+            replies = [self.begun]
+        else:
+            replies = [*self.recipients, self.data if self.welcome else None]
+        for reply in replies:
+            if reply is not None and reply.code in refusals.UNKNOWN_COMMAND:
+                return reply
+        chunk = self.body if self.welcome and self.data is None else None
+        return chunk if chunk is not None and chunk.code in refusals.UNKNOWN_CHUNK else None
+
+
+def refusal(reply: Reply, phase: Phase) -> WireError:
+    """Make the error for a reply that is not the one that was asked for."""
+    if reply.code // 100 in {4, 5}:
+        return RefusedError(f"{phase} was refused with {reply.code}", phase=phase, reply=reply)
+    return ProtocolError(f"{phase} was answered with {reply.code}", phase=phase)
