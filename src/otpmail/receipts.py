@@ -4,11 +4,11 @@ In: a confirmed challenge. Out: a text that only a holder of the key could have 
 and what it is said to be for in, true or false out.
 Knows nothing of: who asks, and what is done on the strength of it.
 
-``2.<key id>.<shown>.<MAC>``: HMAC-SHA256 over the challenge's keyed binding (``linking``: its id,
-purpose, owner, facts, recipient and what was shown) and the time of confirmation. ``shown`` is the
-digest of the recipient and of what the mail showed beside the facts, so that who checks need not
-know them, and can prove them. It stays good until its key is revoked. `NotHereError` says that this
-process does not know its key, so it cannot tell.
+``2.<key id>.<shown>.<MAC>``: HMAC-SHA256 over the challenge's keyed binding (``crypto.linking``:
+its id, purpose, owner, facts, recipient and what was shown) and the time of confirmation. ``shown``
+is the digest of the recipient and of what the mail showed beside the facts, so that who checks need
+not know them, and can prove them. It stays good until its key is revoked. `NotHereError` says that
+this process does not know its key, so it cannot tell.
 """
 
 import binascii

@@ -2,7 +2,10 @@
 
 In: what somebody typed, or an address with a name beside it. Out: the bare address, its domain in
 ASCII; or ``ValueError`` with the reason, which repeats nothing of what was typed.
-Knows nothing of: whether the address exists, which addresses are one mailbox (``mailboxes``).
+Knows nothing of: whether the address exists.
+
+``mailboxes`` tells which addresses are one mailbox, ``masking`` hides an address from others, and
+``requester`` is who asks.
 
 IDNA 2008 (RFC 5890 to 5894) with the mapping of UTS #46, non-transitional, as browsers and mail
 servers have it: under IDNA 2003, which Python's codec and Django's ``punycode`` speak, mail to

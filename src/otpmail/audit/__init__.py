@@ -2,7 +2,7 @@
 
 In: a deed, its challenge, who asked. Out: one row, with no code and no full address. And: whose the
 entries of a person are, to be told to them, or masked.
-Knows nothing of: why.
+Knows nothing of: why. ``chain`` makes a later change of an entry show.
 
 When a challenge is pruned its entries stay. By two HMACs in the entry of its issue they are found
 again, for who asks what is kept of an address or an owner.

@@ -10,7 +10,7 @@ double it, so those whom the server refused are told in the attempt's reply.
 
 A log handler's mail must outlive what it tells of, and must not be the cause of another: it joins
 no transaction, leaves directly where there is no database to be had, and raises nothing
-(``logmails``).
+(``runtime.logmails``).
 """
 
 import logging

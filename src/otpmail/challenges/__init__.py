@@ -3,6 +3,14 @@
 For several people of one deed, `issue_many`; of all that a subject has at a time, `open` and
 `cancel_all`; for a code that is typed a page before its step, `consume`. A person's mistake is a
 result (``otpmail.results``), a fault an exception. `Client` is who asks.
+
+All else here is private: ``issuing`` makes a challenge, ``resending`` promises its mails,
+``checking`` looks at what was typed, ``holding`` keeps a right code for a following page,
+``cancelling`` ends, ``telling`` says how things stand, with ``lookup`` of a challenge and
+``progress`` of its mail; ``asynchronous`` makes each call one for async views.
+
+In: a purpose, an owner, who asks. Out: results.
+Knows nothing of: HTTP, when a mail is sent.
 """
 
 from otpmail.addresses.requester import Client

@@ -1,7 +1,11 @@
 """What is wrong with a project's settings, said when it starts, each with an id and a remedy.
 
 In: the settings. Out: Django's check messages; each hint names the setting to change.
-Knows nothing of: what a check looks at; ``values`` come first, since the others believe them.
+Knows nothing of: what a check looks at.
+
+``values`` come first, since the others believe them: whether each is of its kind (``kinds``). Then
+``codes``, ``ways`` (how mail leaves), ``project`` (what otpmail stands in), ``databases`` and
+``templates``.
 """
 
 from collections.abc import Iterable

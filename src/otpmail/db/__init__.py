@@ -1,8 +1,9 @@
 """What Django leaves to each database, each in one place.
 
 ``database`` is where the rows are and what time it is there; ``statements`` are written once;
-``append_only`` tables, ``open_index``, ``nullable_cascade`` are parts of models; ``compat`` is what
-differs between the Djangos and Pythons.
+``append_only`` tables, ``open_index``, ``nullable_cascade`` are parts of models; ``arguments`` of
+calls are looked at before any database is; ``compat`` is what differs between the Djangos and
+Pythons.
 
 In: models. Out: what they are made of, and run on.
 Knows nothing of: which models.

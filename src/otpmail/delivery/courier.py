@@ -1,11 +1,11 @@
 """One round, the same under every engine: with one delivery, or with several that are due.
 
 1. Read them, if this owner still holds their leases; lengthen a lease that runs short.
-2. Look: if what one carries (``cargo``) is dead, changed, or has too little life left, drop it.
+2. Look: if what one carries (``payload``) is dead, changed, or has too little life left, drop it.
 3. Have each made a mail.
 4. Hand it to the routes, which ask once more when a connection stands. Those that take the same
    way go together, as many as the routes say; the others are left as they are, due at once.
-5. Record what each route did, and the end of it (``verdicts``): settled, or due again.
+5. Record what each route did, and the end of it (``disposition``): settled, or due again.
 
 What cannot be done here and now is declined: all its routes are shut to this process, or a key, a
 template or a setting is missing in it. That is no attempt; the row is free for another process.

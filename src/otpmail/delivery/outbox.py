@@ -361,8 +361,8 @@ def take_over(
 ) -> list[UUID]:
     """Take queued deliveries from whoever holds them: free for all, or dropped with a reason.
 
-    Only for a database that was restored from a dump (``restoring``), whose holders are elsewhere.
-    Returns those that were still queued.
+    Only for a database that was restored from a dump (``operations.restoring``), whose holders are
+    elsewhere. Returns those that were still queued.
     """
     verdict = Verdict(DeliveryState.DROPPED, reason=reason)
     changes = _changes(verdict, now) if reason else {"leased_by": "", "leased_until": None}

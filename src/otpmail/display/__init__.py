@@ -1,5 +1,8 @@
 """What may be shown of a value, and to whom: masked, redacted, on one line.
 
-In: an address, a text, an id. Out: text.
+``redaction`` takes codes out of what others say, ``one_line`` is a value in a mail, ``references``
+name a request to a person, ``languages`` and ``zones`` are those of the person.
+
+In: a text, an id, a moment. Out: text.
 Knows nothing of: rows, mails.
 """

@@ -10,7 +10,7 @@ Call it on the whole text, before it is cut: half a code is no match. What goes:
 - each run of four digits and more, known or not, with nothing visible in between. So a status code
   stays (three digits each: RFC 5321, 4.2; RFC 3463, 2), and most of a queue's id;
 - a word of base64 that holds either;
-- the token of a cancel link (``links``).
+- the token of a cancel link (``crypto.cancel_link``).
 
 A code in words, in an image or under a cipher is not found.
 """

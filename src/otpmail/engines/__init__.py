@@ -1,6 +1,13 @@
 """The engine of this process.
 
 In: ``OTPMAIL_ENGINE``. Out: one `Engine` a process, made at first use and stopped at its end.
+Knows nothing of: what a courier does.
+
+``base`` is what an engine promises, and ``enqueue`` how a mail is promised to it. Engines are
+``immediate``, ``threads``, ``worker`` (with ``process``, the command's own), and on a ``broker``
+``celery`` and ``tasks``, which share the ``line`` to it. They are made of a ``queue`` in memory, of
+couriers in threads (``carrying``), of the sweep's duties (``care``), of what was ``declined`` and
+of ``postgres_notify``. ``asgi`` hears the end of a server.
 """
 
 import atexit

@@ -1,4 +1,7 @@
-"""Faults. A person's mistakes are no exceptions but results (``otpmail.results``)."""
+"""Faults. A person's mistakes are no exceptions but results (``otpmail.results``).
+
+``foreign`` is what is raised by code that is not ours.
+"""
 
 
 class OtpmailError(Exception):

@@ -47,7 +47,7 @@ def hold(subject: str, now: datetime) -> None:
     """Lock the subject against other issues until the caller's transaction ends.
 
     By a row of its own, which is taken before any challenge's. The budget's comes after them, as
-    in ``limits.take_guess``: the other way round, an issue and a guess could be a deadlock.
+    in ``limits.guesses.take_guess``: the other way round, an issue and a guess could be a deadlock.
     """
     lock = Allowance("issues", subject, ())
     while not lock.row().update(kind=lock.kind):

@@ -1,1 +1,1 @@
-"""What an operator runs."""
+"""What an operator runs. ``migrated`` says how a command ends where tables are missing."""

@@ -1,8 +1,8 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
 Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
-audit. A code is in none of them. Rows are written by ``issuing``, ``limits``, ``endings``,
-``outbox``, ``suppressions``, ``counters`` and ``audit`` alone.
+audit. A code is in none of them. Rows are written by ``challenges``, ``limits``,
+``closing``, ``delivery.outbox`` and ``audit`` alone. ``models.audit`` has the rows of the audit.
 """
 
 from typing import ClassVar
@@ -44,7 +44,7 @@ class Challenge(database.Row):
     time_zone = models.CharField(max_length=ZONE_LENGTH, blank=True)
     context = models.JSONField(default=dict)
     binding = models.BinaryField(max_length=32)
-    """A keyed digest of all that the code stands for (``linking``)."""
+    """A keyed digest of all that the code stands for (``crypto.linking``)."""
     binding_version = models.PositiveSmallIntegerField()
     is_bound = models.BooleanField(default=False, db_default=False)
     """Whether the code stands for a transaction's facts."""

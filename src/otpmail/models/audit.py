@@ -72,7 +72,7 @@ class AuditEntry(AppendOnly):
 
 
 class AuditSeal(AppendOnly):
-    """One link of the chain over the audit (``chain``): so many entries, under one keyed digest."""
+    """A link of the chain over the audit (``audit.chain``): entries, under one keyed digest."""
 
     number = models.PositiveBigIntegerField(primary_key=True)
     at = models.DateTimeField()

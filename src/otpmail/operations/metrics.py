@@ -1,6 +1,6 @@
 """How mail stands, in Prometheus's words.
 
-In: ``pulse``. Out: metrics, read anew for each scrape. Knows nothing of: who asks, rows.
+In: ``stats``. Out: metrics, read anew for each scrape. Knows nothing of: who asks, rows.
 """
 
 from collections.abc import Iterator

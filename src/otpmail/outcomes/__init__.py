@@ -4,6 +4,9 @@ In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, o
 ``requests`` or ``botocore``, told by its name; or a server's reply.
 Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
+
+``status_codes`` reads what a server's refusal speaks of, ``provider_errors`` what an HTTP API said,
+and ``describing`` tells an error in a log.
 """
 
 import re

@@ -8,7 +8,9 @@ Knows nothing of: rows, codes, retries.
 fail-over and hedge, of what is ``running``, and ``tries`` hands the mails to one route.
 ``knocking`` finds out whether a route that was shut can be had again. What a process knows of a
 route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
-bears) and ``held`` (its open backends); of recipients' domains, in ``shares``.
+bears), ``streaks`` (its faults in a row) and ``held`` (its open backends); of recipients' domains,
+in ``shares``. ``events`` bring what other threads did into one, and ``process`` forgets all in a
+child.
 """
 
 import math
