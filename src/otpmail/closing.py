@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import InternalError, ProgrammingError, connections, transaction
 from django.db.models import Q, QuerySet
 
 from otpmail import audit
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.conf import settings
 from otpmail.db import database
+from otpmail.exceptions import RolledBackError
 from otpmail.exceptions.foreign import ends_process
 from otpmail.models import Challenge, State
 from otpmail.models.audit import Deed
@@ -27,6 +28,12 @@ from otpmail.signals import challenge_ended
 
 BATCH = 100
 """Challenges ended in one transaction by a sweep."""
+
+_TAKEN_BACK = (
+    "confirmed(), or a receiver of challenge_ended, rolled the transaction back and did not say "
+    "so: it swallowed a database's error, or called set_rollback(). Nothing was kept. Let the "
+    "error out, or do what may fail in an atomic() of its own."
+)
 
 log = logging.getLogger("otpmail")
 
@@ -37,6 +44,7 @@ def end(
     """End a pending challenge, erase its random bytes, and tell ``challenge_ended``.
 
     All in one transaction: the caller's, or one of its own. ``also`` are columns to set with it.
+    Raises `RolledBackError` if a receiver took it back unseen.
     """
     with database.atomic():
         ended = Challenge.objects.filter(pk=challenge.pk, ended_at=None).update(  # as in limits
@@ -48,7 +56,22 @@ def end(
         challenge.older_nonces = None
         audit.write(Deed(state), challenge, now=now, client=client)
         challenge_ended.send(sender=Challenge, challenge=challenge, using=database.alias())
+        check_ended(challenge)
     return True
+
+
+def check_ended(challenge: Challenge) -> None:
+    """Raise `RolledBackError` if what ran since it was ended took that back, and did not say so.
+
+    A database is asked: MariaDB takes all back for a deadlock, PostgreSQL keeps nothing after any
+    error, and Django need not know of either.
+    """
+    try:
+        is_pending = Challenge.objects.filter(pk=challenge.pk, ended_at=None).exists()
+    except (ProgrammingError, InternalError) as error:  # Django or PostgreSQL: it is broken
+        raise RolledBackError(_TAKEN_BACK) from error
+    if is_pending:
+        raise RolledBackError(_TAKEN_BACK)
 
 
 def expire(*, now: datetime, seconds: float) -> bool:

@@ -90,6 +90,8 @@ def verify(
     with ``confirmed`` on whichever database, since a rollback would undo what a used code did.
     Raises `NotHereError` if the challenge's key is not known here or its key service is away:
     the guess is not counted, or given back, and the same code may be typed again.
+    Raises `RolledBackError`, and nothing is done, if ``confirmed`` or a receiver of
+    ``challenge_ended`` swallowed a database's error, which takes the whole transaction back.
     """
     if confirmed is not None:
         _check_outside(consume=arguments.flag("consume", consume))
@@ -127,6 +129,7 @@ def _confirming(confirmed: Callable[[Challenge], None] | None, client: Client) -
         rates.remember(challenge.recipient, client, now)
         if confirmed is not None:
             confirmed(challenge)
+            closing.check_ended(challenge)
         return holding.verified(challenge, now)
 
     return confirm

@@ -23,6 +23,14 @@ class InsideTransactionError(OtpmailError, RuntimeError):
     """
 
 
+class RolledBackError(OtpmailError, RuntimeError):
+    """What ``confirmed`` or a receiver of ``challenge_ended`` did took the whole transaction back.
+
+    It swallowed a database's error, or called ``set_rollback``: a commit would keep nothing of it,
+    the challenge's end neither. Let the error out, or do what may fail in an ``atomic`` of its own.
+    """
+
+
 class NotHereError(OtpmailError, RuntimeError):
     """This process cannot do it now; another may, or the same one later. Nothing was lost by it.
 
