@@ -449,12 +449,18 @@ def _was_quick(try_: Try) -> bool:
 
 
 def _is_known(delivery: Delivery, probe: Try) -> bool:
-    """Tell whether a probe found what its mail's last attempt by that route had found."""
-    found = _as_attempt(probe, delivery.due_at)
-    last = _insist(lambda: outbox.last_attempt(delivery, probe.route))
-    if last is None or (last.outcome, last.code) != (found.outcome, found.code):
+    """Tell whether a probe found what an attempt of its mail by that route had found.
+
+    Any attempt: the replies of an outage alternate. What may have been taken is always news.
+    """
+    if probe.outcome.kind is Kind.UNKNOWN:
         return False
-    return found.code is not None or last.reply == found.reply
+    found = _as_attempt(probe, delivery.due_at)
+    return any(
+        (past.outcome, past.code) == (found.outcome, found.code)
+        and (found.code is not None or past.reply == found.reply)
+        for past in _insist(lambda: outbox.attempts_by(delivery, probe.route))
+    )
 
 
 def _tell_end(end: _End) -> None:

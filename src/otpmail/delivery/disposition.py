@@ -38,17 +38,18 @@ def judge(delivery: Delivery, tries: Sequence[Try], now: datetime) -> Verdict:
     if _is_refused(tries, carried.routes):
         return Verdict(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
-    # Those that go to see whether a route is back use up no more than their first attempt.
-    counts = delivery.attempted == 0 or outcome.kind is Kind.UNKNOWN
-    if routes.are_shut(carried.routes):
-        # A provider that asks to be left alone speaks to all processes.
-        wished_seconds = max(_wished_seconds(try_.outcome) for try_ in tries)
-        wait_seconds = min(max(FREE_AFTER_SECONDS, wished_seconds), life_left)
-        return Verdict(
-            DeliveryState.QUEUED, wait_seconds=wait_seconds, counts=counts, is_freed=True
-        )
-    if _may_try_at_once(tries, carried.routes):
-        return Verdict(DeliveryState.QUEUED, wait_seconds=0, counts=counts)
+    if _is_of_the_routes(tries):
+        # Those that go to see whether a route is back use up no more than their first attempt.
+        counts = delivery.attempted == 0
+        if routes.are_shut(carried.routes):
+            # A provider that asks to be left alone speaks to all processes.
+            wished_seconds = max(_wished_seconds(try_.outcome) for try_ in tries)
+            wait_seconds = min(max(FREE_AFTER_SECONDS, wished_seconds), life_left)
+            return Verdict(
+                DeliveryState.QUEUED, wait_seconds=wait_seconds, counts=counts, is_freed=True
+            )
+        if _is_one_back(tries, carried.routes):
+            return Verdict(DeliveryState.QUEUED, wait_seconds=0, counts=counts)
     backoff = retries.wait_seconds(
         carried.retry_seconds,
         failed=delivery.attempted + 1,
@@ -65,15 +66,19 @@ def _wished_seconds(outcome: Outcome) -> float:
     return 0.0 if outcome.is_lasting else outcome.retry_after_seconds or 0.0
 
 
-def _may_try_at_once(tries: Sequence[Try], names: Sequence[str]) -> bool:
-    """Tell whether a route is back that was shut to the mail, which only had faults of the others.
+def _is_of_the_routes(tries: Sequence[Try]) -> bool:
+    """Tell whether nothing was said of the mail, and no route can have taken it.
 
-    The backoff is for what was refused itself, or by all; and for what may have been taken.
+    Whatever may have been taken, or was refused itself, has the backoff and its end: a server that
+    takes a mail and is silent would be given it again and again.
     """
-    faults = [try_.outcome for try_ in tries if try_.outcome.blame is Blame.ROUTE]
-    untried = set(names) - {try_.route for try_ in tries}
-    unsure = any(fault.kind is Kind.UNKNOWN for fault in faults)
-    return len(faults) == len(tries) and not unsure and not routes.are_shut(untried)
+    faults = [try_.outcome for try_ in tries]
+    return all(fault.blame is Blame.ROUTE and fault.kind is not Kind.UNKNOWN for fault in faults)
+
+
+def _is_one_back(tries: Sequence[Try], names: Sequence[str]) -> bool:
+    """Tell whether a route that was shut to the mail is back."""
+    return not routes.are_shut(set(names) - {try_.route for try_ in tries})
 
 
 def _is_refused(tries: Sequence[Try], names: Sequence[str]) -> bool:

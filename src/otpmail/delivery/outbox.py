@@ -273,10 +273,9 @@ def routes_used(delivery: Delivery) -> list[str]:
     return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
-def last_attempt(delivery: Delivery, route: str) -> Attempt | None:
-    """Read what came of its last attempt by a route."""
-    attempts = Attempt.objects.using(database.alias()).filter(delivery=delivery.pk, route=route)
-    return attempts.order_by("pk").last()
+def attempts_by(delivery: Delivery, route: str) -> list[Attempt]:
+    """Read what came of its attempts by a route."""
+    return [*Attempt.objects.using(database.alias()).filter(delivery=delivery.pk, route=route)]
 
 
 def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:

@@ -90,9 +90,14 @@ class Running:
             gates[self.route].leave()
 
     def give_up(self) -> Outcome:
-        """Take it for silent. Once it has asked, a recipient's own server may be what is silent."""
-        outcome = replace(SILENT, is_local=bool(self.asked))
-        domain = domain_of(next(iter(self.asked), self.mails[0]).message)
+        """Take it for silent. Once it has asked, a recipient's own server may be what is silent.
+
+        Until then nothing was written, and nothing will be: nobody answers it any more.
+        """
+        asked = [*self.asked]
+        kind = Kind.UNKNOWN if asked else Kind.TRANSIENT
+        outcome = replace(SILENT, kind=kind, is_local=bool(asked))
+        domain = domain_of((asked or self.mails)[0].message)
         self.leave.judge(outcome, domain=domain, has_other=self._has_other)
         return outcome
 

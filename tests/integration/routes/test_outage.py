@@ -65,3 +65,16 @@ def test_probe_that_finds_something_else_has_its_row(settings, clock):
     replies = Attempt.objects.order_by("pk").values_list("reply", flat=True)
     assert [*replies][3:] == ["4.3.1 full", *["2.0.0 Ok: queued as 4F2A"] * 3]
     assert set(Delivery.objects.values_list("state", flat=True)) == {"accepted"}
+
+
+def test_outage_whose_replies_alternate_is_two_rows_a_code(settings, clock):
+    """There were 49 rows, and 51 lines."""
+    with mailserver.running() as server:
+        server.data = ["451 4.3.2 down", "452 4.3.1 full"] * MINUTE
+        mailserver.route_to(settings, server.port)
+        for _ in range(3):
+            promise()
+        carry()
+        assert probe_for(clock, MINUTE) >= MINUTE / 1.5
+        routes.close()
+    assert Attempt.objects.count() <= 2 * 3
