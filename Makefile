@@ -15,7 +15,7 @@ ON_EACH = tests/unit tests/integration
 PROCESSES = 6
 PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
 # Which statement a process died at is asked on two databases, and of one Django.
-NO_CRASHES = --ignore=tests/integration/test_crash_points.py
+NO_CRASHES = --ignore=tests/integration/delivery/test_crash_points.py
 # `manage.py migrate` is tried on all three, once.
 DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariadb/done)
 # What this machine does not have is skipped and says so; on CI that is a failure.

@@ -3,7 +3,7 @@
     python benchmarks/wire.py            the table: 0, 50 and 200 ms of round-trip time
     python benchmarks/wire.py --soak     10,000 mails over connections that are cut at random
 
-One server in a process of its own, with the delay in front of it (tests/acceptance/wire/sink.py):
+One server in a process of its own, with the delay in front of it (tests/acceptance/smtp/sink.py):
 it takes all mail at once and keeps none, so that what is measured is the way there. Connecting
 costs what TCP costs: a round trip, and another until the banner is heard. Round trips are read off
 the server's side. Mails are built, rendered and sent through ``send_messages`` as a project would.
@@ -31,8 +31,8 @@ from django.core.mail import EmailMessage  # noqa: E402
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend  # noqa: E402
 
 from otpmail.backends.smtp import EmailBackend, close_pools  # noqa: E402
-from tests.acceptance.wire.sink import Sink, running  # noqa: E402
-from tests.acceptance.wire.soak import Soak  # noqa: E402
+from tests.acceptance.smtp.sink import Sink, running  # noqa: E402
+from tests.acceptance.smtp.soak import Soak  # noqa: E402
 
 ROUND_TRIPS_MS = (0, 50, 200)
 MAILS = {0: 400, 50: 24, 200: 12}

@@ -116,6 +116,13 @@ def test_a_package_names_each_of_its_modules():
         assert [name for name in sorted(modules) if f"``{name}``" not in law] == [], package.name
 
 
+def test_tests_lie_in_folders_of_what_they_test():
+    known = {package.name for package in PACKAGES} | {*PLACES}
+    for kind in ("unit", "integration"):
+        folders = {path.parent.name for path in (ROOT / "tests" / kind).glob("*/test_*.py")}
+        assert folders <= known, kind
+
+
 def test_what_is_not_there_is_noticed():
     assert is_there("otpmail.challenges.Client")
     assert is_there("otpmail.results.Issued.challenge_id")

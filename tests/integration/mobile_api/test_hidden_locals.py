@@ -4,7 +4,6 @@ The way is walked once to see which functions run; then again for each, and it r
 read is Django's own report, as it is mailed to a project's administrators.
 """
 
-import inspect
 import logging
 import re
 import sys
@@ -20,6 +19,8 @@ from django.core import mail
 from django.test import Client
 from django.views.debug import ExceptionReporter
 
+import mobile_api
+import otpmail
 from mobile_api import auth
 from otpmail import challenges
 from otpmail.models import Challenge
@@ -28,9 +29,8 @@ from tests.rounds import carry, other_than, promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROOT = Path(inspect.getfile(challenges)).parents[2]
-OURS = (str(ROOT / "src" / "otpmail"), str(ROOT / "mobile_api"))
-BEFORE = re.compile("otpmail/apps.py|otpmail/engines/")
+OURS = tuple(str(Path(package.__file__).parent) for package in (otpmail, mobile_api))
+BEFORE = re.compile("otpmail/apps.py|otpmail/engines/(?!enqueue)")
 """Called before there is a request whose faults Django reports, and handed ids alone."""
 
 NOT_THERE = re.compile(r"/tests/|django/test/")

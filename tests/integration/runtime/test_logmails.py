@@ -16,7 +16,7 @@ from otpmail.db import database
 from otpmail.delivery import outbox
 from otpmail.models import Delivery, Lane, SealedMail
 from tests import mailserver
-from tests.integration import test_outbox_backend
+from tests.integration.backends import test_outbox
 from tests.mailserver import free_port
 from tests.rounds import one_round
 from tests.waiting import wait_until
@@ -53,7 +53,7 @@ def strict():
 
 
 def through_outbox(settings, port):
-    test_outbox_backend.through_outbox(settings, port)
+    test_outbox.through_outbox(settings, port)
     settings.MAILERS["smtp"]["OPTIONS"]["min_warm"] = 0  # a keeper's line is of no mail
 
 

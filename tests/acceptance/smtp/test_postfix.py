@@ -17,7 +17,7 @@ from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode, memory
 from otpmail.smtp.opening import Security, open_session
 from otpmail.smtp.sending import send
-from tests.acceptance.wire import postfix
+from tests.acceptance.smtp import postfix
 from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds
 from tests.missing import missing
 

@@ -335,7 +335,9 @@ def fail(*_, **__):
 
 
 def test_one_whose_round_fails_does_not_hold_up_the_others(settings, two, caplog):
-    settings.OTPMAIL_PURPOSES = {"transfer": {"FACTS": "tests.integration.test_loads.fail"}}
+    settings.OTPMAIL_PURPOSES = {
+        "transfer": {"FACTS": "tests.integration.delivery.test_loads.fail"}
+    }
     promises(4)
     poison = promise(recipient="4@example.org")
     Challenge.objects.filter(pk=poison.challenge_id).update(purpose="transfer", is_bound=True)

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.wire import sink
-from tests.acceptance.wire.soak import Soak
+from tests.acceptance.smtp import sink
+from tests.acceptance.smtp.soak import Soak
 from tests.mailings import eventually
 
 

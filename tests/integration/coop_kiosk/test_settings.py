@@ -9,7 +9,7 @@ import pytest
 
 from otpmail.crypto import keys
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

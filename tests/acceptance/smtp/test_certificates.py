@@ -17,7 +17,7 @@ from otpmail.backends import pools, smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
 from otpmail.smtp.certificates import Certificates
-from tests.acceptance.wire.conftest import Certificate, make_certificate
+from tests.acceptance.smtp.conftest import Certificate, make_certificate
 from tests.scripted import Talk, scripted
 
 

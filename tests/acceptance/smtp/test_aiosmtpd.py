@@ -10,7 +10,7 @@ from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode
 from otpmail.smtp.opening import Security, open_session
 from otpmail.smtp.sending import send
-from tests.acceptance.wire.postfix import Place
+from tests.acceptance.smtp.postfix import Place
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
 from tests.mailserver import ClosingController, free_port
 

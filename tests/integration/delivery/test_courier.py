@@ -131,7 +131,7 @@ def test_fault_that_each_round_meets_calls_somebody_once_a_minute(
     settings, caplog, clock, monkeypatch, server
 ):
     monkeypatch.setattr(courier, "_rarely", Rarely())
-    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.integration.test_courier.fail"}}
+    settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.integration.delivery.test_courier.fail"}}
     ids = [promise(subject=str(number)).challenge_id for number in range(3)]
     Challenge.objects.filter(pk__in=ids).update(purpose="order", is_bound=True)
     carry()

@@ -15,7 +15,7 @@ from otpmail.operations import restoring
 from otpmail.results import Step, Verified, Word
 from otpmail.testing import live_code
 from tests import mailserver, rounds
-from tests.integration.test_outbox_backend import through_outbox
+from tests.integration.backends.test_outbox import through_outbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,7 +10,7 @@ from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.opening import Server, open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.session import Timeouts
-from tests.acceptance.wire.sink import Sink
+from tests.acceptance.smtp.sink import Sink
 
 MAX_TRIES = 200
 
