@@ -31,7 +31,9 @@ class Event(Signal):
     """A signal whose receivers' errors are logged without their words, which may quote a row."""
 
     def _log_robust_failure(self, receiver: Callable[..., object], err: Exception) -> None:
-        log_fault(log, f"Email: a receiver of a signal failed: {receiver.__qualname__}", err)
+        # A receiver may be any callable: an object or a ``partial`` has its type's name.
+        name = getattr(receiver, "__qualname__", None) or type(receiver).__qualname__
+        log_fault(log, f"Email: a receiver of a signal failed: {name}", err)
 
 
 challenge_ended = Event()

@@ -77,8 +77,8 @@ class EmailBackend(BaseEmailBackend):
         messages = [message for message in email_messages if message.recipients()]
         if not messages:
             return 0
-        if records := logmails.being_handled():
-            return 0 if logmails.feeds_itself(records) else self._take_log_mails(messages)
+        if handled := logmails.being_handled():
+            return self._take_of_log(messages, handled)
         try:
             return self._take(messages)
         except DatabaseError:
@@ -94,6 +94,16 @@ class EmailBackend(BaseEmailBackend):
         with database.atomic(savepoint=self.fail_silently or are_log_mails):
             self._promise(mails)
         return len(mails)
+
+    def _take_of_log(
+        self, messages: Sequence[EmailMessage], handled: Sequence[logmails.Chain]
+    ) -> int:
+        if logmails.is_marked(handled):
+            return 0
+        if logmails.is_nested(handled):
+            _tell_loss("it was logged while a handler was at work on another line")
+            return 0
+        return self._take_log_mails(messages)
 
     def _take_log_mails(self, messages: Sequence[EmailMessage]) -> int:
         """Take what a log handler made, in whatever state the database is. Never raises."""
@@ -124,8 +134,13 @@ class EmailBackend(BaseEmailBackend):
             Kind.ACCEPTED in {try_.outcome.kind for try_ in round_.tries} for round_ in rounds
         )
         if sent < len(messages):
-            replies = [try_.outcome.reply for round_ in rounds for try_ in round_.tries]
-            _tell_loss("; ".join(replies) or "no route is open")
+            failed = [
+                f"route={try_.route} server={compat.server_of(try_.route)} {try_.outcome.reply}"
+                for round_ in rounds
+                for try_ in round_.tries
+                if try_.outcome.kind is not Kind.ACCEPTED
+            ]
+            _tell_loss("; ".join(failed) or f"no route is open of {', '.join(self.routes)}")
         return sent
 
     def _promise(self, mails: Sequence[SealedMail]) -> None:

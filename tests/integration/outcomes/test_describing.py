@@ -1,5 +1,6 @@
 """What a log says of a database's errors: each real, on whatever database the tests run."""
 
+import functools
 import logging
 from datetime import timedelta
 from uuid import uuid4
@@ -84,6 +85,48 @@ def test_error_of_a_receiver_is_told_without_its_words(caplog):
     assert "\n" not in record.getMessage()
     assert "secret" not in caplog.text
     signals.link_cancelled.disconnect(fail)
+
+
+class Failing:
+    def __call__(self, **_):
+        raise ValueError(SECRET)
+
+    def method(self, **_):
+        self()
+
+
+class Nameless(Failing):
+    def __getattr__(self, name):
+        raise RuntimeError(SECRET)
+
+
+FAILING = {
+    "Failing": Failing(),
+    "Nameless": Nameless(),
+    "partial": functools.partial(Failing()),
+    "Failing.method": Failing().method,
+    "<lambda>": lambda **_: Failing()(),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_receiver_of_any_kind_that_fails_is_named_and_stops_nobody(caplog, name):
+    heard = []
+
+    def later(**_):
+        heard.append(name)
+
+    for one in (FAILING[name], later):
+        signals.circuit_closed.connect(one, weak=False)
+    try:
+        foreign.tell(signals.circuit_closed, sender=None, route="default")
+    finally:
+        for one in (FAILING[name], later):
+            signals.circuit_closed.disconnect(one)
+    assert heard == [name]
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert name in record.getMessage()
+    assert "secret" not in caplog.text
 
 
 def test_database_that_is_away_is_told_in_its_own_words():

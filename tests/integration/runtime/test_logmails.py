@@ -2,8 +2,9 @@
 
 import logging
 import queue
+import re
 import threading
-from logging.handlers import QueueHandler, QueueListener
+from logging.handlers import MemoryHandler, QueueHandler, QueueListener
 
 import django
 import pytest
@@ -15,6 +16,7 @@ from otpmail import routes
 from otpmail.db import database
 from otpmail.delivery import outbox
 from otpmail.models import Delivery, Lane, SealedMail
+from otpmail.runtime import logmails
 from tests import mailserver
 from tests.integration.backends import test_outbox
 from tests.mailserver import free_port
@@ -147,6 +149,86 @@ def test_queue_before_the_handler_keeps_the_mark(server, settings):
     assert Delivery.objects.count() == 1
 
 
+class HandingOn(logging.Handler):
+    """As one that holds back what comes too often."""
+
+    def __init__(self, to, make=lambda record: record):
+        super().__init__()
+        self.to, self.make = to, make
+
+    def emit(self, record):
+        self.to.handle(self.make(record))
+
+
+class OwnHandle(AdminEmailHandler):
+    """Whose ``handle`` takes no lock."""
+
+    def handle(self, record):
+        self.emit(record)
+        return record
+
+
+def own(record):
+    return logging.LogRecord("a digest", record.levelno, "", 0, record.getMessage(), (), None)
+
+
+BEHIND = {
+    "itself": AdminEmailHandler,
+    "a buffer": lambda: MemoryHandler(10, logging.WARNING, AdminEmailHandler()),
+    "a full buffer": lambda: MemoryHandler(1, logging.CRITICAL, AdminEmailHandler()),
+    "one": lambda: HandingOn(AdminEmailHandler()),
+    "one that makes a record": lambda: HandingOn(AdminEmailHandler(), own),
+    "three": lambda: HandingOn(MemoryHandler(1, target=HandingOn(AdminEmailHandler()))),
+    "a handle of its own": OwnHandle,
+    "one, with a handle of its own": lambda: HandingOn(OwnHandle()),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_error_is_one_mail_behind_whatever_hands_it_on(server, settings, behind):
+    """The fate of the mail is handed on, too, and makes none."""
+    settings.OTPMAIL_MAIL_RETRY_SECONDS = (0, 0)
+    server.rcpt = ["550 5.1.1 no such user"]
+    for _ in at_root(BEHIND[behind](), logging.WARNING):
+        log.error("it broke")
+        carry()
+        assert Delivery.objects.count() == 1
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_error_mail_outlives_a_transaction_behind_whatever_hands_it_on(server, behind):
+    for _ in at_root(BEHIND[behind](), logging.ERROR):
+        with transaction.atomic():
+            log.error("it broke")
+            transaction.set_rollback(True)
+        server.wait_for(1)
+
+
+def test_buffer_that_the_logs_own_lines_fill_loses_nothing(server):
+    buffer = MemoryHandler(2, logging.CRITICAL, AdminEmailHandler())
+    for _ in at_root(buffer, logging.INFO):
+        log.error("it broke")
+        logging.getLogger("otpmail").warning("of its mail", extra=logmails.extra(is_log_mail=True))
+        assert Delivery.objects.count() == 1
+
+
+def test_what_a_handler_logs_makes_no_mail_and_the_log_says_so(server, caplog):
+    """What it logs is handled by the same handler, and would be without end."""
+
+    class Noisy(AdminEmailHandler):
+        def emit(self, record):
+            if record.name == log.name:
+                logging.getLogger("noise").error("a mail is made")
+            super().emit(record)
+
+    for _ in at_root(Noisy(), logging.WARNING):
+        log.error("it broke")
+    assert Delivery.objects.count() == 1
+    (lost,) = [record for record in caplog.records if "is lost" in record.getMessage()]
+    assert lost.levelno == logging.WARNING
+    assert getattr(lost, logmails.MARK)
+
+
 # Without a database
 
 
@@ -200,6 +282,8 @@ def test_nothing_that_logs_raises_where_no_way_is_left(server, settings, strict,
     with transaction.atomic():
         log.error("it broke")
     assert "Email of the log is lost" in caplog.text
+    if "@" in admin:
+        assert re.search(r"is lost: route=smtp server=127\.0\.0\.1:\d+ .*EMAIL_PORT", caplog.text)
     assert not Delivery.objects.exists()
 
 
