@@ -9,6 +9,7 @@ provider comes again. An event of a mail that is none of ours is no reason to co
 cannot be read is none either. So a view that is made `tolerant`
 
 - skips and logs an event that cannot be read, and takes the others of its batch;
+- takes a batch that mixes what Anymail does not, as Mandrill's may reports and mails that came in;
 - takes a mebibyte, whatever ``DATA_UPLOAD_MAX_MEMORY_SIZE`` says, and answers 413 above that;
 - answers 400 to what stands where a signature should and is none, as to a wrong one;
 - is not found, 404, where the provider is not in use: its settings lack, or its package.
@@ -18,15 +19,21 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.parser import BytesParser
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from anymail.signals import EventType, RejectReason, tracking
-from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
+from anymail.signals import AnymailInboundEvent, EventType, RejectReason, inbound, tracking
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.dispatch import receiver
-from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
 from django.views.decorators.csrf import csrf_exempt
 
 from otpmail.db import database
@@ -61,7 +68,15 @@ FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_BYTES = 1024 * 1024
 
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What Python raises for values of another kind than a provider's documentation says."""
 
 type View = Callable[..., HttpResponseBase]
@@ -149,11 +164,45 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
     if len(body) > MAX_BYTES:
         return HttpResponse(status=413)
     request._body = body  # noqa: SLF001 - else Django reads it, and refuses what is over its limit
+    if request.content_type == "multipart/form-data":
+        _read_form(request, body)
     return None
+
+
+def _read_form(request: Any, body: bytes) -> None:
+    """Read what Django's parser of forms finds too big, which has the limit inside."""
+    try:
+        request.POST  # noqa: B018 - it is read here
+    except RequestDataTooBig:
+        head = f"Content-Type: {request.META['CONTENT_TYPE']}\r\n\r\n".encode()
+        parts = BytesParser().parsebytes(head + body).walk()
+        fields = QueryDict(mutable=True)
+        for part in parts:
+            name = part.get_param("name", header="content-disposition")
+            if name is not None:
+                value: Any = part.get_payload(decode=True) or b""
+                fields.appendlist(str(name), value.decode(errors="replace"))
+        request._post, request._files = fields, MultiValueDict()  # noqa: SLF001
+
+
+class _ByKind:
+    """Sends each event of a batch to whom it is for."""
+
+    def send(self, event: object, **named: Any) -> None:
+        signal = inbound if isinstance(event, AnymailInboundEvent) else tracking
+        signal.send(event=event, **named)
 
 
 class _Tolerant:
     """Stands before a view of Anymail's in a class's bases."""
+
+    @property
+    def signal(self) -> _ByKind:
+        return _ByKind()
+
+    @signal.setter
+    def signal(self, _: object) -> None:
+        """Where Mandrill's view keeps which kind its whole batch is of."""
 
     def run_validators(self, request: HttpRequest) -> None:
         try:

@@ -1,12 +1,18 @@
 """Events as no provider's documentation has them: taken or skipped, and never a 500."""
 
+import base64
 import copy
+import hmac
+import json
 import logging
 from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import pytest
+from anymail.signals import inbound
+from anymail.webhooks.mandrill import MandrillCombinedWebhookView
 from django.test import Client
 from django.urls import include, path
 
@@ -14,6 +20,7 @@ from coop_kiosk.webhooks import open_urls
 from mobile_api.middleware import MAX_BODY_BYTES
 from otpmail import challenges
 from otpmail.db import database
+from otpmail.delivery.rendering import METADATA
 from otpmail.events import providers
 from otpmail.models import Delivery
 from tests.hooks import HOOKS, WITH_SECRET
@@ -209,3 +216,79 @@ def test_naive_time_is_taken_for_utc_and_none_is_beyond_what_is_kept(delivery, t
     assert at <= database.now()
     if told.year == 2026:
         assert at.replace(tzinfo=None) == told
+
+
+MANDRILL_KEY = "mandrill-signs-with-this"
+
+
+def post_to_mandrill(client, events, *, as_multipart=False):
+    told = json.dumps(events)
+    where = "http://localhost/anymail/mandrill/"
+    told_and_url = f"{where}mandrill_events{told}".encode()
+    digest = hmac.digest(MANDRILL_KEY.encode(), told_and_url, "sha1")
+    headers = {"x-mandrill-signature": base64.b64encode(digest).decode()}
+    form = {"mandrill_events": told}
+    if as_multipart:
+        return client.post("/anymail/mandrill/", form, headers=headers)
+    kind = "application/x-www-form-urlencoded"
+    return client.post("/anymail/mandrill/", urlencode(form), kind, headers=headers)
+
+
+@pytest.fixture
+def mandrill(settings):
+    key = {"MANDRILL_WEBHOOK_KEY": MANDRILL_KEY}
+    settings.ANYMAIL = key
+    view = providers.tolerant(MandrillCombinedWebhookView.as_view())
+    settings.ROOT_URLCONF = (path("anymail/mandrill/", view),)
+
+
+@pytest.fixture
+def came_in():
+    heard = []
+
+    def hear(event, **_):
+        heard.append(event)
+
+    inbound.connect(hear)
+    yield heard
+    inbound.disconnect(hear)
+
+
+def bounced(delivery, **more):
+    message = {"email": "alice@example.org", "metadata": {METADATA: str(delivery.pk)}} | more
+    return {"event": "hard_bounce", "ts": delivery.created_at.timestamp(), "msg": message}
+
+
+INBOUND = {"event": "inbound", "ts": 1, "msg": {"raw_msg": "Subject: hello\n\nhello"}}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.usefixtures("mandrill")
+def test_batch_that_mixes_reports_and_mails_that_came_in_is_taken(
+    client, delivery, came_in, is_first
+):
+    events = [bounced(delivery), INBOUND] if is_first else [INBOUND, bounced(delivery)]
+    assert post_to_mandrill(client, events).status_code == 200
+    assert Delivery.objects.get().reported == "bounced"
+    assert [event.message.subject for event in came_in] == ["hello"]
+
+
+@pytest.mark.parametrize("as_multipart", [True, False])
+@pytest.mark.parametrize(("kibibytes", "status"), [(1, 200), (900, 200), (1100, 413)])
+@pytest.mark.usefixtures("mandrill")
+def test_form_may_have_a_mebibyte_however_it_is_written(
+    settings, client, delivery, as_multipart, kibibytes, status
+):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+    events = [bounced(delivery, padding="x" * (kibibytes * 1024), diag="Zoë\n--x")]
+    answer = post_to_mandrill(client, events, as_multipart=as_multipart)
+    assert answer.status_code == status
+    assert Delivery.objects.get().reported == ("bounced" if status == 200 else "")
+
+
+@pytest.mark.parametrize("body", [b"", b"--x\r\nbad", b"--x" + b"y" * 100_000, b"x" * 100_000])
+@pytest.mark.usefixtures("mandrill")
+def test_form_that_is_none_is_refused(settings, client, body):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+    answer = client.post("/anymail/mandrill/", body, "multipart/form-data; boundary=x")
+    assert answer.status_code == 400

@@ -95,14 +95,8 @@ class Failing:
         self()
 
 
-class Nameless(Failing):
-    def __getattr__(self, name):
-        raise RuntimeError(SECRET)
-
-
 FAILING = {
     "Failing": Failing(),
-    "Nameless": Nameless(),
     "partial": functools.partial(Failing()),
     "Failing.method": Failing().method,
     "<lambda>": lambda **_: Failing()(),
