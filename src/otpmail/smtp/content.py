@@ -25,6 +25,9 @@ ENCODING_FIELD = re.compile(
 AS_IT_IS = frozenset({"", "7bit", "8bit", "binary"})
 """Encodings that encode nothing (RFC 2045, 6.2)."""
 
+TOKEN = re.compile(r"(?:\s|\([^()]*\))*([^\s;(]*)")
+"""A header's first word; comments may stand before it, and anything behind (RFC 2045, 6.1)."""
+
 EIGHT_BIT = bytes(range(128, 256))
 
 
@@ -93,7 +96,7 @@ def _split(content: bytes) -> tuple[bytes, bytes]:
 
 def _parts(body: bytes, read: Message) -> bytes:
     """Re-encode each part of a multipart; what is before and after them nobody reads."""
-    boundary = re.escape(read.get_boundary("").encode("ascii", "replace"))
+    boundary = re.escape(_boundary(read))
     cut = re.split(rb"^(--%b(?:--)?[ \t]*(?:\r\n|\Z))" % boundary, body, flags=re.MULTILINE)
     if not boundary or len(cut) == 1:
         raise NotInSevenBitsError("its parts cannot be told apart")
@@ -109,8 +112,15 @@ def _parts(body: bytes, read: Message) -> bytes:
     return b"".join(cut)
 
 
+def _boundary(read: Message) -> bytes:
+    try:
+        return read.get_boundary("").encode("ascii", "replace")
+    except ValueError:  # in an encoding of its own (RFC 2231), which cannot be read
+        return b""
+
+
 def _leaf(body: bytes, read: Message) -> tuple[str, bytes]:
-    encoding = str(read.get(ENCODING, "")).strip().lower()
+    encoding = TOKEN.match(str(read.get(ENCODING, "")))[1].lower()  # type: ignore[index]
     if encoding == "base64":
         return encoding, body.translate(None, EIGHT_BIT)  # as who decodes it does (RFC 2045, 6.8)
     if encoding == "quoted-printable":

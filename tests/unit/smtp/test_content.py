@@ -78,6 +78,20 @@ def test_each_part_is_re_encoded_and_the_rest_left_as_it_is():
     assert second.get_payload(decode=True) == b"\xff."
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "8bit (as it is)", "(as it is) 8bit", "8bit; x=y", " 8BIT ;", "8bit(x)", "\t8bit\t",
+        "binary (a)(b)", "(nothing)", "\r\n 8bit\r\n (folded)",
+    ],
+)  # fmt: skip
+def test_encoding_is_the_headers_first_word(written):
+    headers = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: "
+    message = read(in_seven_bits(f"{headers}{written}\r\n\r\ncafé\r\n".encode()))
+    assert message.get_all("Content-Transfer-Encoding") == ["quoted-printable"]
+    assert message.get_content().strip() == "café"
+
+
 REFUSED = {
     "a header": ("Subject: café\r\n\r\nx\r\n", "headers are not in ASCII"),
     "a part's header": (
@@ -94,6 +108,18 @@ REFUSED = {
     "no boundary": ("Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\ncafé\r\n", "told apart"),
     "no parts": ("Content-Type: multipart/mixed; boundary=b\r\n\r\ncafé\r\n", "told apart"),
     "a piece of a mail": ("Content-Type: message/partial\r\n\r\ncafé\r\n", "may not be encoded"),
+    "a boundary in no text": (
+        f"Content-Type: multipart/mixed; boundary*=idna''{'a' * 100}\r\n\r\n--b\r\n\r\ncafé\r\n",
+        "told apart",
+    ),
+    "a boundary in an encoding that is none": (
+        "Content-Type: multipart/mixed; boundary*=a\0b''b\r\n\r\n--b\r\n\r\ncafé\r\n",
+        "told apart",
+    ),
+    "an unknown encoding with a comment": (
+        "Content-Transfer-Encoding: x-uuencode (8bit)\r\n\r\ncafé\r\n",
+        "encoding that is not known",
+    ),
     "an unknown encoding": (
         "Content-Transfer-Encoding: x-uuencode\r\n\r\ncafé\r\n",
         "encoding that is not known",
