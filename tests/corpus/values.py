@@ -3,9 +3,11 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from email.headerregistry import Address
+from enum import Enum
 from typing import Any
 
 from django.db.models import TextChoices
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
@@ -16,6 +18,12 @@ LONG = 1200
 
 class Word(TextChoices):
     HELLO = "hello", "Hello there"
+
+
+class Boxes(str, Enum):  # noqa: UP042 - a StrEnum calls itself by its value
+    """Text that is an address, and calls itself by the member's name."""
+
+    BOB = "bob@example.org"
 
 
 TEXTS: dict[str, Any] = {
@@ -49,6 +57,7 @@ TEXTS: dict[str, Any] = {
     "surrogates": "a\udce9b\n",
     "safe": mark_safe("<p>café</p>\n"),
     "lazy": gettext_lazy("Hello"),
+    "proxy": SimpleLazyObject(lambda: CAFE),
     "choice": Word.HELLO,
     "number": 7,
     "octets": b"caf\xc3\xa9",
@@ -68,6 +77,7 @@ SUBJECTS: dict[str, Any] = {
     "looks encoded": "=?nonsense?=",
     "tab": "a\tb",
     "lazy": gettext_lazy("Hello"),
+    "proxy": SimpleLazyObject(lambda: "Größe"),
     "choice": Word.HELLO,
     "number": 7,
     "decimal": Decimal("1.50"),
@@ -101,6 +111,7 @@ ADDRESSEES: dict[str, dict[str, Any]] = {
     "empty in bcc": {"bcc": ["", "d@example.org"]},
     "empty in reply_to": {"reply_to": [""]},
     "lazy": {"to": [gettext_lazy("bob@example.org")], "from_email": gettext_lazy("a@example.org")},
+    "proxy": {"to": [SimpleLazyObject(lambda: "bob@example.org")]},
     "Address": {"to": [Address("Bob Ö", "bob", "example.org")]},
     "IDN": {"to": ["bob@bücher.example"], "from_email": "Ä <alice@bücher.example>"},
     "quoted local part": {"to": ['"bob smith"@example.org']},
@@ -141,6 +152,7 @@ HEADERS: dict[str, dict[str, Any]] = {
     "decimal": {"X-Decimal": Decimal("1.50")},
     "nothing": {"X-None": None},
     "lazy": {"X-Lazy": gettext_lazy("Hello")},
+    "proxy": {"X-Proxy": SimpleLazyObject(lambda: "Hello")},
     "safe": {"X-Safe": mark_safe("<b>")},
     "choice": {"X-Word": Word.HELLO},
     "octets": {"X-Octets": b"octets"},

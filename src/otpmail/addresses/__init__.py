@@ -14,7 +14,6 @@ servers have it: under IDNA 2003, which Python's codec and Django's ``punycode``
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from email.headerregistry import Address, AddressHeader
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -84,18 +83,23 @@ def canonical(address: object) -> str:
         raise InvalidRecipientError(f"a code goes to one e-mail address: {error}") from None
 
 
+def text_of(address: object) -> str:
+    """Read an address: the characters of what is text, whatever a class of its own says it is."""
+    return "".join(address) if isinstance(address, str) else str(address)  # it may be lazy
+
+
 def addr_spec(address: object) -> str:
     """Take the bare address out of one that may have a name; the domain in ASCII, all else as is.
 
     Raises ``ValueError`` for anything but one mailbox. The address itself stays out of its words.
     """
-    text = str(address)  # may be lazy
+    text = text_of(address)
     return text if PLAIN.fullmatch(text) else _addr_spec(text)
 
 
 @lru_cache(CACHED)
 def _addr_spec(text: str) -> str:
-    mailboxes = _mailboxes(text)
+    mailboxes = _parsed(text).all_mailboxes
     if len(mailboxes) != 1:
         raise ValueError("Invalid address: must be a single address")
     local, at, domain = str(mailboxes[0].addr_spec).rpartition("@")
@@ -107,12 +111,15 @@ def spelt(text: str) -> str:
     """Write the addresses of a header so that any backend takes them.
 
     Each domain is in ASCII; names and local parts are in quotes where RFC 5322 wants some, for dots
-    too. What holds no address stays as it is, for the backend to refuse.
+    too. What is in order stays as it is, and what holds no address, for the backend to refuse.
     """
     if PLAIN.fullmatch(text):
         return text
     try:
-        return ", ".join(map(_spelt, _mailboxes(text)))
+        parsed = _parsed(text)
+        if text.isascii() and not parsed.all_defects:
+            return text
+        return ", ".join(map(_spelt, parsed.all_mailboxes)) or text
     except ValueError:
         return text
 
@@ -157,7 +164,7 @@ def in_ascii(domain: str) -> str:
         raise ValueError(NO_NAME) from None
 
 
-def _mailboxes(text: str) -> Sequence[Any]:
+def _parsed(text: str) -> Any:
     if CONTROL.search(text):
         raise ValueError("Invalid address: it holds a control character")
     try:
@@ -167,7 +174,7 @@ def _mailboxes(text: str) -> Sequence[Any]:
     defects = {str(defect) for defect in parsed.all_defects} - ACCEPTED_DEFECTS
     if defects:
         raise ValueError(f"Invalid address: {'; '.join(sorted(defects))}")
-    return parsed.all_mailboxes
+    return parsed
 
 
 def _canonical(text: str) -> str:
@@ -185,7 +192,7 @@ def _canonical(text: str) -> str:
 def _text(address: object) -> str:
     if not isinstance(address, str | Promise):
         raise ValueError(f"it is of type {type(address).__name__} and no text")  # noqa: TRY004
-    text = str(address)
+    text = text_of(address)
     if not text:
         raise ValueError("it is empty")
     if len(text) > READ_LENGTH:

@@ -6,14 +6,13 @@ Knows nothing of: sessions and pools.
 
 import smtplib
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
-from itertools import chain
 
 import django
 from django.core.mail import EmailMessage
 
-from otpmail.addresses import CONTROL, addr_spec, needs_utf8, spelt
+from otpmail.addresses import CONTROL, addr_spec, needs_utf8
+from otpmail.addresses.spelling import spell
 from otpmail.backends import policies
 from otpmail.outcomes import (
     REPLY_LENGTH,
@@ -50,10 +49,6 @@ OPENING = frozenset(
 )
 """The phases before any mail."""
 
-ADDRESSED = ("from", "sender", "reply-to", "to", "cc", "bcc")
-WITH_ADDRESSES = frozenset({*ADDRESSED, *(f"resent-{name}" for name in ADDRESSED)})
-"""Headers that hold addresses (RFC 5322, 3.6)."""
-
 STAGES = {Phase.RSET: Stage.SENDER, Phase.MAIL: Stage.SENDER, Phase.RCPT: Stage.RECIPIENT}
 STAGES |= dict.fromkeys(OPENING, Stage.OPENING)
 """What is not here is `Stage.CONTENT`."""
@@ -68,44 +63,22 @@ def as_mail(message: EmailMessage) -> Mail:
     if any(CONTROL.search(str(name)) for name in message.extra_headers):
         raise ValueError("Invalid header: its name holds a control character")
     utf8 = any(map(needs_utf8, (sender, *recipients)))
+    message = spell(message)
     if django.VERSION >= (6, 0):
         policy = policies.SMTPUTF8 if utf8 else policies.SMTP
-        content = _as_sent(message).message(policy=policy).as_bytes()
+        content = message.message(policy=policy).as_bytes()
     else:
-        content = _as_sent(message).message().as_bytes()
+        content = message.message().as_bytes()
     return Mail(sender=sender, recipients=recipients, content=content, utf8=utf8)
 
 
 def envelope_address(address: object, *, phase: Phase = Phase.RCPT) -> str:
     """Take the bare address out of one with a name. Raises ``ValueError`` if no server takes it."""
+    if address is None:
+        raise ValueError("Invalid address: there is none")
     spec = addr_spec(address)
     path(spec, phase=phase, utf8=True)
     return spec
-
-
-def _as_sent(message: EmailMessage) -> EmailMessage:
-    """Have its headers name the domains of the envelope: Django knows IDNA 2003 only."""
-    lists = {name: getattr(message, name) for name in ("to", "cc", "reply_to")}
-    own = {
-        name: value
-        for name, value in message.extra_headers.items()
-        if name.lower() in WITH_ADDRESSES and value
-    }
-    texts = [message.from_email, *chain(*lists.values()), *map(_text, own.values())]
-    if all(str(text).isascii() for text in texts):
-        return message
-    sent = copy(message)
-    sent.from_email = spelt(str(message.from_email))
-    for name, addresses in lists.items():
-        setattr(sent, name, [one and spelt(str(one)) for one in addresses])
-    headers = {name: spelt(_text(value)) for name, value in own.items()}
-    sent.extra_headers = {**message.extra_headers, **headers}
-    return sent
-
-
-def _text(value: object) -> str:
-    """Write a header's value, which may be several `email.headerregistry.Address`."""
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def as_mails(

@@ -20,6 +20,7 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from otpmail.addresses import addr_spec, needs_utf8
+from otpmail.addresses.spelling import spell
 from otpmail.db import compat
 from otpmail.display import redaction
 from otpmail.exceptions.foreign import ends_process
@@ -135,18 +136,33 @@ def _send_through(
         return _early(error)
     if not still_wanted(mail):
         return None
-    mail = copy(mail)  # Anymail writes on it, and another route may have it in hand
     try:
+        mail = copy(spell(mail))  # Anymail writes on it, and another route may have it in hand
         if not compat.may_write_utf8(type(backend)) and _needs_utf8(mail):
             return NO_UTF8
         sent = backend.send_messages([mail])
     except BaseException as error:  # noqa: BLE001 - a foreign backend may raise anything
         shut(backend)
-        return _fault(error, sending=True)
+        return _of_sending(error, mail)
     if not sent:
         shut(backend)
         return Outcome(kind=Kind.TRANSIENT, reply="the backend sent nothing", blame=Blame.ROUTE)
     return of_sent(getattr(mail, "anymail_status", None))
+
+
+def _of_sending(error: BaseException, mail: EmailMessage) -> Outcome:
+    outcome = _fault(error, sending=True)
+    if isinstance(error, ValueError) and outcome.blame is Blame.MAIL and _can_be_written(mail):
+        return replace(outcome, blame=Blame.FIT)  # another backend may take the address
+    return outcome
+
+
+def _can_be_written(mail: EmailMessage) -> bool:
+    try:
+        mail.message()
+    except Exception:  # noqa: BLE001 - a class of the project's own may raise anything
+        return False
+    return True
 
 
 def _needs_utf8(mail: EmailMessage) -> bool:

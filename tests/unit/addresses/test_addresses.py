@@ -291,6 +291,11 @@ def test_anything_but_one_mailbox_is_refused(text):
         ('"a b.."@example.org', '"a b.."@example.org'),
         ("b.", '"b."'),
         ("no address: at all, <", "no address: at all, <"),
+        ("undisclosed-recipients:;", "undisclosed-recipients:;"),
+        ("Größe:;", "Größe:;"),
+        ("bob@example.org (Bob)", "bob@example.org (Bob)"),
+        ('"Bob  B" <bob@example.org>,c@example.org', '"Bob  B" <bob@example.org>,c@example.org'),
+        ("Ä. <a@example.org>, b@ß.example", '"Ä." <a@example.org>, b@xn--zca.example'),
         ("webmaster", "webmaster"),
     ],
 )
