@@ -12,6 +12,7 @@ from typing import Any
 
 from anymail.message import AnymailMessage, attach_inline_image
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext_lazy
 
@@ -69,6 +70,9 @@ CONTENTS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "decimal": lambda: ("a.bin", Decimal("1.50"), "application/octet-stream"),
     "day": lambda: ("a.bin", date(2026, 11, 24), "application/octet-stream"),
     "lazy text": lambda: ("a.txt", gettext_lazy("Hello"), "text/plain"),
+    "proxy of text": lambda: ("a.txt", SimpleLazyObject(lambda: CAFE), "text/plain"),
+    "proxy of octets": lambda: ("a.pdf", SimpleLazyObject(lambda: PDF), "application/pdf"),
+    "proxy of a name": lambda: (SimpleLazyObject(lambda: "a.txt"), "text", "text/plain"),
     "lazy name": lambda: (gettext_lazy("a.txt"), "text", "text/plain"),
     "lazy type": lambda: ("a.txt", "text", gettext_lazy("text/plain")),
     "safe": lambda: (mark_safe("a.html"), mark_safe("<p>"), "text/html"),

@@ -25,7 +25,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail import routes
 from otpmail.addresses.masking import mask
-from otpmail.backends.proof import prove
+from otpmail.backends.proof import Proven, prove
 from otpmail.backends.smtp import invalid
 from otpmail.conf import settings
 from otpmail.crypto import encryption
@@ -150,12 +150,7 @@ class EmailBackend(BaseEmailBackend):
     @sensitive_variables()
     def _seal(self, message: EmailMessage) -> SealedMail:
         proven = prove(message)
-        if proven.has_hooks:
-            for route in filter(is_api, self.routes):
-                raise UnstorableMailError(
-                    f"{type(message).__name__} makes its message itself, but the route {route!r} "
-                    "reads attributes: send it through an alias of MAILERS with another backend."
-                )
+        self._check_routes(type(message).__name__, proven)
         delivery = Delivery(id=uuid7(), message_id=proven.message_id)
         key_id, content = encryption.seal(proven.text, delivery.pk)
         return SealedMail(
@@ -166,6 +161,18 @@ class EmailBackend(BaseEmailBackend):
             to=mask(proven.recipients[0]),
             recipients=len(proven.recipients),
         )
+
+    def _check_routes(self, name: str, proven: Proven) -> None:
+        for route in self.routes:
+            if proven.has_hooks and is_api(route):
+                why = f"{name} makes its message itself, but the route {route!r} reads attributes"
+            elif not (proven.has_sender or is_api(route)):
+                why = f"this {name} has no from_email, and the route {route!r} knows no templates"
+            else:
+                continue
+            raise UnstorableMailError(
+                f"{why}: send it through an alias of MAILERS with another backend."
+            )
 
 
 def _tell_loss(why: str) -> None:

@@ -10,7 +10,8 @@ not make it again, it is kept as it was made, too.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from itertools import count
@@ -20,6 +21,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_variables
 
+from otpmail.addresses.spelling import spell_text
 from otpmail.backends.translation import as_mail
 from otpmail.delivery import serialization
 from otpmail.delivery.serialization import Rendition
@@ -41,6 +43,12 @@ READ = (
 EXACT = frozenset({str, SafeString, bytes, type(None)})
 """Types of which a value that is equal makes an equal mail."""
 
+ITERABLES = ("to", "cc", "bcc", "reply_to", "attachments", "alternatives", "tags")
+"""Attributes that Django or Anymail iterates over, and does not mind of what kind they are."""
+
+LENT = {"from_email": "nobody", "body": ""}
+"""What a mail may lack whose template an API keeps."""
+
 CLASSES_OF = frozenset({"anymail", "builtins", "django"})
 
 HOOKS = frozenset(
@@ -55,6 +63,8 @@ class Proven:
     text: str = field(repr=False)
     message_id: str
     recipients: tuple[str, ...] = field(repr=False)
+    has_sender: bool
+    """Or else a template that an API keeps gives one."""
     has_hooks: bool
     """Whether its class makes another mail than its attributes would."""
 
@@ -66,7 +76,8 @@ def prove(message: EmailMessage) -> Proven:
     Raises ``ValueError`` for what no backend could send, and `UnstorableMailError` for what would
     have come out otherwise.
     """
-    mail = as_mail(message)
+    message = _drawn(message)
+    mail = _rendered(message)
     made = _headers(mail)
     own = {str(name).lower() for name in message.extra_headers}
     frozen = {name: made[name] for name in FROZEN if name in made and name.lower() not in own}
@@ -74,7 +85,7 @@ def prove(message: EmailMessage) -> Proven:
     text = serialization.pack(message, headers=headers)
     as_made = not (_is_equal(message, headers, text) or _makes(mail, text))
     if as_made:
-        recipients = [str(recipient) for recipient in message.recipients()]
+        recipients = [str(spell_text(recipient)) for recipient in message.recipients()]
         rendition = Rendition(recipients=recipients, content=mail.content)
         text = serialization.pack(message, headers=headers, rendition=rendition)
         if not _makes(mail, text):
@@ -86,8 +97,27 @@ def prove(message: EmailMessage) -> Proven:
         text=text,
         message_id=made.get("Message-ID", ""),
         recipients=mail.recipients,
+        has_sender=message.from_email is not None,
         has_hooks=as_made and not _is_known(message),
     )
+
+
+def _drawn(message: EmailMessage) -> EmailMessage:
+    """Draw what can be read once, since it is read several times."""
+    drawn = copy(message)
+    for name in ITERABLES:
+        if isinstance(value := getattr(message, name, None), Iterator):
+            setattr(drawn, name, list(value))
+    return drawn
+
+
+def _rendered(message: EmailMessage) -> Mail:
+    """Render a mail; one that lacks a sender, or a text, under a sender that is nobody."""
+    lent = copy(message)
+    for name, value in LENT.items():
+        if getattr(message, name) is None:
+            setattr(lent, name, value)
+    return as_mail(lent)
 
 
 def _headers(mail: Mail) -> dict[str, str]:
@@ -130,7 +160,7 @@ def _are_exact(one: Any, other: Any) -> bool:
 def _makes(mail: Mail, text: str) -> bool:
     """Tell whether what is kept makes a mail again, to the byte but for boundaries."""
     try:
-        again = as_mail(serialization.unpack(text))
+        again = _rendered(serialization.unpack(text))
     except Exception:  # noqa: BLE001 - whatever it is, it is not this mail
         return False
     return _comparable(again) == _comparable(mail)

@@ -27,6 +27,7 @@ from django.utils import timezone
 
 from otpmail.db import compat
 from otpmail.delivery import typed_json
+from otpmail.delivery.typed_json import UnknownKindError
 from otpmail.delivery.verbatim import verbatim
 from otpmail.exceptions import UnstorableMailError
 
@@ -52,24 +53,31 @@ def pack(
 ) -> str:
     """Pack a mail. ``headers`` take the place of its own. Raises `UnstorableMailError`."""
     try:
-        packed = {
-            "subject": str(message.subject),
-            "body": _value(message.body),
-            "from_email": str(message.from_email),
-            **{name: [_text(one) for one in getattr(message, name)] for name in ADDRESSEES},
-            "extra_headers": {"dict": [[str(name), _value(headers[name])] for name in headers]},
-            "content_subtype": _text(message.content_subtype),
-            "encoding": _text(message.encoding),
-            "attachments": [_attachment(one) for one in message.attachments],
-            "alternatives": [_pieces(one) for one in getattr(message, "alternatives", None) or ()],
-            "anymail": {name: typed_json.encode(value) for name, value in _of_anymail(message)},
-            "rendition": rendition and [rendition.recipients, typed_json.encode(rendition.content)],
-        }
-    except TypeError as error:
+        return json.dumps(_packed(message, headers, rendition))
+    except UnknownKindError as error:
         raise UnstorableMailError(f"the outbox cannot keep a {error}") from error
     except RecursionError:
         raise UnstorableMailError("the outbox cannot keep what holds itself") from None
-    return json.dumps(packed)
+    except (TypeError, ValueError, ArithmeticError) as error:  # whose words may quote the mail
+        told = f"the outbox cannot keep what raises a {type(error).__name__} when it is read"
+        raise UnstorableMailError(told) from error
+
+
+def _packed(
+    message: EmailMessage, headers: Mapping[str, Any], rendition: Rendition | None
+) -> dict[str, Any]:
+    return {
+        # An API may take what is None from a template that it keeps.
+        **{name: _value(getattr(message, name)) for name in ("subject", "body", "from_email")},
+        **{name: [_value(one) for one in getattr(message, name) or ()] for name in ADDRESSEES},
+        "extra_headers": {"dict": [[str(name), _value(headers[name])] for name in headers]},
+        "content_subtype": _text(message.content_subtype),
+        "encoding": _text(message.encoding),
+        "attachments": [_attachment(one) for one in message.attachments or ()],
+        "alternatives": [_pieces(one) for one in getattr(message, "alternatives", None) or ()],
+        "anymail": {name: typed_json.encode(value) for name, value in _of_anymail(message)},
+        "rendition": rendition and [rendition.recipients, typed_json.encode(rendition.content)],
+    }
 
 
 def unpack(text: str) -> EmailMultiAlternatives:
@@ -110,7 +118,7 @@ def _text(value: object) -> str | None:
 def _value(value: Any) -> Any:
     try:
         return typed_json.encode(value)
-    except TypeError:  # it is what it reads as, to Django too
+    except UnknownKindError:  # it is what it reads as, to Django too
         return str(value)
 
 

@@ -4,7 +4,7 @@ In: a plain value. Out: a value that `json` takes, and from it an equal one. Nev
 Knows nothing of: mails.
 
 What JSON has not is written as an object of one pair, named by its kind, and nothing else is
-written as an object: a dict is a kind too. Text that is lazy is written as it reads here and now,
+written as an object: a dict is a kind too. What is lazy is written as what it is here and now,
 since its language is the caller's.
 """
 
@@ -19,7 +19,14 @@ from email.headerregistry import Address
 from typing import Any
 from uuid import UUID
 
-from django.utils.functional import Promise
+from django.utils.functional import LazyObject, Promise
+
+
+class UnknownKindError(TypeError):
+    """A value is of no known kind; its words are its type, and nothing of the value."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(f"{type(value).__module__}.{type(value).__qualname__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +39,9 @@ class Kind:
 
 
 def encode(value: Any) -> Any:
-    """Write a value. Raises ``TypeError`` for one of no known kind, which it names by its type."""
-    if value is None or isinstance(value, str | int | float):
+    """Write a value. Raises `UnknownKindError`, or what a lazy or a broken value raises."""
+    value = _bare(value)
+    if value is None or issubclass(type(value), str | int | float):  # and not what says it is one
         return value
     if isinstance(value, Promise | Address):
         return str(value)
@@ -42,7 +50,7 @@ def encode(value: Any) -> Any:
     for name, kind in KINDS.items():
         if isinstance(value, kind.types):
             return {name: kind.write(value)}
-    raise TypeError(f"{type(value).__module__}.{type(value).__qualname__}")
+    raise UnknownKindError(value)
 
 
 def decode(value: Any) -> Any:
@@ -55,6 +63,12 @@ def decode(value: Any) -> Any:
     return value
 
 
+def _bare(value: Any) -> Any:
+    while issubclass(type(value), LazyObject):
+        _, (value,) = value.__reduce__()  # what is pickled of it is what it stands for
+    return value
+
+
 def _octets(value: Any) -> str:
     return base64.b64encode(bytes(value)).decode()
 
@@ -63,15 +77,31 @@ def _elements(value: Any) -> list[Any]:
     return [encode(one) for one in value]
 
 
+def _key(value: Any) -> Any:
+    """Write a key, or an element of a set: what is read again must have a hash, too."""
+    written = encode(value)
+    if isinstance(written, list | dict):
+        try:
+            hash(decode(written))
+        except TypeError:
+            raise UnknownKindError(value) from None
+    return written
+
+
+def _keys(value: Any) -> list[Any]:
+    return [_key(one) for one in value]
+
+
 KINDS = {
     "dict": Kind(
         Mapping,
-        lambda value: [[encode(name), encode(one)] for name, one in value.items()],
+        lambda value: [[_key(name), encode(one)] for name, one in value.items()],
         lambda written: {decode(name): decode(one) for name, one in written},
     ),
     "bytes": Kind((bytes, bytearray, memoryview, array), _octets, base64.b64decode),
     "tuple": Kind(tuple, _elements, lambda written: tuple(map(decode, written))),
-    "set": Kind(AbstractSet, _elements, lambda written: set(map(decode, written))),
+    "frozenset": Kind(frozenset, _keys, lambda written: frozenset(map(decode, written))),
+    "set": Kind(AbstractSet, _keys, lambda written: set(map(decode, written))),
     "datetime": Kind(datetime, datetime.isoformat, datetime.fromisoformat),  # before the date it is
     "date": Kind(date, date.isoformat, date.fromisoformat),
     "time": Kind(time, time.isoformat, time.fromisoformat),

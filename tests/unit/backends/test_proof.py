@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.utils.functional import SimpleLazyObject
 
 from otpmail.backends import proof
 from otpmail.backends.proof import prove
@@ -10,6 +11,7 @@ from otpmail.delivery import serialization
 from otpmail.exceptions import UnstorableMailError
 from tests import corpus
 from tests.corpus.mails import Heading, mail
+from tests.corpus.values import Boxes
 
 MAILS = dict(corpus.by_hand()) | dict(corpus.drawn(100, seed=2))
 
@@ -99,6 +101,16 @@ def holding(**attributes):
     return message
 
 
+class Unlike:
+    """Nothing that can be kept."""
+
+
+def released():
+    octets = memoryview(b"octets")
+    octets.release()
+    return octets
+
+
 def circle():
     around = {}
     around["around"] = around
@@ -111,12 +123,60 @@ def circle():
         (mail(Unwritable), "this Unwritable"),
         (holding(metadata={"a": object()}), r"cannot keep a builtins\.object"),
         (holding(esp_extra=circle()), "holds itself"),
+        (holding(metadata={"a": 10**5000}), "what raises a ValueError when it is read"),
+        (holding(metadata={"a": SimpleLazyObject(object)}), r"a builtins\.object"),
+        (holding(metadata=SimpleLazyObject(lambda: int("secret"))), "a ValueError when"),
+        (holding(metadata=SimpleLazyObject(lambda: len(7))), "a TypeError when"),
+        (holding(metadata={"a": released()}), "a ValueError when"),
+        (holding(metadata={"a": iter("secret")}), r"cannot keep a builtins\.str_"),
+        (holding(esp_extra={(1, frozenset({Unlike()})): 1}), r"Unlike"),
     ],
-    ids=["another mail", "an unknown type", "a circle"],
+    ids=[
+        "another mail",
+        "an unknown type",
+        "a circle",
+        "a number that is too long",
+        "a proxy of an unknown type",
+        "a proxy of none",
+        "a proxy of nothing",
+        "let go",
+        "an iterator",
+        "an unknown key",
+    ],
 )
 def test_what_cannot_be_kept_is_refused_and_not_changed(message, why):
     with pytest.raises(UnstorableMailError, match=why):
         prove(message)
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 50))
+def test_deep_mail_is_kept_or_refused(depth):
+    deep = {}
+    for _ in range(depth):
+        deep = {"a": [deep]}
+    try:
+        kept = as_kept(holding(metadata=deep))
+    except UnstorableMailError:
+        return
+    assert kept.metadata == deep
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"headers": {"X": Unlike}}], ids=["equal", "as it was made"]
+)
+def test_address_is_the_text_of_its_class_and_not_what_it_calls_itself(fields):
+    """As Django mails it."""
+    again = as_kept(mail(to=[Boxes.BOB], bcc=[SimpleLazyObject(lambda: Boxes.BOB)], **fields))
+    assert as_mail(again).recipients == ("bob@example.org", "bob@example.org")
+    assert again.message()["To"] == "bob@example.org"
+
+
+def test_mail_without_a_sender_is_one_that_no_server_can_be_given():
+    message = holding(from_email=None)
+    assert not prove(message).has_sender
+    assert as_kept(message).from_email is None
+    with pytest.raises(ValueError, match="there is none"):
+        as_mail(message)
 
 
 def test_words_of_a_fault_hold_nothing_of_the_mail():

@@ -9,12 +9,15 @@ import pytest
 from anymail.backends.test import EmailBackend
 from anymail.message import AnymailMessage
 from django.core.mail import EmailMultiAlternatives
+from django.core.mail.message import EmailAlternative
 from django.utils import timezone as zones
+from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy
 
 from otpmail.backends.proof import prove
 from otpmail.delivery import rendering, serialization
-from tests.corpus.mails import CONTENTS, inline, mail
+from tests.corpus.mails import CONTENTS, Heading, inline, mail
 from tests.corpus.parts import parts
 
 NAIVE = datetime(2026, 12, 1, 8)  # noqa: DTZ001 - its zone is the caller's
@@ -49,7 +52,38 @@ ADDITIONS = {
     "timestamp": {"send_at": 1796000000},
     "fraction": {"send_at": 1796000000.5},
     "words": {"send_at": "in two hours"},
+    "sets of sets": {"esp_extra": {"s": {frozenset({1})}, frozenset({"a"}): (frozenset(),)}},
 }
+
+OF_A_TEMPLATE = {
+    "no sender": {"from_email": None},
+    "no subject": {"subject": None},
+    "no body": {"body": None},
+    "nothing": {"from_email": None, "subject": None, "body": None},
+    "no lists": {"attachments": None, "alternatives": None, "reply_to": None},
+    "no sender, and data": {"from_email": None, "merge_data": {"bob@example.org": {"name": "B"}}},
+    "no sender, and what is no text": {"from_email": None, "subject": 7},
+    "no subject, and a lazy sender": {"from_email": gettext_lazy("a@b.org"), "subject": None},
+}
+"""What Anymail's docs have a mail leave out, so that the template gives it."""
+
+PROVIDERS = {
+    "postmark": {"server_token": "a"},
+    "mailgun": {"api_key": "a", "sender_domain": "example.org"},
+    "mailjet": {"api_key": "a", "secret_key": "b"},
+    "brevo": {"api_key": "a"},
+    "sparkpost": {"api_key": "a"},
+    "mandrill": {"api_key": "a"},
+    "mailersend": {"api_token": "a"},
+}
+
+ONCE = {
+    "attachments": lambda: [("a.txt", "text", "text/plain"), ("b.pdf", b"%PDF", "application/pdf")],
+    "alternatives": lambda: [EmailAlternative("<p>Hello</p>", "text/html")],
+    "tags": lambda: ["a", "b"],
+    "reply_to": lambda: ["c@example.org", "d@example.org"],
+}
+"""What a mail may hold in an iterator."""
 
 
 def read(message):
@@ -88,6 +122,65 @@ def test_anymail_reads_the_same(additions):
         kept = serialization.unpack(prove(message).text)
         direct = read(make(**{name: thawed(value) for name, value in additions.items()}))
     assert without(read(kept)) == without(direct)
+
+
+def payload(provider, message):
+    """Give what a provider would be told, but for what is frozen."""
+    backend = import_string(f"anymail.backends.{provider}.EmailBackend")
+    message.extra_headers = {}
+    return vars(backend(**PROVIDERS[provider], alias="a").build_message_payload(message, {}))[
+        "data"
+    ]
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("fields", OF_A_TEMPLATE.values(), ids=OF_A_TEMPLATE)
+def test_providers_are_told_the_same_of_a_template(provider, fields):
+    def made():
+        message = mail(AnymailMessage, template_id="7", merge_global_data={"a": "b"})
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return message
+
+    kept = serialization.unpack(prove(made()).text)
+    for name in {"from_email", "subject", "body"} & fields.keys():
+        assert getattr(kept, name) == fields[name]
+    assert payload(provider, kept) == payload(provider, made())
+
+
+@pytest.mark.parametrize("cls", [AnymailMessage, Heading])
+@pytest.mark.parametrize("name", ONCE)
+def test_what_can_be_read_once_is_kept(cls, name):
+    message = mail(cls)
+    setattr(message, name, iter(ONCE[name]()))
+    kept = serialization.unpack(prove(message).text)
+    assert [*map(tuple, getattr(kept, name))] == [*map(tuple, ONCE[name]())]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("subject", "Hello"),
+        ("body", "Hello"),
+        ("from_email", "alice@example.org"),
+        ("metadata", {"order": 7, "deep": [{"a": None}]}),
+        ("tags", ["a"]),
+        ("template_id", 7),
+        ("send_at", datetime(2026, 12, 1, tzinfo=UTC)),
+        ("esp_extra", {"a": {1, 2}, "b": b"octets"}),
+    ],
+)
+def test_proxy_is_kept_as_what_it_stands_for(name, value):
+    message = mail(AnymailMessage)
+    setattr(message, name, SimpleLazyObject(lambda: SimpleLazyObject(lambda: value)))
+    back = getattr(serialization.unpack(prove(message).text), name)
+    assert (type(back), back) == (type(value), value)
+
+
+def test_proxies_within_are_kept_as_what_they_stand_for():
+    message = mail(AnymailMessage)
+    message.metadata = {SimpleLazyObject(lambda: "a"): [SimpleLazyObject(lambda: 7)]}
+    assert serialization.unpack(prove(message).text).metadata == {"a": [7]}
 
 
 def thawed(value):
