@@ -205,11 +205,12 @@ def _decide(
     challenge, now = lookup.locked(challenge_id), database.now()
     if challenge.state != State.PENDING or now >= challenge.expires_at:
         return lookup.over(challenge, now)
-    if rendering.facts_of(challenge, lock=True) is None:
-        return _end(challenge, State.CHANGED, now, client)
-    code = rendering.code_of(challenge)
-    if code is None:  # its key was revoked
-        return _end(challenge, State.CANCELLED, now, client)
+    is_changed = rendering.facts_of(challenge, lock=True) is None
+    code = None if is_changed else rendering.code_of(challenge)
+    if code is None:  # or its key was revoked; nothing was compared, so the subject pays nothing
+        ended = _end(challenge, State.CHANGED if is_changed else State.CANCELLED, now, client)
+        lockout.give_back(challenge.subject)
+        return ended
     if not derive.compare(code, typed) or challenge.is_decoy:
         guess.was_wrong = True
         return _wrong(challenge, typed, guess, now, client)
@@ -274,7 +275,10 @@ def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherCha
 
 @sensitive_variables()
 def _is_code_of(other: Challenge, typed: str, client: Client) -> bool:
-    """Compare, at the cost of a guess; also if it is right, since it was typed elsewhere."""
+    """Compare, at the cost of a guess; also if it is right, since it was typed elsewhere.
+
+    If that was its last one, the code is good no more, and nobody is sent there.
+    """
     try:
         keys.find(other.key_id)
         guess = _count_guess(other)
@@ -287,6 +291,7 @@ def _is_code_of(other: Challenge, typed: str, client: Client) -> bool:
                 return False
             guess.was_wrong = True
             _spend(locked, guess, now, client)
-            return derive.compare(code, typed) and not locked.is_decoy
+            is_right = derive.compare(code, typed) and not locked.is_decoy
+            return is_right and lookup.can_be_typed(locked, now)
     except NotHereError:
         return False

@@ -249,8 +249,6 @@ def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
 
 def _issued(challenge: Challenge, delivery: Delivery, now: datetime, **own: bool) -> Issued:
     rules = Purpose(challenge.purpose)
-    if rules.is_before_sign_in:  # what became of a mail would tell whether the address is known
-        delivery = Delivery(created_at=delivery.created_at)
     return lookup.shown(
         Issued,
         challenge,

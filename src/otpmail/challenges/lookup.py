@@ -13,6 +13,7 @@ from django.db.models import F, QuerySet
 
 from otpmail.addresses.masking import mask
 from otpmail.challenges import progress
+from otpmail.crypto import keys
 from otpmail.db import arguments
 from otpmail.models import Challenge, Delivery, State
 from otpmail.purposes import Purpose
@@ -93,7 +94,13 @@ def shown[S: Shown](
     now: datetime,
     **own: object,
 ) -> S:
-    """Make the result that shows a challenge and one of its mails; ``own`` is what else it has."""
+    """Make the result that shows a challenge and one of its mails; ``own`` is what else it has.
+
+    Before sign-in what became of a mail would tell whether the address is known: each looks as if
+    it were queued for ever, since the challenge began, for only a known one is sent again.
+    """
+    if Purpose(challenge.purpose).is_before_sign_in:
+        delivery = Delivery(created_at=challenge.created_at)
     return result(
         reference=challenge.reference,
         recipient=mask(challenge.recipient),
@@ -125,8 +132,9 @@ def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
 
 def is_open(challenge: Challenge, now: datetime) -> bool:
     """Tell whether a pending challenge's code can be typed, or a new one be sent."""
-    rules = Purpose(challenge.purpose)
-    return can_be_typed(challenge, now) or can_reissue(challenge, rules, now)
+    if keys.is_revoked(challenge.key_id):  # it is over, before the sweep too
+        return False
+    return can_be_typed(challenge, now) or can_reissue(challenge, Purpose(challenge.purpose), now)
 
 
 def can_be_typed(challenge: Challenge, now: datetime) -> bool:

@@ -76,16 +76,17 @@ def normalise(typed: str, digits: int) -> str | None:
 
     Spaces, dashes and line breaks between digits, and characters that nobody sees, do not matter;
     any script's digits become ASCII. What is typed alone is read whole: a digit too many is no
-    code. In a sentence, other numbers may stand beside it; two that may be the code are none.
+    code. In a sentence, other numbers may stand beside it; two that may be the code are none, and
+    the same one twice is one.
     """
     if len(typed) > MAX_TYPED:
         return None
     text = "".join(map(_plain, typed))
     groups = [match[0].split() for match in _GROUP.finditer(text)]
-    if _NUMBER.fullmatch(text) and sum(map(len, groups[0])) != digits:
+    if _NUMBER.fullmatch(text) and not _is_whole(groups[0], digits):
         return None
-    found = [code for group in groups for code in _runs(group, digits)]
-    return found[0] if len(found) == 1 else None
+    found = {code for group in groups for code in _runs(group, digits)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _plain(char: str) -> str:
@@ -97,6 +98,13 @@ def _plain(char: str) -> str:
     if char.isspace() or category == "Pd" or char in DASHES:
         return " "
     return "" if category in MARKS or one_line.is_unseen(char) else char
+
+
+@sensitive_variables()
+def _is_whole(group: list[str], digits: int) -> bool:
+    """Tell whether it is one code in whatever pieces, or each piece is one."""
+    sizes = [len(run) for run in group]
+    return sum(sizes) == digits or set(sizes) == {digits}
 
 
 @sensitive_variables()

@@ -140,12 +140,17 @@ def find(key_id: str) -> SigningKey | None:
     Raises `NotHereError` if it is neither known here nor revoked: a process with newer settings
     may know it.
     """
-    if key_id in settings.REVOKED_KEYS:
+    if is_revoked(key_id):
         return None
     key = readable().get(key_id)
     if key is None:
         raise _not_here(key_id, "is not in the ring of this process, nor named as revoked")
     return key
+
+
+def is_revoked(key_id: str) -> bool:
+    """Tell whether it is named as revoked, so that nothing under it is good any more."""
+    return key_id in settings.REVOKED_KEYS
 
 
 def ring() -> Mapping[str, SigningKey]:

@@ -177,6 +177,7 @@ def test_revoked_key_is_not_continued(settings):
     first = issue()
     settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"new": keys.new()}, ["stolen"]
     assert not issue().continued
+    assert verify(first, "123456") == Ended(state="cancelled")
     assert row(first).state == State.CANCELLED
 
 
@@ -439,3 +440,15 @@ def test_asking_typing_and_cancelling_at_once_are_no_deadlock(settings, pass_tim
         )
         known = (Issued, Wrong, Ended, Resent, TooSoon, OverCap, Cancelled, NotFound, int)
         assert all(isinstance(result, known) for result in results)
+
+
+def test_what_stands_under_a_revoked_key_is_not_open_and_takes_no_place(settings):
+    settings.OTPMAIL_OPEN_CHALLENGES = 2
+    settings.OTPMAIL_KEYS = {"stolen": keys.new()}
+    another(1)
+    settings.OTPMAIL_KEYS = {"new": keys.new()}
+    settings.OTPMAIL_REVOKED_KEYS = ["stolen"]
+    good = [another(number) for number in (2, 3)]
+    listed = challenges.open(subject="alice")
+    assert [one.challenge_id for one in listed] == [one.challenge_id for one in good]
+    assert {row(one).state for one in good} == {"pending"}

@@ -10,6 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from otpmail import challenges
+from otpmail.db import database
+from otpmail.db.compat import uuid7
 from otpmail.models import Challenge, Delivery
 from otpmail.results import Cap, Ended, Resent, Wrong
 from otpmail.testing import live_code
@@ -48,6 +50,52 @@ def test_decoy_looks_like_any_other_and_mails_nothing():
         ("accepted", ""),
         ("dropped", "decoy"),
     ]
+
+
+FATES = {
+    "taken": {"state": "accepted", "attempted": 1},
+    "refused": {"state": "failed", "reason": "refused", "attempted": 1},
+    "suppressed": {"state": "failed", "reason": "suppressed"},
+    "bounced": {"state": "accepted", "reported": "bounced"},
+    "deferred": {"state": "accepted", "reported": "deferred"},
+    "tried again": {"state": "queued", "reason": "", "attempted": 2},
+}
+
+
+def told(issued, subject):
+    """All that is told of it later, by each call that tells of a mail."""
+    named = {"subject": subject}
+    return [
+        shape(challenges.status("welcome", issued.challenge_id, **named)),
+        shape(challenges.open(**named)[0]),
+        shape(issue(Challenge.objects.get(pk=issued.challenge_id).is_decoy, **named)),
+    ]
+
+
+@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("seconds", [0, 61, 700])
+def test_nothing_that_becomes_of_a_mail_is_told_before_sign_in(fate, seconds, pass_time):
+    issued = {name: issue(name == "decoy", subject=name) for name in ("known", "decoy")}
+    known = Challenge.objects.get(pk=issued["known"].challenge_id)
+    now = known.created_at
+    reported = {"reported_at": now} if "reported" in FATES[fate] else {}
+    settled = {"settled_at": None if "again" in fate else now}
+    Delivery.objects.filter(challenge=known).update(**FATES[fate], **reported, **settled)
+    for one in issued.values():
+        pass_time(one.challenge_id, seconds)
+    assert told(issued["known"], "known") == told(issued["decoy"], "decoy")
+
+
+def test_mail_that_went_again_by_another_route_is_not_told_before_sign_in(pass_time):
+    issued = {name: issue(name == "decoy", subject=name) for name in ("known", "decoy")}
+    for one in issued.values():
+        pass_time(one.challenge_id, 40)
+    first = Delivery.objects.get(challenge=issued["known"].challenge_id)
+    Delivery.objects.filter(pk=first.pk).update(reported="bounced", reported_at=first.created_at)
+    first.pk, first.avoid, first.created_at = uuid7(), "default", database.now()
+    first.message_id = "<another@example.org>"
+    first.save(force_insert=True)
+    assert told(issued["known"], "known") == told(issued["decoy"], "decoy")
 
 
 def test_decoy_costs_the_same_statements(settings):

@@ -75,6 +75,23 @@ def test_fifth_comparison_ends_the_other_too():
     assert verify(there, code_of(here)) == Ended(state="exhausted")
 
 
+def test_right_code_on_the_last_guess_of_the_other_sends_nobody_to_what_ended():
+    here, there = promise(), promise()
+    code = code_of(there)
+    Challenge.objects.filter(pk=there.challenge_id).update(failures=4)
+    assert verify(here, code) == Wrong(guesses_left=4)
+    assert failures(here, there) == [1, 5]
+    assert verify(there, code) == Ended(state="exhausted")
+
+
+def test_whoever_is_sent_to_the_other_tab_can_type_it_there():
+    here, there = promise(), promise()
+    Challenge.objects.filter(pk=there.challenge_id).update(failures=3)
+    told = verify(here, code_of(there))
+    assert told.challenge_id == there.challenge_id
+    assert isinstance(verify(there, code_of(there)), Verified)
+
+
 def test_guesses_at_two_in_turns_are_five_of_each():
     here, there = promise(), promise()
     wrong = neither(here, there)
@@ -129,6 +146,20 @@ def test_other_under_a_key_that_is_not_here_is_left_alone(settings):
     if code != code_of(here):  # one in a million is
         assert verify(here, code) == Wrong(guesses_left=4)
     assert failures(there) == [0]
+
+
+def test_what_stands_under_a_revoked_key_costs_nothing(settings):
+    """It is over, though no sweep has ended it yet."""
+    settings.OTPMAIL_KEYS = {"stolen": keys.new()}
+    there = promise()
+    settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"new": keys.new()}, ["stolen"]
+    here = promise()
+    verify(here, neither(here))
+    assert failures(here, there) == [1, 0]
+    spent = Counter.objects.filter(kind="failures").values_list("hour_until", flat=True)
+    before = list(spent)
+    assert verify(there, "123456") == Ended(state="cancelled")
+    assert list(spent) == before
 
 
 def test_crossed_codes_at_once_are_no_deadlock():
