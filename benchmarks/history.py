@@ -15,7 +15,7 @@ from django.db import connections, models
 
 from otpmail import challenges, closing
 from otpmail.db import database
-from otpmail.delivery import courier, holders, outbox
+from otpmail.delivery import courier, holders, leases
 from otpmail.models import Attempt, Challenge, Delivery, Lane, State
 
 SPAN = timedelta(days=30)
@@ -108,13 +108,13 @@ def promise() -> None:
 
 def claim() -> list[Any]:
     """Take up what is due."""
-    return outbox.claim(OWNER, lane=Lane.CODE, now=database.now(), limit=A_ROUND)
+    return leases.claim(OWNER, lane=Lane.CODE, now=database.now(), limit=A_ROUND)
 
 
 def sweep() -> list[Any]:
     """Do what an engine's sweep does."""
     now = database.now()
-    outbox.reap(now=now)
+    leases.reap(now=now)
     mine = claim()
     closing.expire(now=now, seconds=0.5)
     return mine

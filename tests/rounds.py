@@ -6,7 +6,7 @@ from uuid import UUID
 
 from otpmail import challenges
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.results import Issued
 from otpmail.testing import live_code
@@ -42,7 +42,7 @@ def other_than(code: str) -> str:
 
 def carry() -> list[float | None]:
     """Claim what is free and do one round with each."""
-    claimed = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    claimed = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
     return [one_round(delivery_id) for delivery_id in claimed]
 
 

@@ -40,6 +40,8 @@ TEMPLATES = [
     }
 ]
 
+os.umask(0o022)  # the kiosk's is stricter; Postfix and other servers of tests share files
+
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A file, not memory: threads and processes of the tests share it as they would in production.
     DATABASES["default"]["TEST"] = {"NAME": str(Path(_scratch.name) / "test.sqlite3")}

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from otpmail import routes
 from otpmail.db import database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Challenge, Delivery, DeliveryState, Reason, Reported, State
 from otpmail.purposes import Purpose
 from otpmail.results import Progress, Step, Word
@@ -89,7 +89,7 @@ def is_slow(purpose: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _was_slow(_second: int) -> bool:
-    return outbox.is_behind(now=database.now(), seconds=SLOW_SECONDS)
+    return leases.is_behind(now=database.now(), seconds=SLOW_SECONDS)
 
 
 def _word(delivery: Delivery) -> Word:

@@ -176,20 +176,28 @@ class Select(Statement):
 
 
 class Insert(Statement):
-    """Adds a row, whose columns are the slots. A key that the database makes is not read back."""
+    """Adds rows, whose columns are the slots. A key that the database makes is not read back."""
 
     def __init__(self, model: type[Model]) -> None:
         fields = [f for f in model._meta.concrete_fields if not isinstance(f, models.AutoField)]
         super().__init__(f"insert {model.__name__}", model, {f.attname: f for f in fields})
         self._model = model
 
-    def __call__(self, row: Model) -> None:
+    def __call__(self, *rows: Model) -> None:
         """Run it."""
-        alias = database.alias()
-        text, parameters = self.bind(alias, {name: getattr(row, name) for name in self.fields})
+        alias, bound = database.alias(), []
+        for row in rows:
+            text, parameters = self.bind(alias, {name: getattr(row, name) for name in self.fields})
+            bound.append(parameters)
+        if not bound:
+            return
         with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-            cursor.execute(text.sql, parameters)
-        row._state.adding, row._state.db = False, alias
+            if len(bound) == 1:  # what several need costs a driver more
+                cursor.execute(text.sql, bound[0])
+            else:
+                cursor.executemany(text.sql, bound)
+        for row in rows:
+            row._state.adding, row._state.db = False, alias
 
     def write(self, alias: str, values: Values) -> Written:
         """Have the ORM write it for these values."""

@@ -34,9 +34,9 @@ from otpmail import routes, signals
 from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.db.database import Clock
-from otpmail.delivery import disposition, outbox, payload, unrecorded, waiting
-from otpmail.delivery.outbox import Verdict
+from otpmail.delivery import disposition, leases, outbox, payload, settling, unrecorded, waiting
 from otpmail.delivery.rendering import Letter
+from otpmail.delivery.settling import Verdict
 from otpmail.exceptions import NotHereError, foreign
 from otpmail.exceptions.foreign import Rarely, ends_process
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
@@ -117,7 +117,7 @@ class _End:
 
     def settle(self, owner: str, now: datetime) -> bool:
         attempts = [*self.attempts.values()]
-        return outbox.settle(self.delivery, owner, attempts, self.verdict, now=now)
+        return settling.settle(self.delivery, owner, attempts, self.verdict, now=now)
 
 
 class _Round:
@@ -156,10 +156,10 @@ class _Round:
                 self._carry(held)
         with self._guarded([delivery.pk for delivery in self._to_free]):
             if self._to_free:
-                _insist(lambda: outbox.decline(self._to_free, self._owner, now=self._clock()))
+                _insist(lambda: leases.decline(self._to_free, self._owner, now=self._clock()))
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
-        held = _insist(lambda: outbox.held(due, self._owner))
+        held = _insist(lambda: leases.held(due, self._owner))
         self._log_mails = {delivery.pk for delivery in held if delivery.is_log_mail}
         return sorted(held, key=lambda delivery: delivery.deadline)
 
@@ -210,7 +210,7 @@ class _Round:
 
     def _prepare(self, delivery: Delivery) -> Letter | None:
         """Have a delivery made a mail, if it can leave now; else see to it."""
-        if not outbox.keep(delivery, self._owner, now=self._clock()):
+        if not leases.keep(delivery, self._owner, now=self._clock()):
             return None
         reason = _why_pointless(delivery, self._clock())
         if reason is None and routes.wait_seconds(payload.of(delivery).routes) > 0:
@@ -299,7 +299,7 @@ class _Round:
             # One that is not found was taken, as a report told, or is another's by now.
             taken = unrecorded.known()  # of an earlier round, whose end came late
             kept = [one for one in deliveries if one.pk in self._kept and one.pk not in taken]
-            held = outbox.read_again(kept, self._owner)
+            held = leases.read_again(kept, self._owner)
             now = self._clock()
             wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
         except BaseException as fault:
@@ -321,7 +321,7 @@ class _Round:
 
     def _drop(self, delivery: Delivery, reason: Reason) -> None:
         now = self._clock()
-        if _insist(lambda: outbox.drop(delivery, self._owner, reason, now=now)):
+        if _insist(lambda: settling.drop(delivery, self._owner, reason, now=now)):
             foreign.tell(
                 signals.delivery_dropped,
                 sender=Delivery,
@@ -350,7 +350,7 @@ class _Round:
     def _settle_together(self, ends: Collection[_End]) -> bool:
         rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
         try:
-            return _insist(lambda: outbox.settle_accepted(rounds, self._owner, now=now))
+            return _insist(lambda: settling.settle_accepted(rounds, self._owner, now=now))
         except Error:  # one of them may be the cause: each has another chance by itself
             return False
 
@@ -515,7 +515,7 @@ def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
 def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
     now = database.now()
     attempts = [_as_attempt(try_, now) for try_ in tries]
-    if outbox.note(delivery, attempts, now=now):
+    if settling.note(delivery, attempts, now=now):
         accepted = (attempt for attempt in attempts if attempt.outcome == DeliveryState.ACCEPTED)
         _tell(signals.delivery_accepted, delivery, next(accepted))
 

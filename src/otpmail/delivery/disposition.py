@@ -9,7 +9,7 @@ from datetime import datetime
 
 from otpmail import routes
 from otpmail.delivery import payload, retries
-from otpmail.delivery.outbox import Verdict
+from otpmail.delivery.settling import Verdict
 from otpmail.models import Delivery, DeliveryState, Reason
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import Try

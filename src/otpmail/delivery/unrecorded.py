@@ -21,7 +21,7 @@ from django.db import Error, IntegrityError, close_old_connections, connections
 
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.exceptions.foreign import ends_process
 from otpmail.outcomes.describing import log_fault
 from otpmail.runtime.loop import Loop
@@ -140,7 +140,7 @@ def _keep(delivery_ids: set[UUID]) -> None:
         with _lock:
             owners = {one.owner for one in _pending.values()}
         for owner in owners:
-            outbox.renew(delivery_ids, owner, now=database.now())
+            leases.renew(delivery_ids, owner, now=database.now())
     except Error:
         close_old_connections()
 

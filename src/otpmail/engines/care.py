@@ -17,7 +17,7 @@ from otpmail import closing
 from otpmail.audit import chain
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.delivery import outbox, unrecorded
+from otpmail.delivery import leases, unrecorded
 from otpmail.engines.queue import Queue
 
 END_SECONDS = 0.2
@@ -48,12 +48,12 @@ class Care:
         now = database.now()
         # A round that takes longer than a lease is stuck: another may have its mail.
         if stuck := self._queue.abandon(after_seconds=settings.LEASE_SECONDS):
-            outbox.release(self._owner, only=stuck)
+            leases.release(self._owner, only=stuck)
         if in_hand := self._queue.in_hand():
-            outbox.renew(in_hand, self._owner, now=now)
-        lost = outbox.reap(now=now)
+            leases.renew(in_hand, self._owner, now=now)
+        lost = leases.reap(now=now)
         accepted = unrecorded.known()
-        for delivery_id, lane in outbox.due_of(self._owner, now=now):
+        for delivery_id, lane in leases.due_of(self._owner, now=now):
             if delivery_id not in accepted:
                 self._queue.put(delivery_id, lane)
         is_more = closing.expire(now=now, seconds=END_SECONDS)

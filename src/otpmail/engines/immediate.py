@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import override
 from uuid import UUID
 
-from otpmail.delivery import courier, holders, outbox, unrecorded
+from otpmail.delivery import courier, holders, leases, unrecorded
 from otpmail.engines.base import Engine
 from otpmail.models import Lane
 
@@ -32,7 +32,7 @@ class ImmediateEngine(Engine):
         ids = list(delivery_ids)
         for delivery_id in ids:
             courier.run([delivery_id], self._owner)
-        outbox.release(self._owner, only=ids, but=unrecorded.known())
+        leases.release(self._owner, only=ids, but=unrecorded.known())
 
     def stop(self, seconds: float) -> None:
         """Nothing is in flight."""

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 
 from otpmail.db import compat, database
-from otpmail.delivery import courier, holders, outbox, unrecorded
+from otpmail.delivery import courier, holders, leases, unrecorded
 from otpmail.engines.base import Fault
 from otpmail.engines.broker import QUEUES, BrokerEngine
 from otpmail.exceptions.foreign import ends_process
@@ -75,9 +75,9 @@ def deliver(delivery_id: str) -> None:
 def _deliver(delivery_id: UUID) -> None:
     owner, now = holders.new(), database.now()
     for lane in Lane:
-        if outbox.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
+        if leases.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
             ended = courier.run([delivery_id], owner)
-            outbox.release(owner, but=unrecorded.known())
+            leases.release(owner, but=unrecorded.known())
             wait_seconds = DECLINED_SECONDS if ended.declined else ended.waits[delivery_id]
             if wait_seconds is not None and deliver.get_backend().supports_defer:
                 _enqueue(delivery_id, lane, _after(wait_seconds))

@@ -28,7 +28,7 @@ from django.db import Error, close_old_connections, connections
 from otpmail import routes, signals
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.delivery import courier, holders, outbox, unrecorded, waiting
+from otpmail.delivery import courier, holders, leases, unrecorded, waiting
 from otpmail.engines.base import Engine
 from otpmail.engines.care import Care
 from otpmail.engines.carrying import Carrying, hang_up
@@ -128,7 +128,7 @@ class ThreadsEngine(Engine):
 
     def _release_over(self, delivery_ids: Collection[UUID]) -> None:
         try:
-            outbox.release(self._owner, only=delivery_ids)
+            leases.release(self._owner, only=delivery_ids)
         except Error as error:  # the sweep finds them; the connection is the caller's
             log.warning("Email engine: mails over the room wait for a sweep %s", describe(error))
 
@@ -210,7 +210,7 @@ class ThreadsEngine(Engine):
         due_by = now = database.now()
         if only is None:
             due_by -= timedelta(seconds=self._patience_seconds())
-        return outbox.claim(
+        return leases.claim(
             self._owner,
             lane=lane,
             now=now,
@@ -285,13 +285,13 @@ class ThreadsEngine(Engine):
             if is_shut or self._is_still(lane):
                 self._claimed_all[lane] = False  # whoever ends a round asks for more
                 if forgotten := self._queue.forget(lane, due_only=not is_shut):
-                    outbox.release(self._owner, only=forgotten)
+                    leases.release(self._owner, only=forgotten)
 
     def _share(self) -> None:
         """Give to others what has waited for a session for long; its round sends it no more."""
         if late := waiting.give_up(seconds=SESSION_SECONDS):
             self._declined.add(late)
-            outbox.release(self._owner, only=late)
+            leases.release(self._owner, only=late)
 
     def _wait_seconds(self) -> float:
         return min(self._care.due_in_seconds, routes.knock_seconds())
@@ -317,7 +317,7 @@ class ThreadsEngine(Engine):
         self._release(but=self._queue.drain(self._stop_at - GIVE_BACK_SECONDS))
 
     def _release(self, *, but: Collection[UUID] = ()) -> None:
-        outbox.release(self._owner, but=unrecorded.known().union(but))
+        leases.release(self._owner, but=unrecorded.known().union(but))
 
     def _guard(self, step: Callable[[], object]) -> None:
         try:

@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from otpmail.challenges import resending
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.delivery import outbox, rendering
+from otpmail.delivery import outbox, rendering, settling
 from otpmail.display import redaction
 from otpmail.display.redaction import redact
 from otpmail.exceptions import NotHereError, foreign
@@ -61,7 +61,7 @@ def take(delivery_id: UUID, report: Report) -> bool:
         if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
             route = _last_route(delivery, challenge)
             if report.word in ARRIVED or report.address_is_dead:
-                outbox.accept(delivery, now=database.now())
+                settling.accept(delivery, now=database.now())
             if challenge is not None:  # a code, and not a project's own mail
                 _follow(delivery, challenge, report, route)
             _tell(delivery, report, route)

@@ -243,14 +243,14 @@ class Delivery(database.Row):
             ),
         ]
         indexes: ClassVar = [
-            # outbox.claim: what is due and nobody's, a lane at a time
+            # leases.claim: what is due and nobody's, a lane at a time
             OpenIndex(
                 fields=["lane", "due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
                 lead=("state", "leased_by"),
             ),
-            # outbox.reap: leases, to see which lapsed or whose owner died
+            # leases.reap: leases, to see which lapsed or whose owner died
             OpenIndex(
                 fields=["leased_until"],
                 name="otpmail_leased",

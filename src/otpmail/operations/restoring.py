@@ -14,7 +14,7 @@ from uuid import UUID
 
 from otpmail import signals
 from otpmail.db import database
-from otpmail.delivery import holders, outbox
+from otpmail.delivery import holders, settling
 from otpmail.exceptions import foreign
 from otpmail.models import Delivery, DeliveryState, Reason
 
@@ -60,14 +60,14 @@ def release(promised_before: datetime, *, dry_run: bool = False) -> Restored:
         theirs = [pk for pk, holder in leased if not holders.lives_here(holder)]
         result.kept += len(leased) - len(theirs)
         now = database.now()
-        result.taken += len(theirs if dry_run else outbox.take_over(theirs, None, now=now))
+        result.taken += len(theirs if dry_run else settling.take_over(theirs, None, now=now))
     return result
 
 
 def _drop(ids: list[UUID]) -> int:
     rows = Delivery.objects.select_related("challenge", "sealed")
     told = rows.defer("sealed__content").in_bulk(ids)  # before what the log tells of it is erased
-    taken = outbox.take_over(ids, Reason.RESTORED, now=database.now())
+    taken = settling.take_over(ids, Reason.RESTORED, now=database.now())
     for pk in taken:
         delivery = told[pk]
         delivery.state, delivery.reason = DeliveryState.DROPPED, Reason.RESTORED

@@ -22,7 +22,7 @@ from otpmail.backends import smtp
 from otpmail.backends.outbox import BACKEND
 from otpmail.backends.smtp import EmailBackend as Ours
 from otpmail.db import compat, database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Lane
 from tests import corpus, mailserver
 from tests.rounds import ME, one_round
@@ -117,7 +117,7 @@ def through_outbox(server: Server, settings: Any) -> Way:
 
     def send(message: EmailMessage) -> None:
         compat.mailer("default").send_messages([message])
-        for pk in outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
+        for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
             one_round(pk)
 
     return send

@@ -57,10 +57,10 @@ def test_the_way_of_a_code_is_told(pass_time):
 
 
 def test_each_end_is_told(pass_time, orders):
-    spent, cancelled, expired = issue(), issue(), issue()
+    spent, cancelled, expired = issue(), issue(subject="bob"), issue(subject="carol")
     for _ in range(5):
         verify(spent, wrong_code(spent))
-    challenges.cancel("sign-in", cancelled.challenge_id, subject="alice")
+    challenges.cancel("sign-in", cancelled.challenge_id, subject="bob")
     changed = issue(purpose="order", facts=place_order())
     change_order()
     verify(changed, "123456", purpose="order")

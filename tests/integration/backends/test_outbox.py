@@ -15,7 +15,7 @@ from otpmail import engines, routes
 from otpmail.backends.outbox import BACKEND, EmailBackend
 from otpmail.conf import Settings
 from otpmail.db import compat, database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.exceptions import UnstorableMailError
 from otpmail.models import Attempt, Delivery, Lane, SealedMail
 from tests import mailserver
@@ -52,7 +52,7 @@ def send(subject="Hello", body=SECRET, to="bob@example.org"):
 
 
 def claim():
-    return outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10)
+    return leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10)
 
 
 def carry():

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from otpmail import challenges
 from otpmail.challenges import progress
 from otpmail.db import database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Delivery, Lane
 from otpmail.results import NotFound, Step, Word
 from tests.mailserver import free_port, route_to, running
@@ -150,7 +150,7 @@ def test_mail_is_slow_while_what_is_due_waits(pass_time):
 def test_mail_is_slow_while_what_a_busy_process_holds_waits():
     """Rows are born leased: what its couriers have no time for is in nobody else's queue."""
     promise("bob")
-    outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     look_afresh()
     assert not progress.is_slow("sign-in")
     Delivery.objects.update(leased_until=F("leased_until") - timedelta(seconds=31))

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from otpmail import challenges, closing
 from otpmail.db import database
 from otpmail.db.compat import uuid7
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
 from otpmail.operations import stats
 
@@ -66,9 +66,9 @@ def first_read(table, step):
     [
         (
             "otpmail_due",
-            lambda: outbox.claim("a/1/1/b", lane=Lane.CODE, now=database.now(), limit=10),
+            lambda: leases.claim("a/1/1/b", lane=Lane.CODE, now=database.now(), limit=10),
         ),
-        ("otpmail_leased", lambda: outbox.reap(now=database.now())),
+        ("otpmail_leased", lambda: leases.reap(now=database.now())),
         (
             "otpmail_closing",
             lambda: closing.expire(now=database.now() + timedelta(hours=1), seconds=10),

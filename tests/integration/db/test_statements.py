@@ -22,6 +22,7 @@ VALUES = {
     "JSONField": st.dictionaries(TEXT, TEXT, max_size=3),
     "PositiveIntegerField": st.integers(0, 2**31 - 1),
     "PositiveSmallIntegerField": st.integers(0, 2**15 - 1),
+    "TextField": TEXT,
     "UUIDField": st.uuids(),
 }
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from otpmail import challenges, closing, routes
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases
 from otpmail.exceptions.foreign import Rarely
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.testing import live_code
@@ -303,7 +303,7 @@ def test_no_code_is_kept_or_logged_of_a_reply_that_quotes_it(server, caplog, wri
 
 def test_other_owner_does_no_round(server):
     promise()
-    (delivery_id,) = outbox.claim(
+    (delivery_id,) = leases.claim(
         "elsewhere/2/2/other", lane=Lane.CODE, now=database.now(), limit=1
     )
     assert one_round(delivery_id) is None
@@ -348,7 +348,7 @@ def test_backend_that_says_it_sent_nothing_has_sent_nothing(settings):
 
 def test_lease_that_is_nearly_over_is_lengthened_before_the_attempt(server):
     promise()
-    (delivery_id,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    (delivery_id,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
     Delivery.objects.update(leased_until=database.now() + timedelta(seconds=1))
     server.rcpt = ["450 4.2.1 later"]
     one_round(delivery_id)

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from otpmail import challenges, routes
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases, settling
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Challenge, Delivery, Lane
 from otpmail.models.audit import AuditEntry
@@ -63,7 +63,7 @@ def promises(count):
 
 
 def claim():
-    return list(outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=100))
+    return list(leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=100))
 
 
 def carry():
@@ -240,7 +240,7 @@ def test_look_is_taken_anew_for_those_whose_turn_comes_late(settings, two):
 def test_fault_of_the_second_look_loses_no_acceptance(settings, two, monkeypatch):
     """Where envelopes are written one by one, it can come when some are taken already."""
     two[0].delay_seconds = 0.06
-    read_again, calls = outbox.read_again, []
+    read_again, calls = leases.read_again, []
 
     def away_from_the_second_mail_on(*named):
         calls.append(named)
@@ -250,9 +250,9 @@ def test_fault_of_the_second_look_loses_no_acceptance(settings, two, monkeypatch
 
     promises(3)
     claimed = claim()
-    monkeypatch.setattr(outbox, "read_again", away_from_the_second_mail_on)
+    monkeypatch.setattr(leases, "read_again", away_from_the_second_mail_on)
     assert [*courier.run(claimed, ME).waits.values()] == [None, 1, 1]
-    monkeypatch.setattr(outbox, "read_again", read_again)
+    monkeypatch.setattr(leases, "read_again", read_again)
     assert [*courier.run(claimed, ME).waits.values()] == [None, None, None]
     assert sorted(mail["To"][0] for mail in two[0].mails) == ["0", "1", "2"]
     assert set(Delivery.objects.values_list("state", "attempted")) == {("accepted", 1)}
@@ -304,14 +304,14 @@ def test_one_that_cannot_be_settled_takes_no_other_along(settings, two, monkeypa
     two[0].data = ["451 4.3.0 full"] * 2 + [mailserver.OK]
     two[1].data = ["451 4.3.0 full"]
     promises(4)
-    settle, broken = outbox.settle, Delivery.objects.order_by("deadline").first()
+    settle, broken = settling.settle, Delivery.objects.order_by("deadline").first()
 
     def sometimes(delivery, *named, **options):
         if delivery == broken:
             raise IntegrityError
         return settle(delivery, *named, **options)
 
-    monkeypatch.setattr(outbox, "settle", sometimes)
+    monkeypatch.setattr(settling, "settle", sometimes)
     first, second, *others = carry()
     assert first == 1
     assert 1.8 <= second <= 2.2

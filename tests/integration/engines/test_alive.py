@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from otpmail import engines, routes
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver, orders, workers
@@ -336,13 +336,13 @@ def test_what_an_old_process_lacks_costs_its_mail_no_attempt(server, settings, l
     settings.OTPMAIL_KEYS = {"one": ONE}
     settings.OTPMAIL_PURPOSES = {"sign-in": {"FACTS": "tests.orders.facts"}}
     promise(facts=orders.place())
-    (mine,) = outbox.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
+    (mine,) = leases.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
     with override_settings(**LACKS[lack]):
         assert courier.run([mine], "me").declined == {mine}
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
     assert not Attempt.objects.exists()
-    assert outbox.claim("another", lane=Lane.CODE, now=database.now(), limit=1)
+    assert leases.claim("another", lane=Lane.CODE, now=database.now(), limit=1)
     courier.run([mine], "another")
     assert states() == {"accepted"}
 
@@ -486,7 +486,7 @@ def test_liveness_is_told_only_while_couriers_live(settings, server):
 def test_rows_of_a_lost_hint_are_found_by_their_holder(settings, server):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     promise()
-    (mine,) = outbox.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
-    assert outbox.due_of("me", now=database.now()) == [(mine, Lane.CODE)]
+    (mine,) = leases.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
+    assert leases.due_of("me", now=database.now()) == [(mine, Lane.CODE)]
     assert courier.run([mine], "me").waits == {mine: None}
-    assert outbox.due_of("me", now=database.now()) == []
+    assert leases.due_of("me", now=database.now()) == []

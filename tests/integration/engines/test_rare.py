@@ -13,7 +13,7 @@ from django.core.mail.backends.locmem import EmailBackend
 
 from otpmail import signals
 from otpmail.db import database
-from otpmail.delivery import courier, outbox, unrecorded
+from otpmail.delivery import courier, leases, settling, unrecorded
 from otpmail.engines.threads import ThreadsEngine
 from otpmail.models import Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome
@@ -141,7 +141,7 @@ def test_one_stuck_courier_does_not_keep_a_shut_route_from_being_tried(
         assert stuck.stuck.wait(10)
         for _ in range(3):
             circuits["default"].judge(FAULT, probe=False)  # it was away, and is back
-        promise()
+        promise(subject="bob")
         server.wait_for(1)
     finally:
         stuck.goes_on.set()
@@ -236,7 +236,7 @@ def test_panic_of_a_receiver_of_a_circuit_doubles_nothing(settings, deaf, server
             circuits["default"].judge(FAULT, probe=False)
         circuits["default"]._asked_at = 0
         promise()
-        (mine,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+        (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
         for _ in range(2):
             courier.run([mine], ME)
         assert len(server.mails) == 1
@@ -387,8 +387,8 @@ def test_acceptance_that_meets_an_interface_error_is_not_sent_again(
     from django.db import InterfaceError
 
     promise()
-    (mine,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    settle, times = outbox.settle, []
+    (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    settle, times = settling.settle, []
 
     def closed(*args, **kwargs):
         times.append(1)
@@ -396,7 +396,7 @@ def test_acceptance_that_meets_an_interface_error_is_not_sent_again(
             raise InterfaceError("connection already closed")
         return settle(*args, **kwargs)
 
-    monkeypatch.setattr(outbox, "settle", closed)
+    monkeypatch.setattr(settling, "settle", closed)
     for _ in range(2):
         courier.run([mine], ME)
     assert len(server.mails) == 1
@@ -425,15 +425,15 @@ def test_panic_of_a_receiver_of_what_was_remembered_does_not_write_it_for_ever(
         raise Panic
 
     promise()
-    (mine,) = outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
-    settle, until = outbox.settle, time.monotonic() + 1.5
+    (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    settle, until = settling.settle, time.monotonic() + 1.5
 
     def away(*args, **kwargs):
         if time.monotonic() < until:
             raise OperationalError
         return settle(*args, **kwargs)
 
-    monkeypatch.setattr(outbox, "settle", away)
+    monkeypatch.setattr(settling, "settle", away)
     signals.delivery_accepted.connect(panics)
     try:
         courier.run([mine], ME)

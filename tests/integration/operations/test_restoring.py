@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from otpmail import challenges, routes
 from otpmail.db import database
-from otpmail.delivery import holders, outbox
+from otpmail.delivery import holders, settling
 from otpmail.models import Delivery, SealedMail
 from otpmail.operations import restoring
 from otpmail.results import Step, Verified, Word
@@ -142,5 +142,5 @@ def test_it_is_said_which_of_the_two(dump, which):
 
 def test_what_was_settled_meanwhile_is_not_taken(dump):
     ids = list(Delivery.objects.values_list("pk", flat=True))
-    assert len(outbox.take_over(ids, None, now=database.now())) == 3
+    assert len(settling.take_over(ids, None, now=database.now())) == 3
     assert fates() == [ACCEPTED, FREE, FREE, FREE]

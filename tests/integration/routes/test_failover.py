@@ -11,7 +11,7 @@ from django.db import OperationalError
 from otpmail import challenges, engines, routes, signals
 from otpmail.challenges import resending
 from otpmail.db import database
-from otpmail.delivery import courier, disposition, outbox
+from otpmail.delivery import courier, disposition, leases
 from otpmail.models import Attempt, Delivery, Lane
 from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
@@ -191,7 +191,7 @@ def dead_port(settings):
 
 
 def claim():
-    return list(outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10))
+    return list(leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10))
 
 
 def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(no_probe, dead_port):
@@ -288,7 +288,7 @@ def test_sign_in_that_rests_here_keeps_no_mail_from_other_hosts(dead_port):
 def test_deadline_ends_what_waits_for_a_route(dead_port, pass_time):
     issued = promise()
     pass_time(issued.challenge_id, 481)
-    assert outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10, is_dead=True)
+    assert leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10, is_dead=True)
     assert again() is None
     assert Delivery.objects.values_list("state", "reason").get() == ("dropped", "expired")
 
@@ -410,7 +410,7 @@ def test_fault_of_the_database_is_none_of_the_routes(servers, settings, monkeypa
         raise OperationalError("the database went away")
 
     promise()
-    monkeypatch.setattr(outbox, "read_again", broken)
+    monkeypatch.setattr(leases, "read_again", broken)
     for settings.OTPMAIL_HEDGE_AFTER in ("auto", None):  # asked by another thread, and by this one
         assert carry() == [1]
         Delivery.objects.update(leased_by="", leased_until=None)

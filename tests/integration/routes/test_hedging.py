@@ -10,7 +10,7 @@ from otpmail import routes
 from otpmail.backends import smtp
 from otpmail.backends.outbox import EmailBackend
 from otpmail.db import database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Delivery, Lane
 from otpmail.routes import hedging
 from tests import mailserver
@@ -56,7 +56,7 @@ def test_mail_that_is_no_code_is_never_at_two_routes_at_once(settings, first, se
     first.delay_seconds = 0.5
     newsletter = EmailMessage("News", "old", "news@example.org", ["alice@example.org"])
     EmailBackend(routes=["a", "b"]).send_messages([newsletter])
-    (delivery_id,) = outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=1)
+    (delivery_id,) = leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=1)
     assert one_round(delivery_id) is None
     assert tried() == [("a", "accepted")]
     assert second.mails == []

@@ -6,7 +6,7 @@ import pytest
 
 from otpmail import routes
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
 from tests.rounds import ME, carry, promise, tried
@@ -26,9 +26,9 @@ def probe_for(clock, seconds):
     went, until = 0, clock.monotonic() + seconds
     while clock.monotonic() < until:
         clock.move(0.25)
-        outbox.release(ME)
+        leases.release(ME)
         Delivery.objects.update(due_at=database.now())
-        for delivery_id in outbox.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
+        for delivery_id in leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
             went += routes.wait_seconds(["default"]) == 0
             courier.run([delivery_id], ME)
     return went

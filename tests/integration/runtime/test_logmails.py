@@ -14,7 +14,7 @@ from django.utils.log import AdminEmailHandler
 
 from otpmail import routes
 from otpmail.db import database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Delivery, Lane, SealedMail
 from otpmail.runtime import logmails
 from tests import mailserver
@@ -81,9 +81,9 @@ def carry(rounds=ROUNDS):
     """Do what couriers do, so many times."""
     for _ in range(rounds):
         Delivery.objects.update(due_at=database.now())
-        for pk in outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=100):
+        for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=100):
             one_round(pk)
-        outbox.release(ME)
+        leases.release(ME)
 
 
 FATES = {

@@ -1,0 +1,247 @@
+"""Who works on a delivery: its lease, which only one holder has at a time.
+
+A delivery that is due is claimed, or born held; its holder reads it, renews, declines or releases
+it; a lease that lapsed, or whose holder died, is reaped. Each write names the lease it stands on,
+so one that lost its lease writes nothing.
+
+In: holders, the time. Out: deliveries as they were read, rows that are leased.
+Knows nothing of: what becomes of a delivery, codes, mails.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import Q, QuerySet
+from django.views.decorators.debug import sensitive_variables
+
+from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.db.statements import Select, Slot, Update, each
+from otpmail.delivery import holders
+from otpmail.models import (
+    Challenge,
+    Delivery,
+    DeliveryState,
+    Lane,
+)
+
+REAP_LIMIT = 1000
+
+
+"""Leases taken back a call; a process that died with more leaves them to the next sweeps."""
+
+
+DECLINED = (
+    (timedelta(seconds=5), 0),
+    (timedelta(seconds=60), 1),
+    (timedelta.max, 5),
+)
+
+
+"""How long ago a mail was promised, and how many seconds it is left alone when it is declined."""
+
+
+OLDEST_SHARE = 4
+
+
+"""Of a claim that cannot take all, one in so many is the oldest, so that it does not starve."""
+
+
+def claim(
+    owner: str,
+    *,
+    lane: Lane,
+    now: datetime,
+    limit: int,
+    only: Collection[UUID] | None = None,
+    but: Collection[UUID] = (),
+    due_by: datetime | None = None,
+    is_dead: bool = False,
+) -> dict[UUID, float]:
+    """Lease up to so many deliveries of a lane that are due and nobody's.
+
+    Gives how many seconds each has been due, the oldest first. Where more codes are due than that,
+    one of four is among the oldest and the others are the youngest: their readers still wait.
+
+    ``only`` are those that a hint named; without it, all are looked at, save ``but``. ``due_by`` is
+    a moment before ``now`` for who leaves to others what has not been due for long. ``is_dead``
+    asks for those alone that are past their deadline.
+    """
+    free = Delivery.objects.filter(
+        state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now
+    )
+    if only is not None:
+        free = free.filter(pk__in=only)
+    if but:
+        free = free.exclude(pk__in=but)
+    if is_dead:
+        free = free.filter(deadline__lte=now)
+    if only is None and not free.exists():  # the usual case takes no lock
+        return {}
+    with database.atomic():
+        found = _choose(free, limit, youngest_first=lane is Lane.CODE)
+        free.filter(pk__in=found).update(leased_by=owner, leased_until=end_of(now))
+        mine = of(owner).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
+        return {pk: (now - due_at).total_seconds() for pk, due_at in mine}
+
+
+def due_of(owner: str, *, now: datetime) -> list[tuple[UUID, Lane]]:
+    """Name what this owner holds and is due, with its lane."""
+    rows = of(owner).filter(due_at__lte=now).values_list("pk", "lane")
+    return [(pk, Lane(lane)) for pk, lane in rows]
+
+
+@sensitive_variables()
+def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
+    """Read those deliveries that this owner still holds, and their challenges."""
+    return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], owner=owner)]
+
+
+def read_again(deliveries: Collection[Delivery], owner: str) -> list[Delivery]:
+    """Read what may have ended their challenges meanwhile. Returns those this owner still holds."""
+    if not deliveries:
+        return []
+    told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], owner=owner)
+    read = {pk: (state, generation) for pk, state, generation in told}
+    for delivery in deliveries:
+        if delivery.pk in read and delivery.challenge is not None:
+            delivery.challenge.state, delivery.challenge.generation = read[delivery.pk]
+    return [delivery for delivery in deliveries if delivery.pk in read]
+
+
+def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
+    """Lengthen a lease that runs short before work begins. Returns False if it was lost.
+
+    A row may have waited in memory for most of its lease; a fresh one costs no write here.
+    """
+    half = timedelta(seconds=settings.LEASE_SECONDS / 2)
+    if delivery.leased_until is not None and delivery.leased_until - now >= half:
+        return True
+    return _KEEP(pk=delivery.pk, owner=owner, until=end_of(now)) == 1
+
+
+def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
+    """Lengthen the leases that run short of deliveries that are being worked on."""
+    short = now + timedelta(seconds=settings.LEASE_SECONDS / 2)
+    mine = of(owner).filter(pk__in=delivery_ids, deadline__gt=now, leased_until__lt=short)
+    mine.update(leased_until=end_of(now))
+
+
+def is_behind(*, now: datetime, seconds: float) -> bool:
+    """Tell whether a code's mail that was due so long ago still waits for a courier."""
+    since = now - timedelta(seconds=seconds)
+    codes = Delivery.objects.filter(lane=Lane.CODE)
+    nobodys = codes.filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
+    # A lease is counted from the moment when its mail was due, or was last worked on.
+    waiting = codes.filter(leased_until__isnull=False, leased_until__lte=end_of(since))
+    return nobodys.exists() or waiting.exists()
+
+
+def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
+    """Give back all that this owner holds, or only some, save what it still works on."""
+    rows = of(owner) if only is None else of(owner).filter(pk__in=only)
+    return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
+
+
+def decline(deliveries: Collection[Delivery], owner: str, *, now: datetime) -> None:
+    """Free those that this owner's process cannot send now, for others or for later.
+
+    A fresh one is due at once, behind those that were due before; an older one later, so that what
+    nobody can send is not looked at again and again.
+    """
+    for delivery in deliveries:
+        age = now - delivery.created_at
+        seconds = next(wait for until, wait in DECLINED if age < until)
+        rows = of(owner).filter(pk=delivery.pk)
+        due_at = now + timedelta(seconds=seconds)
+        rows.update(leased_by="", leased_until=None, due_at=due_at)
+
+
+def reap(*, now: datetime) -> list[UUID]:
+    """Take leases from owners that let them lapse or died. Returns what was theirs."""
+    leased = Delivery.objects.filter(leased_until__isnull=False)
+    known = leased.order_by().values_list("leased_by", flat=True).distinct()
+    dead = [owner for owner in known if holders.is_dead(owner)]
+    lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
+    found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
+    if found:  # the usual case takes no write lock
+        # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
+        lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+    return found
+
+
+def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> list[UUID]:
+    """Lock up to so many: the oldest, or where there are more, few of them and the youngest."""
+    skip_locked = connections[database.alias()].features.has_select_for_update_skip_locked
+    keys = free.select_for_update(skip_locked=skip_locked).values_list("pk", flat=True)
+    share = max(1, limit // OLDEST_SHARE) if youngest_first else limit
+    oldest = list(keys.order_by("due_at")[:share])
+    if len(oldest) < share or share == limit:
+        return oldest
+    youngest = keys.exclude(pk__in=oldest).order_by("-due_at")
+    return oldest + list(youngest[: limit - share])
+
+
+def of(owner: str) -> QuerySet[Delivery]:
+    """Find what an owner holds."""
+    return Delivery.objects.filter(leased_by=owner, state=DeliveryState.QUEUED)
+
+
+def _as_delivery(row: Sequence[Any]) -> Delivery:
+    delivery = Delivery.from_db(database.alias(), _DELIVERY, row[: len(_DELIVERY)])
+    if delivery.challenge_id is not None:
+        columns = row[len(_DELIVERY) :]
+        delivery.challenge = Challenge.from_db(database.alias(), _CHALLENGE, columns)
+    return delivery
+
+
+# The statements of a round, each written once by the ORM.
+
+
+_DELIVERY = [field.attname for field in Delivery._meta.concrete_fields]
+
+
+_CHALLENGE = [field.attname for field in Challenge._meta.concrete_fields]
+
+
+MINE: dict[str, Slot] = {"ids": each("id"), "owner": "leased_by"}
+
+
+def these(ids: Collection[UUID], owner: str) -> QuerySet[Delivery]:
+    """Find those of them that an owner holds."""
+    return of(owner).filter(pk__in=ids)
+
+
+_READ = Select(
+    Delivery,
+    lambda ids, owner: these(ids, owner).values_list(
+        *_DELIVERY, *(f"challenge__{name}" for name in _CHALLENGE)
+    ),
+    **MINE,
+)
+
+
+_READ_AGAIN = Select(
+    Delivery,
+    lambda ids, owner: these(ids, owner).values_list(
+        "pk", "challenge__state", "challenge__generation"
+    ),
+    **MINE,
+)
+
+
+_KEEP = Update(
+    Delivery,
+    lambda pk, owner, until: (of(owner).filter(pk=pk), {"leased_until": until}),
+    pk="id",
+    owner="leased_by",
+    until="leased_until",
+)
+
+
+def end_of(now: datetime) -> datetime:
+    """Say when a lease ends that begins now."""
+    return now + timedelta(seconds=settings.LEASE_SECONDS)

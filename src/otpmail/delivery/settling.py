@@ -1,0 +1,268 @@
+"""Where a round leaves its delivery: its attempts, and what its row says then.
+
+Each write names the lease it stands on, so one that lost its lease writes nothing; but that a mail
+was accepted is written whoever holds it, so that nobody sends it again.
+
+In: deliveries and their holder, attempts, a `Verdict`. Out: rows.
+Knows nothing of: how a verdict is found.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import F
+
+from otpmail import audit
+from otpmail.conf import settings
+from otpmail.db import database
+from otpmail.db.statements import Insert, Slot, Update
+from otpmail.delivery import leases
+from otpmail.models import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Lane,
+    Reason,
+    SealedMail,
+)
+from otpmail.models.audit import Deed
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where an attempt leaves its delivery: settled, or queued for so many seconds more."""
+
+    state: DeliveryState
+    reason: Reason | None = None
+    wait_seconds: float | None = None
+    counts: bool = True
+    """Whether it is one of the attempts that a mail has."""
+    is_freed: bool = False
+    """Whether it waits as nobody's, since another process may be able to send it."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
+        wait = self.wait_seconds
+        return wait is not None and wait <= settings.LEASE_SECONDS and not self.is_freed
+
+
+def settle(
+    delivery: Delivery,
+    owner: str,
+    attempts: Sequence[Attempt],
+    verdict: Verdict,
+    *,
+    now: datetime,
+) -> bool:
+    """Record a round's attempts and where they leave the delivery, in one transaction.
+
+    A delivery that stays queued stays this owner's too, unless its verdict frees it. Returns False
+    if the lease was lost meanwhile: then the attempts are recorded, and the row is another's, or
+    gone; but an acceptance settles it all the same, so that nobody sends it again.
+    """
+    with database.atomic():
+        kept = _leave([delivery], owner, verdict, now) == 1
+        if kept:
+            _insert({delivery: attempts})
+            _follow([delivery], verdict, now)
+        else:
+            _note(delivery, attempts, now=now)
+    _tell([delivery], verdict)
+    return kept
+
+
+def settle_accepted(
+    rounds: Mapping[Delivery, Sequence[Attempt]], owner: str, *, now: datetime
+) -> bool:
+    """Record rounds that ended with an acceptance, as `settle` does: all, or none.
+
+    Returns False, and nothing is written, if a lease was lost meanwhile.
+    """
+    verdict = Verdict(DeliveryState.ACCEPTED)
+    with database.atomic():
+        if _leave(rounds, owner, verdict, now) < len(rounds):
+            database.roll_back()
+            return False
+        _insert(rounds)
+        _follow(rounds, verdict, now)
+    _tell(rounds, verdict)
+    return True
+
+
+def note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    """Record attempts that ended apart from a round.
+
+    An acceptance settles a delivery that still waited or had failed, whoever holds its lease.
+    Returns whether one did.
+    """
+    with database.atomic():
+        return _note(delivery, attempts, now=now)
+
+
+def accept(delivery: Delivery, *, now: datetime) -> bool:
+    """Settle a delivery that still waited or had failed: it became known that it was taken.
+
+    Whoever holds its lease, who then settles it no more. Joins the caller's transaction.
+    """
+    verdict = Verdict(DeliveryState.ACCEPTED)
+    states = [DeliveryState.QUEUED, DeliveryState.FAILED]
+    open_ = Delivery.objects.filter(pk=delivery.pk, state__in=states)
+    settled = open_.update(**_changes(verdict, now)) == 1
+    if settled:
+        _follow([delivery], verdict, now)
+    return settled
+
+
+def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
+    """Settle a delivery without an attempt: sending it has become pointless."""
+    verdict = Verdict(DeliveryState.DROPPED, reason=reason, counts=False)
+    delivery.state, delivery.reason = verdict.state, reason
+    with database.atomic():
+        kept = _leave([delivery], owner, verdict, now) == 1
+        if kept:
+            _follow([delivery], verdict, now)
+    return kept
+
+
+def take_over(
+    delivery_ids: Collection[UUID], reason: Reason | None, *, now: datetime
+) -> list[UUID]:
+    """Take queued deliveries from whoever holds them: free for all, or dropped with a reason.
+
+    Only for a database that was restored from a dump (``operations.restoring``), whose holders are
+    elsewhere. Returns those that were still queued.
+    """
+    verdict = Verdict(DeliveryState.DROPPED, reason=reason)
+    changes = _changes(verdict, now) if reason else {"leased_by": "", "leased_until": None}
+    with database.atomic():
+        queued = Delivery.objects.filter(pk__in=delivery_ids, state=DeliveryState.QUEUED)
+        found = list(queued.select_for_update().order_by("pk"))
+        taken = [delivery.pk for delivery in found]
+        Delivery.objects.filter(pk__in=taken).update(**changes)
+        if reason:
+            _follow(found, verdict, now)
+    return taken
+
+
+def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> bool:
+    accepted = any(attempt.outcome == DeliveryState.ACCEPTED for attempt in attempts)
+    settled = accepted and accept(delivery, now=now)
+    state = DeliveryState.ACCEPTED if settled else _state_of(delivery)
+    if state is not None:  # else it was erased meanwhile
+        _insert({delivery: attempts})
+    if accepted and state == DeliveryState.DROPPED:  # it was mailed all the same
+        audit.write(Deed.MAILED, *filter(None, [delivery.challenge]), now=now)
+    return settled
+
+
+def _leave(rows: Collection[Delivery], owner: str, verdict: Verdict, now: datetime) -> int:
+    """Write a verdict on the rows that this owner still holds. Returns how many.
+
+    Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
+    want it for writing are a deadlock.
+    """
+    mine = {
+        "ids": [delivery.pk for delivery in rows],
+        "owner": owner,
+        "counted": int(verdict.counts),
+    }
+    if verdict.wait_seconds is None:
+        return _SETTLE(**mine, state=verdict.state, reason=verdict.reason or "", now=now)
+    due_at = now + timedelta(seconds=verdict.wait_seconds)
+    if verdict.is_held:
+        return _HOLD(**mine, due_at=due_at, until=leases.end_of(due_at))
+    return _FREE(**mine, due_at=due_at)
+
+
+def _tell(rows: Collection[Delivery], verdict: Verdict) -> None:
+    """Write it on what was read of them."""
+    for delivery in rows:
+        delivery.state, delivery.reason = verdict.state, verdict.reason or ""
+        delivery.attempted += verdict.counts
+
+
+def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
+    for delivery, attempts in rounds.items():
+        for attempt in attempts:
+            attempt.delivery = delivery
+    _ADD_ATTEMPTS(*(attempt for attempts in rounds.values() for attempt in attempts))
+
+
+def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime) -> None:
+    if verdict.state is DeliveryState.ACCEPTED:
+        codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
+        audit.write(Deed.MAILED, *codes, now=now)
+    mails = [delivery.pk for delivery in rows if delivery.lane == Lane.MAIL]
+    if mails and verdict.state is not DeliveryState.QUEUED:
+        SealedMail.objects.filter(delivery__in=mails).delete()
+
+
+def _state_of(delivery: Delivery) -> str | None:
+    return Delivery.objects.filter(pk=delivery.pk).values_list("state", flat=True).first()
+
+
+_LEFT: dict[str, Slot] = {**leases.MINE, "counted": "attempted"}
+
+
+_ADD_ATTEMPTS = Insert(Attempt)
+
+
+_SETTLE = Update(
+    Delivery,
+    lambda ids, owner, counted, state, reason, now: (
+        leases.these(ids, owner),
+        {
+            "attempted": F("attempted") + counted,
+            "state": state,
+            "reason": reason,
+            "settled_at": now,
+            "leased_by": "",
+            "leased_until": None,
+        },
+    ),
+    **_LEFT,
+    state="state",
+    reason="reason",
+    now="settled_at",
+)
+
+
+_HOLD = Update(
+    Delivery,
+    lambda ids, owner, counted, due_at, until: (
+        leases.these(ids, owner),
+        {"attempted": F("attempted") + counted, "due_at": due_at, "leased_until": until},
+    ),
+    **_LEFT,
+    due_at="due_at",
+    until="leased_until",
+)
+
+
+_FREE = Update(
+    Delivery,
+    lambda ids, owner, counted, due_at: (
+        leases.these(ids, owner),
+        {
+            "attempted": F("attempted") + counted,
+            "due_at": due_at,
+            "leased_by": "",
+            "leased_until": None,
+        },
+    ),
+    **_LEFT,
+    due_at="due_at",
+)
+
+
+def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
+    return {
+        "state": verdict.state,
+        "reason": verdict.reason or "",
+        "settled_at": now,
+        "leased_by": "",
+        "leased_until": None,
+    }
