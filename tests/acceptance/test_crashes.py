@@ -122,7 +122,7 @@ def test_address_that_is_refused_for_good_is_told_to_the_client(site):
         transfer = alice.ask().json()
         wait_until(lambda: alice.look(transfer["id"])["delivery"]["state"] == "failed")
         assert alice.look(transfer["id"])["delivery"]["reason"] == "refused"
-    assert "ERROR otpmail" in site.log.read_text()
+    assert "Email failed reason=refused" in site.log.read_text()
     assert "alice@example.org" not in site.log.read_text()
 
 

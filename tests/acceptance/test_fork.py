@@ -14,20 +14,20 @@ from otpmail import challenges, engines
 from otpmail.models import Delivery
 from django.db import connections
 
-def issue():
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+def issue(subject):
+    challenges.issue("sign-in", subject=subject, recipient="alice@example.org")
 
 engines.current().start()
-issue()
+issue("alice")
 while Delivery.objects.exclude(state="accepted").exists():
     time.sleep(0.01)
 time.sleep(0.1)  # SQLite forbids a fork while another thread is inside it
 connections.close_all()
 if (child := os.fork()) == 0:
-    issue()
+    issue("bob")
     raise SystemExit  # ends as a worker does: by its exit handlers
 assert os.waitpid(child, 0)[1] == 0
-issue()
+issue("carol")
 """
 
 

@@ -71,7 +71,7 @@ def test_server_of_an_unknown_authority_gets_no_code(settings, authority):
     with mailserver.running(tls_context=authority.server("localhost")) as server:
         attempt = send(settings, server.port)
     assert (attempt.outcome, server.mails) == (Kind.TRANSIENT.value, [])
-    assert "CERTIFICATE_VERIFY_FAILED" in attempt.reply
+    assert "unable to get local issuer certificate" in attempt.reply
 
 
 @pytest.mark.usefixtures("trusted")
@@ -79,7 +79,7 @@ def test_server_of_another_name_gets_no_code(settings, authority):
     with mailserver.running(tls_context=authority.server("other.example.org")) as server:
         attempt = send(settings, server.port)
     assert (attempt.outcome, server.mails) == (Kind.TRANSIENT.value, [])
-    assert "CERTIFICATE_VERIFY_FAILED" in attempt.reply
+    assert "Hostname mismatch" in attempt.reply
 
 
 def test_who_takes_starttls_out_of_the_offer_gets_no_word_more(settings):
@@ -93,4 +93,4 @@ def test_who_takes_starttls_out_of_the_offer_gets_no_word_more(settings):
         attempt = send(settings, server.port)
     assert attempt.outcome == Kind.PERMANENT.value
     assert "STARTTLS" in attempt.reply
-    assert [line[:4] for talk in server.talks for line in talk.heard] == [b"EHLO"]
+    assert {line[:4] for talk in server.talks for line in talk.heard} == {b"EHLO"}

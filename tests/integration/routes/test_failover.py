@@ -360,7 +360,8 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     assert second.message_id != bounced.message_id
     carry()
     assert tried() == [("a", "accepted"), ("b", "accepted")]
-    assert mailserver.text_of(servers[0].mails[0]) == mailserver.text_of(servers[1].mails[0])
+    first, again = (mailserver.text_of(server.mails[0]).splitlines() for server in servers[:2])
+    assert first[0] == again[0]  # the code; how long it is good for is told anew
 
 
 # Rules

@@ -11,6 +11,9 @@ DATABASES = {
     for name in ("default", "codes")
 }
 DATABASE_ROUTERS = ["tests.projects.plain.settings.Router"]
+TEMPLATES = [
+    {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True},
+]
 DEFAULT_FROM_EMAIL = "codes@example.org"
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 OTPMAIL_ENGINE = "tests.engines.Deaf"
