@@ -11,7 +11,7 @@ import hashlib
 from django.conf import settings
 from django.http import HttpRequest
 
-from otpmail.addresses.requester import Client, ip_of
+from otpmail.challenges import Client
 
 KIOSK_KEY = "X-Kiosk-Key"
 FORWARDED = "X-Forwarded-For"
@@ -36,7 +36,7 @@ def _address(request: HttpRequest) -> str:
 
 
 def _is_proxy(address: str) -> bool:
-    found = ip_of(address)
+    found = Client(address=address).ip
     if found is None:  # a UNIX socket has none, and only the proxy can open it
         return address == "" and bool(settings.TRUSTED_PROXIES)
     return any(found in proxy for proxy in settings.TRUSTED_PROXIES)

@@ -11,8 +11,7 @@ from mobile_api.ledger import PURPOSE, subject
 from mobile_api.models import Account, Transfer
 from mobile_api.money import is_large
 from otpmail import challenges
-from otpmail.challenges import Client
-from otpmail.crypto.transaction_data import Facts
+from otpmail.challenges import Client, Facts
 from otpmail.models import Challenge
 from otpmail.results import InvalidAddress, Issued, OverCap
 

@@ -7,12 +7,12 @@ Knows nothing of: codes, HTTP.
 
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import F
 
 from mobile_api.models import Account, AccountKind, Entry, Reason, Transfer, TransferState
 from otpmail import receipts
-from otpmail.crypto.transaction_data import Facts
-from otpmail.db import database
+from otpmail.challenges import Facts
 
 PURPOSE = "transfer"
 
@@ -31,7 +31,7 @@ def post(transfer: Transfer, *, now: datetime, receipt: str = "") -> bool:
     Joins the caller's transaction.
     """
     _check_receipt(transfer, receipt, now)
-    with database.atomic():
+    with transaction.atomic():
         ids = [transfer.payer_id, transfer.payee_id]
         accounts = Account.objects.select_for_update().filter(pk__in=ids).order_by("pk")
         locked = {account.pk: account for account in accounts}

@@ -5,21 +5,19 @@ repeated requests. Rows of the ledger are written by ``ledger`` alone.
 """
 
 from typing import ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import models
 from django.db.models import F, Q
 
 from otpmail import receipts
 from otpmail.db.append_only import AppendOnly
-from otpmail.db.compat import uuid7
-from otpmail.db.database import Row
 
 MAX_AMOUNT_MINOR = 999_999_999_999
 """The largest transfer: far above any real one, and far below what a BIGINT column can hold."""
 
 
-class Member(Row):
+class Member(models.Model):
     """Somebody of the cooperative."""
 
     number = models.CharField(max_length=20, unique=True)
@@ -28,15 +26,12 @@ class Member(Row):
     pin = models.CharField(max_length=128)
     """Hashed by Django's password hashers."""
 
-    class Meta:
-        """Its own, so that the base's options are none of a migration."""
-
     def __str__(self) -> str:
         """Name the member by number: names and addresses stay out of logs."""
         return f"member {self.number}"
 
 
-class Token(Row):
+class Token(models.Model):
     """A bearer token, of which only the SHA-256 is kept."""
 
     # No reader looks a member's tokens up, so there is no index for it.
@@ -73,7 +68,7 @@ class AccountKind(models.TextChoices):
     """The cooperative's own, where money enters and leaves the books: it alone may be negative."""
 
 
-class Account(Row):
+class Account(models.Model):
     """Where money is. ``number`` is what people are shown and type."""
 
     number = models.CharField(max_length=20, unique=True)
@@ -128,10 +123,10 @@ class Reason(models.TextChoices):
     INSUFFICIENT_FUNDS = "insufficient-funds"
 
 
-class Transfer(Row):
+class Transfer(models.Model):
     """Money on its way from one account to another, once its code has been typed."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     # No reader looks an account's transfers up (its statement is its entries), hence no indexes.
     payer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
@@ -226,7 +221,7 @@ class Entry(AppendOnly):
         return f"{self.amount_minor:+d} on {self.account_id} by {self.transfer_id}"
 
 
-class IdempotencyKey(Row):
+class IdempotencyKey(models.Model):
     """A request that was carried out, and the answer it got."""
 
     # Found by the unique index below, which begins with it.

@@ -11,9 +11,10 @@ tries one PIN with each number there is, is refused as a client.
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
 
 from otpmail.challenges import Client
-from otpmail.db import database
 from otpmail.limits.counters import Allowance
 
 OWN_KEPT = timedelta(days=180)
@@ -34,24 +35,24 @@ class Throttle:
 
     def take(self) -> datetime | None:
         """Count a failure before the PIN is looked at. Returns when there is room, if not now."""
-        now = database.now()
+        now = timezone.now()
         is_own = self._own.row().exists()
-        with database.atomic():
+        with transaction.atomic():
             anywhere = () if is_own else (self._anywhere,)
             for allowance in (self._here, *anywhere, self._client):
                 retry_at: datetime | None = allowance.take(now)
                 if retry_at is not None:
-                    database.roll_back()
+                    transaction.set_rollback(True)
                     return retry_at
                 self._taken.append(allowance)
         return None
 
     def give_back(self) -> None:
         """Nothing failed."""
-        with database.atomic():
+        with transaction.atomic():
             for allowance in self._taken:
                 allowance.give_back()
 
     def know(self) -> None:
         """Take the client for the number's own from now on."""
-        self._own.make(database.now(), kept=OWN_KEPT)
+        self._own.make(timezone.now(), kept=OWN_KEPT)

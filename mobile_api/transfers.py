@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from mobile_api import ledger, problems
@@ -19,7 +20,6 @@ from mobile_api.problems import Problem
 from mobile_api.schemas import NewTransfer
 from otpmail import challenges, receipts
 from otpmail.challenges import Client
-from otpmail.db import database
 from otpmail.models import Challenge
 from otpmail.results import (
     AlreadyUsed,
@@ -43,7 +43,7 @@ def draft(member: Member, wanted: NewTransfer) -> Transfer:
         amount_minor=wanted.amount_minor,
         currency=wanted.currency,
         memo=wanted.memo,
-        created_at=database.now(),
+        created_at=timezone.now(),
     )
 
 
@@ -82,7 +82,7 @@ def confirm(
 
     def post(challenge: Challenge) -> None:
         locked = _rows().get(challenge_id=challenge.pk)  # by facts(), which found it unchanged
-        now = challenge.ended_at or database.now()
+        now = challenge.ended_at or timezone.now()
         if ledger.post(locked, now=now, receipt=receipts.of(challenge)):
             posted(locked)
 

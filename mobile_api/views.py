@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -44,7 +45,6 @@ from mobile_api.schemas import (
     TokenOut,
     TransferOut,
 )
-from otpmail.db import database
 from otpmail.results import Issued
 
 router = Router()
@@ -164,7 +164,7 @@ def create_transfer(
 
     def act() -> Answer:
         transfer = transfers.draft(ask.member, body)
-        with database.atomic():  # only writes in here: SQLite has one writer at a time
+        with transaction.atomic():  # only writes in here: SQLite has one writer at a time
             answer = _promised(transfer, transfers.start(transfer, client_of(request)))
             idempotency.keep(ask, answer)
         return answer

@@ -1,9 +1,9 @@
 # The first tables of the kiosk
 
+import uuid
+
 import django.db.models.deletion
 from django.db import migrations, models
-
-import otpmail.db.compat
 
 
 class Migration(migrations.Migration):
@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=otpmail.db.compat.uuid7,
+                        default=uuid.uuid4,
                         editable=False,
                         primary_key=True,
                         serialize=False,

@@ -6,10 +6,11 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand
+from django.db import transaction
+from django.utils import timezone
 
 from mobile_api import ledger
 from mobile_api.models import Account, AccountKind, Member, Transfer
-from otpmail.db import database
 
 CURRENCY = "EUR"
 DEPOSIT_MINOR = 100_000
@@ -46,7 +47,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **__: Any) -> None:
         """Load what is not there yet."""
-        with database.atomic():
+        with transaction.atomic():
             self._load_all()
 
     def _load_all(self) -> None:
@@ -70,7 +71,7 @@ class Command(BaseCommand):
         account, _created = Account.objects.get_or_create(
             number=person.account, defaults={"member": member, "currency": CURRENCY}
         )
-        now = database.now()
+        now = timezone.now()
         deposit, is_new = Transfer.objects.get_or_create(
             id=person.deposit_id,
             defaults={

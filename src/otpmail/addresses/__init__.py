@@ -5,7 +5,7 @@ ASCII; or ``ValueError`` with the reason, which repeats nothing of what was type
 Knows nothing of: whether the address exists.
 
 ``mailboxes`` tells which addresses are one mailbox, ``masking`` hides an address from others, and
-``requester`` is who asks.
+``requester`` is who asks; ``spelling`` writes a mail's addresses so that every backend reads them.
 
 IDNA 2008 (RFC 5890 to 5894) with the mapping of UTS #46, non-transitional, as browsers and mail
 servers have it: under IDNA 2003, which Python's codec and Django's ``punycode`` speak, mail to

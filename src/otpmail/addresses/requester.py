@@ -45,6 +45,11 @@ class Client:
     device: str = ""
 
     @property
+    def ip(self) -> IPv4Address | IPv6Address | None:
+        """Read the address as proxies and sockets write it; None if it is none."""
+        return ip_of(self.address)
+
+    @property
     def counted_as(self) -> str:
         """Name whom the requests of this client are counted for; empty if it is not known."""
         return f"credential {self.credential}" if self.credential else network(self.address)

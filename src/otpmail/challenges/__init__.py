@@ -2,7 +2,8 @@
 
 For several people of one deed, `issue_many`; of all that a subject has at a time, `open` and
 `cancel_all`; for a code that is typed a page before its step, `consume`. A person's mistake is a
-result (``otpmail.results``), a fault an exception. `Client` is who asks.
+result (``otpmail.results``), a fault an exception. `Client` is who asks, `Facts` what a
+code stands for.
 
 All else here is private: ``issuing`` makes a challenge, ``resending`` promises its mails,
 ``checking`` looks at what was typed, ``holding`` keeps a right code for a following page,
@@ -22,9 +23,11 @@ from otpmail.challenges.issuing import To, issue, issue_many
 from otpmail.challenges.resending import resend
 from otpmail.challenges.telling import open_ as open  # noqa: A004 - read as challenges.open
 from otpmail.challenges.telling import status
+from otpmail.crypto.transaction_data import Facts
 
 __all__ = [
     "Client",
+    "Facts",
     "To",
     "acancel",
     "acancel_all",
