@@ -2,7 +2,15 @@
 
 import re
 
-ADDRESS = re.compile(r"""(?:"[^"]*"|[^\s<>"(),:;@\[\]]+)@(?:\[[^\]\s]*\]|[^\s<>"(),:;@\[\]]+)""")
+OUTSIDE = r"""\s<>"(),:;@\[\]"""
+PART = rf"(?:&\#\w+;|[^{OUTSIDE}])+"
+AT = r"[%=]40|\\x40|\\u0040|&\#0*64;|&\#x0*40;|&commat;|\uff20|\ufe6b"
+ADDRESS = re.compile(
+    rf'(?:"[^"]*"|{PART})@(?:\[[^\]\s]*\]|{PART})'
+    rf"|(?<![^{OUTSIDE}])(?P<local>{PART}?)(?P<at>{AT})(?P<domain>(?:[\w-]+\.)+[^\W\d_]{{2,}})",
+    re.IGNORECASE,
+)
+"""As it is, or with its @ encoded: that is one only before a name with a dot."""
 
 
 def mask(address: str) -> str:
@@ -15,5 +23,11 @@ def mask(address: str) -> str:
 
 
 def mask_addresses(text: str) -> str:
-    """Mask every address in a text."""
-    return ADDRESS.sub(lambda match: mask(match[0]), text)
+    """Mask every address in a text, which must have its letters yet: none may end an address."""
+    return ADDRESS.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    if not match["at"]:
+        return mask(match[0])
+    return f"{match['local'][:1]}***{match['at']}{match['domain']}"

@@ -6,10 +6,11 @@ Knows nothing of: challenges, who said it.
 Call it on the whole text, before it is cut: half a code is no match. What goes:
 
 - a code that is known, whatever stands between its digits but letters and other digits, also inside
-  a longer number; in the digits of any script, as HTML, in percent or quoted-printable encoding;
+  a longer number; in the digits of any script, as HTML, in percent or quoted-printable encoding, by
+  their octets' numbers;
 - each run of four digits and more, known or not, with nothing visible in between. So a status code
   stays (three digits each: RFC 5321, 4.2; RFC 3463, 2), and most of a queue's id;
-- a word of base64 that holds either;
+- a word of base64 that holds either, also where a line of it ends;
 - the token of a cancel link (``crypto.cancel_link``).
 
 A code in words, in an image or under a cipher is not found.
@@ -31,10 +32,16 @@ STAR = "*"
 _WORD = re.compile(r"[\w-]{4,}")
 _TOKEN = re.compile(r"(?:[\w-](?:=\s+)?){20,}\.(?:=\s+)?(?:[\w-](?:=\s+)?){27,}", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{8,}(?:\s|\\[rn]){1,4})+[A-Za-z0-9+/_-]+={0,2}")
+_OCTET = re.compile(
+    r"(?:[%=](?:25)*|\\x)([0-9A-Fa-f]{2})"  # a percent sign may be encoded again
+    r"|\\([0-3][0-7]{2})"
+)
+_DUMPED = r"\b(?:0x)?3\d(?:[\s:,-]{1,2}(?:0x)?3\d){3,}\b"
 _ENCODED = re.compile(
-    r"(?:[%=][0-9A-Fa-f]{2}|\\x[0-9A-Fa-f]{2})+"
+    rf"(?:{_OCTET.pattern})+|{_DUMPED}"
     r"|=\r?\n"  # a soft line break (RFC 2045, 6.7)
-    r"|&(?:\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});?"
+    r"|&(?:amp;)*(?:\#\d{1,7}|\#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,31});?"
     r"|\\(?:u[0-9A-Fa-f]{4}|[nrt])"
 )
 _MARKED_UP = re.compile(_ENCODED.pattern + r"|<[^<>]*>")
@@ -76,7 +83,7 @@ def _numbers(text: str, known: Iterable[str]) -> Iterator[Span]:
 
 
 def _words(text: str, known: Iterable[str]) -> Iterator[Span]:
-    for word in _BASE64.finditer(text):
+    for word in (*_BASE64.finditer(text), *_LINES.finditer(text)):
         if any(next(_numbers(meant, known), None) for meant in _from_base64(word[0])):
             yield word.span()
 
@@ -99,15 +106,20 @@ def _decoded(piece: str) -> str:
         case ("<", _) | ("=", "\r" | "\n") | ("\\", "n" | "r" | "t"):
             return " "
         case "&", _:
-            return html.unescape(piece)
+            return html.unescape(re.sub("&(amp;)+(?=.)", "&", piece))
         case "\\", "u":
             return chr(int(piece[2:], 16))  # noqa: FURB166 - not after 0x
+        case (("0" | "3"), _):
+            return "".join(chr(int(octet, 16)) for octet in re.findall(r"3\d", piece))
         case _:
-            return bytes.fromhex(re.sub(r"[%=\\x]", "", piece)).decode(errors="replace")
+            octets = (
+                int(hex_, 16) if hex_ else int(oct_, 8) for hex_, oct_ in _OCTET.findall(piece)
+            )
+            return bytes(octets).decode(errors="replace")
 
 
 def _from_base64(word: str) -> Iterator[str]:
-    plain = word.rstrip("=").replace("-", "+").replace("_", "/")
+    plain = re.sub(r"\s|\\[rn]|=+$", "", word).replace("-", "+").replace("_", "/")
     for start in range(4):  # a cut, or a word before it, may have moved it
         moved = plain[start:] + "AAA"
         yield base64.b64decode(moved[: len(moved) // 4 * 4]).decode(errors="replace")

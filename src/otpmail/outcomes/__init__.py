@@ -303,9 +303,10 @@ def named(error: BaseException) -> str:
 def words(text: str | bytes) -> str:
     """Make a stranger's text fit to store and to log: a line of ASCII, addresses masked."""
     if isinstance(text, bytes):
-        text = text.decode("ascii", "replace")
-    line = re.sub(r"[^\x20-\x7e]+", " ", _beginning(text)).strip()
-    return mask_addresses(line)
+        text = text.decode(errors="replace")
+    # Masked first: a letter that is not ASCII would end the address.
+    masked = mask_addresses(_beginning(text))
+    return re.sub(r"[^\x20-\x7e]+", " ", masked).strip()
 
 
 def _beginning(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import quopri
+import re
 import string
 from urllib.parse import quote
 from uuid import uuid4
@@ -42,6 +43,10 @@ DIGITS = {
     "quoted-printable": lambda digit: f"={ord(digit):X}",
     "bytes": lambda digit: f"\\x{ord(digit):x}",
     "escape": lambda digit: f"\\u{ord(digit):04x}",
+    "octal": lambda digit: f"\\{ord(digit):03o}",
+    "entity, escaped again": lambda digit: f"&amp;#{ord(digit)};",
+    "entity, escaped twice": lambda digit: f"&amp;amp;#x{ord(digit):x};",
+    "percent, encoded again": lambda digit: f"%25{ord(digit):x}",
 }
 
 
@@ -100,6 +105,25 @@ def test_code_goes_in_base64(before, code, encode):
     assert redact(f"quoted: {word[2:]}", [code]) == f"quoted: {'*' * len(word[2:])}"
 
 
+LINE_ENDS = ["\n", "\r\n", " ", "\\r\\n", "\\n"]
+
+
+@given(st.binary(min_size=6, max_size=40), CODES, st.sampled_from(LINE_ENDS), st.data())
+def test_code_goes_in_base64_where_a_line_ends_inside_it(before, code, line_end, data):
+    """RFC 2045, 6.8: lines end wherever they are full; what cleans a reply makes each a space."""
+    word = base64.b64encode(before + b" " + code.encode() + b" is your code.").decode()
+    at = data.draw(st.integers(8, len(word) - 3))
+    said = redact(f"quoted: {word[:at]}{line_end}{word[at:]}", [code])
+    assert not re.search(r"\w", said.removeprefix("quoted: ")), said
+
+
+@pytest.mark.parametrize("between", [":", " ", "-", ", ", " 0x", "\n"])
+@given(code=CODES)
+def test_code_goes_in_a_dump_of_its_octets(between, code):
+    dump = between.join(f"{ord(digit):x}" for digit in code)
+    assert redact(f"got 0a:{dump} here", [code]) == f"got 0a:{'*' * len(dump)} here"
+
+
 def test_mail_in_quoted_printable_is_redacted():
     mail = quopri.encodestring("Zoë: 123456 ist Ihr Code für 12,50 €".encode()).decode()
     assert "123456" not in redact(mail)
@@ -113,6 +137,8 @@ def test_mail_in_quoted_printable_is_redacted():
         "550-5.7.26 unauthenticated\n550 5.7.515 see https://support.example/a?x=12",
         "refused by 192.0.2.1 on port 587",
         "Ok: queued as 4ZX1ab2Cd3ef",
+        "recipient address rejected: Undeliverable Mailboxname unavailable",
+        "on 31:12 or at 30:31:32 from 33-34",
     ],
 )
 def test_status_codes_and_what_is_too_short_stay(said):

@@ -113,3 +113,12 @@ def test_what_smtplib_raises_was_never_accepted(error):
     outcome = of_error(error, sending=True)
     assert outcome.kind is Kind.TRANSIENT
     assert outcome.code is None or outcome.code > 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("local", ["christina.müller", "müller", "zoë.miller"])
+def test_no_letter_of_an_address_stays_because_it_is_not_ascii(encoding, local):
+    told = words(f"550 5.1.1 <{local}@example.org> {local}%40example.org".encode(encoding))
+    assert told.isascii()
+    assert "ller" not in told
+    assert told.count("***") == 2
