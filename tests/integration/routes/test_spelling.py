@@ -14,7 +14,7 @@ from otpmail import routes
 from otpmail.backends import smtp
 from otpmail.backends.outbox import BACKEND
 from otpmail.db import compat, database
-from otpmail.delivery import outbox
+from otpmail.delivery import leases
 from otpmail.models import Attempt, Delivery, Lane
 from tests import mailserver
 from tests.corpus.values import Boxes
@@ -57,7 +57,7 @@ def lead(settings, **backends):
 
 def send(message):
     compat.mailer("default").send_messages([message])
-    for pk in outbox.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
+    for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
         one_round(pk)
 
 

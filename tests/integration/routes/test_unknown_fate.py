@@ -7,9 +7,9 @@ from django.core import mail
 
 from otpmail import routes
 from otpmail.db import database
-from otpmail.delivery import courier, outbox
+from otpmail.delivery import courier, leases
 from otpmail.models import Attempt, Delivery, Lane
-from tests.integration.test_outbox_backend import through_outbox
+from tests.integration.backends.test_outbox import through_outbox
 from tests.rounds import ME, promise
 from tests.scripted import scripted
 
@@ -50,10 +50,10 @@ def carry_for(clock, seconds):
     until = clock.monotonic() + seconds
     while clock.monotonic() < until:
         clock.move(0.25)
-        outbox.release(ME)
+        leases.release(ME)
         Delivery.objects.update(due_at=database.now())
         for lane in Lane:
-            for delivery_id in outbox.claim(ME, lane=lane, now=database.now(), limit=10):
+            for delivery_id in leases.claim(ME, lane=lane, now=database.now(), limit=10):
                 courier.run([delivery_id], ME)
 
 
