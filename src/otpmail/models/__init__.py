@@ -94,14 +94,14 @@ class Challenge(database.Row):
             ),
         ]
         indexes: ClassVar = [
-            # endings.expire: pending challenges whose whole life is over
+            # closing.expire: pending challenges whose whole life is over
             OpenIndex(
                 fields=["closes_at"],
                 name="otpmail_closing",
                 condition=Q(state=State.PENDING),
                 lead=("state",),
             ),
-            # standing.open_of: a subject's open challenges
+            # challenges.lookup.open_of: a subject's open challenges
             OpenIndex(
                 fields=["subject"],
                 name="otpmail_open",
@@ -243,20 +243,20 @@ class Delivery(database.Row):
             ),
         ]
         indexes: ClassVar = [
-            # leases.claim: what is due and nobody's, a lane at a time
+            # delivery.leases.claim: what is due and nobody's, a lane at a time
             OpenIndex(
                 fields=["lane", "due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
                 lead=("state", "leased_by"),
             ),
-            # leases.reap: leases, to see which lapsed or whose owner died
+            # delivery.leases.reap: leases, to see which lapsed or whose owner died
             OpenIndex(
                 fields=["leased_until"],
                 name="otpmail_leased",
                 condition=Q(leased_until__isnull=False),
             ),
-            # pulse.unsent and the admin: what failed or was dropped
+            # operations.stats.unsent and the admin: what failed or was dropped
             OpenIndex(
                 fields=["settled_at"],
                 name="otpmail_unsent",
@@ -364,7 +364,7 @@ class Counter(database.Row):
         """Readers."""
 
         indexes: ClassVar = [
-            # counters.prune: what nobody counted by for long
+            # limits.counters.prune: what nobody counted by for long
             models.Index(fields=["kept_until"], name="otpmail_counter_kept"),
         ]
 
