@@ -26,7 +26,7 @@ from django.views.decorators.debug import sensitive_variables
 from otpmail import routes
 from otpmail.addresses.masking import mask
 from otpmail.backends.proof import Proven, prove
-from otpmail.backends.smtp import invalid
+from otpmail.backends.servers import invalid
 from otpmail.conf import settings
 from otpmail.crypto import encryption
 from otpmail.db import compat, database

@@ -10,6 +10,8 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import django
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
 
@@ -36,6 +38,28 @@ def server_of(backend: EmailBackend) -> Server:
         ceiling=Mode.CHUNKED if backend.pipelining else Mode.STEPWISE,
         timeouts=Timeouts() if timeout is None else Timeouts.all(timeout),
     )
+
+
+def as_text(backend: EmailBackend, option: str) -> str | None:
+    """Give an option as text, which a number or bytes may stand for."""
+    value: object = getattr(backend, option)
+    if not value:
+        return None if value is None else ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeError:
+            raise invalid(f"{option!r} is bytes that are no UTF-8.", backend.alias) from None
+    return str.__str__(value) if issubclass(type(value), str) else str(value)
+
+
+def invalid(words: str, alias: str | None) -> ImproperlyConfigured:
+    """Make the error for wrong options: ``InvalidMailer`` where Django has it."""
+    if django.VERSION >= (6, 1):
+        from django.core.mail import InvalidMailer  # Django 6.1
+
+        return InvalidMailer(words, alias=alias)
+    return ImproperlyConfigured(f"MAILERS[{alias!r}]: {words}")
 
 
 def _credentials(backend: EmailBackend) -> Credentials | None:

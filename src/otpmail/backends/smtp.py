@@ -12,16 +12,15 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import django
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
+from otpmail.backends.asking import Asking
 from otpmail.backends.pools import close_pools, pool_for
-from otpmail.backends.servers import server_of
+from otpmail.backends.servers import as_text, invalid, server_of
 from otpmail.backends.translation import (
     OPENING,
     as_mail,
@@ -40,6 +39,7 @@ from otpmail.smtp.opening import open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.rests import Resting
 from otpmail.smtp.session import Session
+from otpmail.smtp.tokens import WithTokens
 from otpmail.smtp.window import Result
 
 __all__ = ["EmailBackend", "close_pools"]
@@ -129,6 +129,8 @@ class EmailBackend(BaseEmailBackend):
                 )
             told = "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. "
             raise invalid(told + "Set at most one of them to True.", self.alias)
+        self.username = as_text(self, "username")
+        self.password = as_text(self, "password")
         if self.host is None:
             raise invalid("OPTIONS must define 'host'.", self.alias)
         if self.port is None:
@@ -233,14 +235,12 @@ class EmailBackend(BaseEmailBackend):
         """
         deadline = Deadline.after(timeout)
         mails, outcomes = as_mails(messages)
-        of = {id(mail): messages[place] for place, mail in mails.items()}
+        asking = Asking(messages, mails, still_wanted or (lambda _: True))
         ends = self._deliver(
-            [*mails.values()],
-            window=len(mails),
-            deadline=deadline,
-            still_wanted=still_wanted and (lambda mail: still_wanted(of[id(mail)])),
+            [*mails.values()], window=len(mails), deadline=deadline, still_wanted=asking
         )
-        outcomes |= zip(mails, map(as_outcome, ends), strict=True)
+        for place, end in zip(mails, ends, strict=True):
+            outcomes[place] = as_outcome(end) or asking.failed.get(place)
         return [outcomes[place] for place in range(len(messages))]
 
     def _sendings(self, messages: Sequence[EmailMessage]) -> Iterator[tuple[Result, Mail]]:
@@ -260,7 +260,7 @@ class EmailBackend(BaseEmailBackend):
         It may be the sessions' own, and a probe of the route must not ask one of them again.
         """
         pool = self.pool
-        ends = deliver(pool, mails, **how)
+        ends = deliver(pool, mails, spoils=spoils_sessions, **how)
         if any(map(spoils_sessions, ends)):
             pool.doubt()
         return ends
@@ -269,11 +269,11 @@ class EmailBackend(BaseEmailBackend):
         name = f"{self.alias or 'default'} {self.host}:{self.port}"
         server = server_of(self)
         opens: Callable[[Deadline], Session] = functools.partial(open_session, server)
-        if server.credentials is not None:
+        if (credentials := server.credentials) is not None:
             whose = repr((self.host, self.port, self.username, self.password))
-            opens = Resting(
-                opens, salted_hmac("otpmail.rests", whose, algorithm="sha256").hexdigest()
-            )
+            known = salted_hmac("otpmail.rests", whose, algorithm="sha256").hexdigest()
+            by_token = credentials.token is not None
+            opens = WithTokens(server, credentials, known) if by_token else Resting(opens, known)
         return Pool(opens, name=name, limits=self.limits)
 
 
@@ -287,12 +287,3 @@ OLDER_SETTINGS = {
     "ssl_certfile": "EMAIL_SSL_CERTFILE",
 }
 KEY = ("host", "port", *OLDER_SETTINGS, "pipelining")
-
-
-def invalid(words_: str, alias: str | None) -> ImproperlyConfigured:
-    """Make the error for wrong options: ``InvalidMailer`` where Django has it."""
-    if django.VERSION >= (6, 1):
-        from django.core.mail import InvalidMailer  # Django 6.1
-
-        return InvalidMailer(words_, alias=alias)
-    return ImproperlyConfigured(f"MAILERS[{alias!r}]: {words_}")

@@ -22,6 +22,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from otpmail.smtp.replies import enhanced
+
 
 class Blame(Enum):
     """What a refusal speaks of: this mail, every mail on this route, or this mail on this route."""
@@ -56,9 +58,6 @@ class Finding:
 MAIL, FIT, ROUTE = Finding(Blame.MAIL), Finding(Blame.FIT), Finding(Blame.ROUTE)
 WAY = Finding(Blame.ROUTE, is_local=True)
 """The sender and the way: other recipients' servers may take what comes from here."""
-
-ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
-"""At the reply's begin (RFC 2034). Cisco's gateways write ``#5.1.0``."""
 
 OF_THE_SERVER = frozenset(
     {
@@ -186,23 +185,15 @@ ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
 
 def finding(stage: Stage, code: int, text: str) -> Finding:
     """Tell what a refusal speaks of. ``text`` is without the code, one line or several."""
-    status = _status(code, text)
+    status = enhanced(code, text)
     found = _found(stage, code, status, ADDRESS.sub(" ", text))
     if stage in {Stage.OPENING, Stage.SENDER}:
         return FIT if found.blame is Blame.FIT and stage is Stage.SENDER else ROUTE
     return found
 
 
-def _status(code: int, text: str) -> tuple[int, int] | None:
-    """Read the enhanced status code; one of another class than the code's makes no sense."""
-    match = ENHANCED.match(text)
-    if match is None or int(match[1]) != code // 100:
-        return None
-    return int(match[2]), int(match[3])
-
-
-def _found(stage: Stage, code: int, status: tuple[int, int] | None, text: str) -> Finding:
-    subject, detail = status or (0, 0)
+def _found(stage: Stage, code: int, status: tuple[int, int, int] | None, text: str) -> Finding:
+    _, subject, detail = status or (0, 0, 0)
     transient = code // 100 == 4  # noqa: PLR2004 - RFC 5321, 4.2.1
     if code in OF_THE_SERVER or (transient and subject == SYSTEM):
         return ROUTE

@@ -18,7 +18,6 @@ from otpmail.smtp.errors import (
     WireError,
 )
 from otpmail.smtp.mails import Fitted, Sent, Wanted
-from otpmail.smtp.modes import FLIGHTS
 from otpmail.smtp.replies import Reply
 from otpmail.smtp.session import Session
 
@@ -103,28 +102,34 @@ class Answers:
             raise refusal(body, Phase.BODY)
         return Sent(reply=body, refused=refused)
 
-    def unkept(self, *, in_flight: bool) -> tuple[Reply, frozenset[str]] | None:
-        """Tell which extensions the server offered and does not know, by which reply."""
+    @property
+    def superfluous(self) -> frozenset[str]:
+        """The extensions without which the mail may be taken that was refused."""
+        begun, parameters = self.begun, self.fitted.parameters
+        if self.reset_refusal is not None or begun is None or not parameters:
+            return frozenset()
+        if not begun.positive:
+            is_said = refusals.is_of_parameters(begun)
+            return parameters - {"SMTPUTF8"} or parameters if is_said else frozenset()
+        ends = filter(None, (self.data, self.body))
+        is_of_body = self.welcome and any(map(refusals.is_of_eight_bits, ends))
+        return parameters & {"8BITMIME"} if is_of_body else frozenset()
+
+    @property
+    def to_flight(self) -> Reply | None:
+        """The reply that shows a pipelined command, or a chunk, to be unknown."""
         if self.reset_refusal is not None:
             return None
-        if (reply := self._to_flight()) is not None and in_flight:
-            return reply, FLIGHTS
-        begun, parameters = self.begun, self.fitted.parameters
-        if begun is not None and parameters and refusals.is_of_parameters(begun):
-            return begun, parameters - {"SMTPUTF8"} or parameters
-        return None
-
-    def _to_flight(self) -> Reply | None:
-        """Give the reply that shows a pipelined command, or a chunk, to be unknown."""
         if self.begun is None or not self.is_begun:
             replies = [self.begun]
         else:
             replies = [*self.recipients, self.data if self.welcome else None]
         for reply in replies:
-            if reply is not None and reply.code in refusals.UNKNOWN_COMMAND:
+            if reply is not None and refusals.is_of_command(reply):
                 return reply
         chunk = self.body if self.welcome and self.data is None else None
-        return chunk if chunk is not None and chunk.code in refusals.UNKNOWN_CHUNK else None
+        is_shown = chunk is not None and refusals.is_of_command(chunk, is_chunk=True)
+        return chunk if is_shown else None
 
 
 def refusal(reply: Reply, phase: Phase) -> WireError:

@@ -47,14 +47,15 @@ def cram_md5(credentials: Credentials) -> Talk:
 
 def xoauth2(credentials: Credentials) -> Talk:
     """Google's and Microsoft's bearer token. A refusal comes as a challenge, answered empty."""
-    token = _token(credentials)
+    token = ask_token(credentials)
     if "\1" in credentials.username + token:
         raise InvalidArgumentError("a name or token holds a separator", phase=Phase.AUTH)
     yield f"user={credentials.username}\1auth=Bearer {token}\1\1".encode()
     yield b""
 
 
-def _token(credentials: Credentials) -> str:
+def ask_token(credentials: Credentials) -> str:
+    """Ask for a token. Raises `WireError`, whatever its callable raises or gives."""
     if credentials.token is None:
         raise InvalidArgumentError("there is no token", phase=Phase.AUTH)
     with InPhase(Phase.AUTH):  # the project's own code, which may ask a server of its own

@@ -19,10 +19,10 @@ from otpmail.smtp.errors import MisbehavedError, SilentPathError, WireError
 from otpmail.smtp.mails import Mail, Wanted
 from otpmail.smtp.pool import Pool
 from otpmail.smtp.session import Session
-from otpmail.smtp.window import Result, send_all
+from otpmail.smtp.window import Result, Spoils, send_all
 
 MAX_REPLACED = 3
-"""Sessions in a row that may turn out to be dead before a mail is given back."""
+"""Sessions in a row that may turn out to be of no use before no more are asked for."""
 
 
 def deliver(
@@ -32,12 +32,14 @@ def deliver(
     window: int = 1,
     deadline: Deadline = NEVER,
     still_wanted: Wanted | None = None,
+    spoils: Spoils = lambda _: False,
 ) -> list[Result]:
     """Send mails and tell each one's end; never raises `WireError`.
 
-    ``still_wanted`` is asked right before each envelope is written.
+    ``still_wanted`` is asked right before each envelope is written. A session on which a mail had
+    an end that ``spoils`` it begins no more mails; those to come go over another.
     """
-    run = _Delivery(pool, mails, window, deadline, still_wanted)
+    run = _Delivery(pool, mails, window, deadline, still_wanted, spoils=spoils)
     while run.left:
         run.send_some()
     return [errand.end for errand in run.errands]
@@ -53,13 +55,18 @@ class _Delivery:
         window: int,
         deadline: Deadline,
         still_wanted: Wanted | None,
+        *,
+        spoils: Spoils,
     ) -> None:
         self.errands = [Errand(mail) for mail in mails]
         self._pool = pool
         self._window = window
         self._deadline = deadline
         self._still_wanted = still_wanted
+        self._spoils = spoils
         self._replaced = 0
+        self._spoilt = 0
+        """Sessions in a row that took nothing and were spoilt: then it is not the session."""
 
     @property
     def left(self) -> list[Errand]:
@@ -79,12 +86,13 @@ class _Delivery:
             return
         if any(isinstance(end, WireError) and _is_lost(end) for end in ends):
             connecting.memory.lost(session.host, session.port)
-        untried = [end for end in ends if isinstance(end, WireError) and end.untried]
+        self._spoilt = self._spoilt + 1 if session.retired and not session.taken else 0
+        untried: list[WireError] = []
         for (errand, part), end in zip(parts, ends, strict=True):
-            if end in untried:
-                errand.note(end)
-            else:
+            if not isinstance(end, WireError) or not end.untried:
                 errand.hear(part, end)
+            elif not errand.note(part, end):
+                untried.append(end)
         if untried and len(untried) == len(parts):
             self._replace(untried[0], rested=rested)
         else:
@@ -106,6 +114,7 @@ class _Delivery:
             window=self._window,
             deadline=self._deadline,
             still_wanted=wanted and (lambda part: wanted(of[id(part)])),
+            spoils=self._spoils if self._spoilt < MAX_REPLACED else lambda _: False,
         )
 
     def _replace(self, error: WireError, *, rested: bool) -> None:

@@ -1,6 +1,7 @@
 """A mail with more recipients than a server takes at once goes in several transactions.
 
-In: a mail, and what the session at hand takes. Out: its next part; in the end, one end for all.
+In: a mail, and what the session at hand takes. Out: its next part, in which each recipient is named
+once; in the end, one end for all.
 Knows nothing of: when and on which session a part is sent.
 
 No recipient is named in two transactions that may both have been taken, and the next part waits for
@@ -10,7 +11,13 @@ the end of the one before it: where that is in doubt, nothing more is sent.
 import math
 from dataclasses import dataclass, field, replace
 
-from otpmail.smtp.errors import RecipientsRefusedError, RefusedError, WireError
+from otpmail.smtp.errors import (
+    CLOSING,
+    MisbehavedError,
+    RecipientsRefusedError,
+    RefusedError,
+    WireError,
+)
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.refusals import is_of_number
 from otpmail.smtp.replies import Reply
@@ -33,6 +40,8 @@ class Errand:
     _done: set[str] = field(default_factory=set)
     _most: float = math.inf
     """Recipients that a server was seen to take at once."""
+    _without: frozenset[str] = frozenset()
+    """Extensions that a server was seen to refuse."""
 
     def part(self, features: Features, domains: set[str]) -> Mail | None:
         """Give what the session can take next; ``None`` if it has named too many domains.
@@ -47,12 +56,16 @@ class Errand:
             if is_room and len(chosen) < min(most, self._most):
                 domains.add(domain)
                 chosen.append(recipient)
-        if len(chosen) == len(set(self.mail.recipients)):
-            return self.mail
-        return replace(self.mail, recipients=tuple(chosen)) if chosen else None
+        if not chosen:
+            return None
+        return replace(self.mail, recipients=tuple(chosen), without=self._without)
 
     def _left(self) -> list[str]:
-        return [one for one in dict.fromkeys(self.mail.recipients) if one not in self._done]
+        """Name who has no end yet, once each: the case of a domain is no matter (RFC 5321, 2.4)."""
+        named: dict[tuple[str, str], str] = {}
+        for one in self.mail.recipients:
+            named.setdefault((one.rpartition("@")[0], domain_of(one)), one)
+        return [one for one in named.values() if one not in self._done]
 
     def hear(self, part: Mail, end: Result) -> None:
         """Take the end of a part that was given."""
@@ -61,7 +74,7 @@ class Errand:
                 self._take(part, end)
             case RecipientsRefusedError():
                 self._refuse(end.recipients)
-            case RefusedError() if len(part.recipients) > 1 and is_of_number(end.reply, end.phase):
+            case RefusedError() if _is_divisible(part, end):
                 self._most = len(part.recipients) // 2
             case RefusedError() if self._sent is not None:
                 self._refuse(dict.fromkeys(part.recipients, end.reply))
@@ -83,9 +96,17 @@ class Errand:
         self._refused |= replies
         self._done |= replies.keys()
 
-    def note(self, end: Result) -> None:
-        """Remember what kept a part back that can be sent once more."""
+    def note(self, part: Mail, end: WireError) -> bool:
+        """Remember what kept a part back that is sent once more; tell whether in another way."""
         self._end = end
+        match end:
+            case MisbehavedError() if end.superfluous:
+                self._without |= end.superfluous
+            case RefusedError() if end.reply.code == CLOSING and _is_divisible(part, end):
+                self._most = len(part.recipients) // 2
+            case _:
+                return False
+        return True
 
     def give_up(self, end: Result) -> None:
         """End it with what was noted, or with this."""
@@ -104,6 +125,10 @@ class Errand:
         lost = self._end if isinstance(self._end, WireError) else "no longer wanted"
         reply = Reply(NOT_SENT, (f"no end is known: {lost}".encode(),))
         return dict.fromkeys(self._left(), reply)
+
+
+def _is_divisible(part: Mail, end: RefusedError) -> bool:
+    return len(part.recipients) > 1 and is_of_number(end.reply, end.phase)
 
 
 def _is_crowded(reply: Reply | None) -> bool:

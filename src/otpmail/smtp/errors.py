@@ -166,7 +166,16 @@ class ProtocolError(WireError):
 
 
 class MisbehavedError(ProtocolError):
-    """The server offered an extension and then refused its use; the mail was not taken."""
+    """The server offered an extension and then refused its use; the mail was not taken.
+
+    ``superfluous``: the extensions that the mail itself can do without.
+    """
+
+    def __init__(
+        self, words: str, *, phase: Phase, superfluous: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(words, phase=phase)
+        self.superfluous = superfluous
 
     @property
     def untried(self) -> bool:

@@ -16,12 +16,16 @@ from otpmail.smtp.session import Features
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """An envelope and a message. ``utf8`` if the message's headers themselves need SMTPUTF8."""
+    """An envelope and a message. ``utf8`` if the message's headers themselves need SMTPUTF8.
+
+    ``without``: extensions that are not used for it, though they are offered.
+    """
 
     sender: str
     recipients: tuple[str, ...]
     content: bytes = field(repr=False)
     utf8: bool = False
+    without: frozenset[str] = frozenset()
 
 
 type Wanted = Callable[[Mail], bool]
@@ -61,6 +65,7 @@ def fit(mail: Mail, features: Features) -> Fitted:
     """
     if not mail.recipients:
         raise InvalidArgumentError("a mail has no recipients", phase=Phase.RCPT)
+    features = features.without(mail.without)
     utf8 = mail.utf8 and "SMTPUTF8" in features
     if mail.utf8 and not utf8:
         raise UnsupportedError("the server does not offer SMTPUTF8", phase=Phase.MAIL)

@@ -1,8 +1,9 @@
 """A reply is one or more lines that begin with a code; anything else is refused (RFC 5321, 4.2).
 
-It is read as what servers write and not only as what they should: any code whose first digit tells
-what to do (4.2.1), a tab after it, a line that ends in LF alone. What is kept strictly is what
-protects: how long a line and a reply may be, and that all lines of a reply say the same.
+It is read as what servers write and not only as what they should, and as ``smtplib`` reads it: any
+code whose first digit tells what to do (4.2.1), whatever follows it but a dash, a line that ends in
+LF alone. What is kept strictly is what protects: how long a line and a reply may be, and that all
+lines of a reply say the same.
 
 In: bytes as they come. Out: whole `Reply` values, or `MalformedReplyError`.
 Knows nothing of: sockets, and which command a reply answers.
@@ -11,8 +12,8 @@ Knows nothing of: sockets, and which command a reply answers.
 import re
 from dataclasses import dataclass
 
-MAX_LINE = 4096
-"""Octets in one line. The RFC says 512 (4.5.3.1.5); servers are known to write more."""
+MAX_LINE = 8192
+"""Octets in one line, as ``smtplib`` has it. The RFC says 512 (4.5.3.1.5); servers write more."""
 
 KEPT = 100
 """Octets kept of what is no reply, to be told."""
@@ -20,8 +21,9 @@ KEPT = 100
 MAX_LINES = 128
 """Lines in one reply; the longest EHLO replies seen have about 30."""
 
-LINE = re.compile(rb"(?P<code>[2-5][0-9]{2})(?:(?P<mark>[ \t-])(?P<text>.*))?", re.DOTALL)
-ENHANCED = re.compile(rb"([245])\.(\d{1,3})\.(\d{1,3})(?= |$)")
+LINE = re.compile(rb"(?P<code>[2-5][0-9]{2})(?P<mark>[-:.;,_]?)[ \t]?(?P<text>.*)", re.DOTALL)
+ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
+"""At the reply's begin (RFC 2034). Cisco's gateways write ``#5.1.0``."""
 
 
 class MalformedReplyError(Exception):
@@ -48,10 +50,7 @@ class Reply:
     @property
     def enhanced(self) -> tuple[int, int, int] | None:
         """The enhanced status code (RFC 3463), if there is one of the reply's own class."""
-        match = ENHANCED.match(self.lines[0])
-        if match is None or int(match[1]) != self.code // 100:
-            return None
-        return int(match[1]), int(match[2]), int(match[3])
+        return enhanced(self.code, self.text)
 
     @property
     def positive(self) -> bool:
@@ -65,6 +64,14 @@ class Reply:
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}"
+
+
+def enhanced(code: int, text: str) -> tuple[int, int, int] | None:
+    """Read the enhanced status code; one of another class than the code's makes no sense."""
+    match = ENHANCED.match(text)
+    if match is None or int(match[1]) != code // 100:
+        return None
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 class ReplyParser:
@@ -140,5 +147,5 @@ class ReplyParser:
         if len(self._lines) >= MAX_LINES:
             raise MalformedReplyError("a reply has too many lines")
         self._code = code
-        self._lines.append(match["text"] or b"")
+        self._lines.append(match["text"])
         return match["mark"] != b"-"

@@ -2,15 +2,15 @@
 
 1. Where the server refuses a sign-in for good, a file says until when nobody asks again, and what
    the server said. It lies in a folder of this user's in the temporary directory.
-2. Until then each opening with the same credentials fails with the same refusal, and nothing is
-   connected to.
+2. Until then each opening with the same credentials, and the same token if they have one, fails
+   with the same refusal, and nothing is connected to.
 3. Whoever comes first afterwards puts the end off, under a lock, before it asks: one asks for all.
 4. A sign-in that is taken empties the file.
 
 Where no such folder can be had, a process minds only itself. Processes with temporary directories
 of their own (systemd's ``PrivateTmp``, containers) do not share.
 
-In: what opens a session, and a name for server and credentials. Out: the same, with rests.
+In: what opens a session, and names for server and credentials. Out: the same, with rests.
 Knows nothing of: what the credentials are, and whoever asks.
 """
 
@@ -22,7 +22,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -42,6 +42,8 @@ class _Rest:
     pause: float
     code: int
     text: str
+    of: str
+    """What of the credentials was refused, if they change."""
 
     @property
     def left(self) -> float:
@@ -58,9 +60,10 @@ class _Rest:
 
 
 class Resting:
-    """Opens sessions; one of these for each pool."""
+    """Opens sessions. All of one ``name`` share a file; it holds for those of one ``of`` alone."""
 
-    def __init__(self, opens: Callable[[Deadline], Session], name: str) -> None:
+    def __init__(self, opens: Callable[[Deadline], Session], name: str, *, of: str = "") -> None:
+        self.of = of
         self._opens = opens
         self._name = name
         self._own: _Rest | None = None
@@ -72,8 +75,8 @@ class Resting:
         try:
             session = self._opens(deadline)
         except BaseException as error:
-            if _is_refused_sign_in(error):
-                self._write(_begun(error.reply, rest))
+            if is_refused_sign_in(error):
+                self._write(self._begun(error.reply, rest))
             elif rest is not None:
                 self._write(rest)  # it came not as far: somebody else may ask at once
             raise
@@ -85,12 +88,18 @@ class Resting:
         """Take the turn to ask. Returns the rest that was over, if there was one."""
         with self._locked() as file:
             rest = self._read(file)
-            if rest is None:
+            if rest is None or rest.of != self.of:
                 return None
             if rest.left > 0:
                 raise rest.refusal()
-            self._put(file, _longer(rest, rest.code, rest.text))
+            self._put(file, _longer(rest))
             return rest
+
+    def _begun(self, reply: Reply, earlier: _Rest | None) -> _Rest:
+        rest = _Rest(
+            until=0.0, pause=LASTING[0], code=reply.code, text=reply.text[:200], of=self.of
+        )
+        return _lasting(rest) if earlier is None else _longer(replace(rest, pause=earlier.pause))
 
     def _write(self, rest: _Rest | None) -> None:
         with self._locked() as file:
@@ -118,6 +127,7 @@ class Resting:
                 pause=float(read["pause"]),
                 code=int(read["code"]),
                 text=str(read["text"]),
+                of=str(read["of"]),
             )
         except (OSError, ValueError, TypeError, KeyError):  # empty, or cut off
             return None
@@ -140,23 +150,17 @@ def folder() -> Path:
     return path
 
 
-def _is_refused_sign_in(error: BaseException) -> TypeGuard[RefusedError]:
+def is_refused_sign_in(error: BaseException) -> TypeGuard[RefusedError]:
+    """Whether the server knows who asks and refuses it for good."""
     if not isinstance(error, RefusedError) or error.phase is not Phase.AUTH:
         return False
     return error.reply.code // 100 == 5  # noqa: PLR2004 - RFC 5321, 4.2.1
 
 
-def _begun(reply: Reply, earlier: _Rest | None) -> _Rest:
-    text = reply.text[:200]
-    if earlier is not None:
-        return _longer(earlier, reply.code, text)
-    return _lasting(LASTING[0], reply.code, text)
+def _longer(rest: _Rest) -> _Rest:
+    return _lasting(replace(rest, pause=min(2 * rest.pause, LASTING[1])))
 
 
-def _longer(rest: _Rest, code: int, text: str) -> _Rest:
-    return _lasting(min(2 * rest.pause, LASTING[1]), code, text)
-
-
-def _lasting(pause: float, code: int, text: str) -> _Rest:
+def _lasting(rest: _Rest) -> _Rest:
     jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
-    return _Rest(until=time.time() + pause * jitter, pause=pause, code=code, text=text)
+    return replace(rest, until=time.time() + rest.pause * jitter)

@@ -88,17 +88,18 @@ def _reset(session: Session, deadline: Deadline) -> None:
 def judge(session: Session, answers: Answers) -> Sent:
     """Tell what became of a mail whose replies are all here; close a session that misbehaved."""
     session.must_reset = answers.is_begun or session.mode is Mode.CHUNKED
-    unkept = answers.unkept(in_flight=session.mode > Mode.STEPWISE)
-    if unkept is not None:
-        reply, keywords = unkept
-        memory.distrust(session.host, session.port, keywords, f"{reply.code} to what it offered")
+    shown = answers.to_flight if session.mode > Mode.STEPWISE else None
+    if shown is not None:
+        memory.distrust(session.host, session.port, FLIGHTS, f"{shown.code} to what it offered")
         session.close()
     try:
         sent = answers.verdict()
     except RefusedError as error:
-        if unkept is None:
+        superfluous = frozenset() if shown else answers.superfluous
+        if shown is None and not superfluous:
             raise _tired(session, error) from None
-        raise MisbehavedError("the server refused what it offered", phase=error.phase) from error
+        words = "the server refused what it offered"
+        raise MisbehavedError(words, phase=error.phase, superfluous=superfluous) from error
     except ProtocolError as error:
         if answers.body is not None:
             error.written = Written.WHOLE
@@ -106,7 +107,16 @@ def judge(session: Session, answers: Answers) -> Sent:
         raise
     session.must_reset = False
     session.taken += 1
+    _learn(session, answers.fitted.mail)
     return sent
+
+
+def _learn(session: Session, taken: Mail) -> None:
+    """Remember what the server had refused of a mail that it took without: only then it is that."""
+    keywords = taken.without & session.features.offered.keys()
+    if keywords:
+        session.features = session.features.without(keywords)
+        memory.distrust(session.host, session.port, keywords, "it refused what it offered")
 
 
 def _tired(session: Session, error: RefusedError) -> RefusedError:

@@ -42,7 +42,7 @@ def sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline)
             with InPhase(Phase.AUTH):  # a name or password that is no text, a token's callable
                 reply = _talk(session, name, mechanism(credentials), deadline)
         except BrokenError:
-            if refused:  # it hung up on whom it had refused
+            if refused and session.ended:  # it hung up on whom it had refused
                 break
             raise
         if reply.positive or reply.code == SIGNED_IN:

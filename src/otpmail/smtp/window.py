@@ -8,7 +8,7 @@ awaited, so that the server never blocks on writing them while we block on writi
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from otpmail.smtp.answers import Answers
@@ -23,6 +23,9 @@ MAX_OCTETS = 1024 * 1024
 """Octets in flight, unless one mail alone has more."""
 
 Result = Sent | WireError | None
+
+type Spoils = Callable[[Result], bool]
+"""Whether a session begins no more mails after an end."""
 
 
 def replies_to(mail: Mail) -> int:
@@ -46,6 +49,7 @@ def send_all(
     window: int,
     deadline: Deadline,
     still_wanted: Wanted | None = None,
+    spoils: Spoils = lambda _: False,
 ) -> list[Result]:
     """Send mails with at most ``window`` of them unanswered; never raises `WireError`.
 
@@ -55,8 +59,8 @@ def send_all(
     """
     small = all(replies_to(mail) <= MAX_AWAITED for mail in mails)
     if window > 1 and small and session.mode is Mode.CHUNKED:
-        return _Window(session, mails, window, deadline, still_wanted).run()
-    return list(_one_by_one(session, mails, deadline, still_wanted))
+        return _Window(session, mails, window, deadline, still_wanted, spoils=spoils).run()
+    return list(_one_by_one(session, mails, deadline, still_wanted, spoils))
 
 
 def _one_by_one(
@@ -64,6 +68,7 @@ def _one_by_one(
     mails: Sequence[Mail],
     deadline: Deadline,
     still_wanted: Wanted | None,
+    spoils: Spoils,
 ) -> Iterator[Result]:
     for mail in mails:
         if not session.usable:
@@ -72,6 +77,7 @@ def _one_by_one(
         try:
             yield send(session, mail, deadline=deadline, still_wanted=still_wanted)
         except WireError as error:
+            session.retired = session.retired or spoils(error)
             yield error
 
 
@@ -89,6 +95,8 @@ class _Window:
         size: int,
         deadline: Deadline,
         still_wanted: Wanted | None,
+        *,
+        spoils: Spoils,
     ) -> None:
         self._session = session
         self._waiting = deque(enumerate(mails))
@@ -97,6 +105,7 @@ class _Window:
         self._size = size
         self._deadline = deadline
         self._still_wanted = still_wanted
+        self._spoils = spoils
 
     def run(self) -> list[Result]:
         """Fill, take the oldest answer, and so on; on a break tell each mail its end."""
@@ -177,7 +186,7 @@ class _Window:
             suspect(self._session, oldest.answers, error)
             raise
         end: WireError = BrokenError("the session ended before this answer", phase=Phase.BODY)
-        if oldest.answers.unkept(in_flight=True):  # the session ends here: hear the others first
+        if oldest.answers.to_flight is not None:  # the session ends here: hear the others first
             try:
                 for flying in self._flying:
                     flying.answers.read(self._session, self._deadline)
@@ -193,6 +202,7 @@ class _Window:
             self._results[flying.index] = judge(self._session, flying.answers)
         except WireError as error:
             suspect(self._session, flying.answers, error)
+            self._session.retired = self._session.retired or self._spoils(error)
             self._results[flying.index] = error
 
     def _abort(self, error: WireError) -> None:

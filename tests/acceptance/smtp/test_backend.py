@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from otpmail.backends import pools, smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
+from tests.ruled import Ruled
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, Talk, scripted
 
 
@@ -439,6 +440,28 @@ def test_a_mail_not_wanted_any_more_is_not_written_and_has_no_outcome():
         assert backend(server).send_outcomes([mail], still_wanted=no) == [None]
         assert server.talks[0].heard[1:] == []
     assert asked == [mail]
+
+
+@pytest.mark.parametrize("offer", [OFFER_ALL, OFFER_NOTHING])
+@pytest.mark.parametrize("error", [PanicError, OSError, SystemExit])
+def test_of_whom_nobody_can_say_whether_he_is_wanted_is_not_sent_and_the_others_are(error, offer):
+    def is_wanted(mail: EmailMessage) -> bool:
+        if mail is mails[1]:
+            raise error("the database is away")
+        return True
+
+    mails = [message(number) for number in range(4)]
+    ruled = Ruled(offer=offer)
+    with scripted(ruled) as server, ThreadPoolExecutor(1) as threads:
+        made = backend(server)
+        ends = threads.submit(made.send_outcomes, mails, still_wanted=is_wanted).result()
+        assert "1 idle, 0 busy" in repr(made.pool)
+    assert [end.kind for end in ends] == [
+        Kind.ACCEPTED, Kind.TRANSIENT, Kind.ACCEPTED, Kind.ACCEPTED
+    ]  # fmt: skip
+    assert ends[1].blame is Blame.FIT
+    assert error.__name__ in ends[1].reply
+    assert len(ruled.mails) == 3
 
 
 def test_mails_given_together_are_in_flight_together_and_asked_for_one_by_one():

@@ -47,6 +47,16 @@ TOO_MANY = [
     b"550 5.5.3 too many",
     b"451 4.5.3 too many",
     b"450 Too many recipients",
+    b"550 maximum number of recipients exceeded",
+    b"550 #5.5.3 Too many",
+    b"550 (5.5.3) Too many",
+    b"452 4.1.0 limit",
+    b"452 4.5.0 limit",
+    b"452 Recipient limit exceeded",
+    b"552 Maximum recipients reached",
+    b"550 5.7.1 Number of recipients exceeds the maximum",
+    b"550 too many rcpts",
+    b"554 5.7.0 Limit of 10 recipients per message",
 ]
 
 
@@ -63,6 +73,32 @@ def test_those_that_are_one_too_many_go_in_further_transactions(offer, reply):
     assert [len(recipients) for recipients, _ in ruled.mails] == [10, 10, 5]
     assert [verb for _, verb in ruled.turns].count("RCPT") == 25 + 10 + 5
     assert len({body for _, body in ruled.mails}) == 1
+
+
+@pytest.mark.parametrize("count", [5, 25, 100])
+@pytest.mark.parametrize(
+    "reply", [b"421 4.5.3 too many recipients", b"421 Too many recipients", b"421 4.5.3 bye"]
+)
+@ways
+def test_a_server_that_hangs_up_on_too_many_is_sent_fewer(offer, reply, count):
+    ruled = Ruled(lambda turn: reply if turn.verb == "RCPT" and turn.named > 2 else None, offer)
+    with scripted(ruled) as server:
+        (end,) = sent(server, a_mail(to=people(count)))
+    assert isinstance(end, Sent)
+    assert end.refused == {}
+    assert sorted(ruled.recipients) == as_bytes(people(count))
+
+
+@pytest.mark.parametrize(
+    "reply", [b"550 5.4.5 Daily recipient limit exceeded", b"450 Too many recipients in this hour",
+              b"550 recipient's mailbox is over its limit", b"452 4.2.0 full"]
+)  # fmt: skip
+def test_a_number_that_fewer_at_once_do_not_help_with_is_no_reason_to_split(reply):
+    ruled = Ruled(lambda turn: reply if turn.verb == "RCPT" and turn.named > 3 else None)
+    with scripted(ruled) as server:
+        (end,) = sent(server, a_mail(to=people(5)))
+    assert len(end.refused) == 2
+    assert len(ruled.mails) == 1
 
 
 @pytest.mark.parametrize("verb", ["DATA", "BODY"])
@@ -163,6 +199,56 @@ def test_who_is_named_twice_gets_it_once_however_it_is_split():
     with scripted(ruled) as server:
         sent(server, a_mail(to=("a@x.example", "b@x.example", "a@x.example", "c@x.example")))
     assert sorted(ruled.recipients) == [b"a@x.example", b"b@x.example", b"c@x.example"]
+
+
+TWICE = [
+    ("a@x.example", "b@x.example", "a@x.example"),
+    ("a@x.example", "b@x.example", "a@X.Example"),
+    ("a@x.example", "a@x.example", "b@x.example", "b@X.EXAMPLE", "a@x.example"),
+]
+
+
+@pytest.mark.parametrize("limit", [b"", b"RCPTMAX=2", b"RCPTMAX=1"])
+@pytest.mark.parametrize("to", TWICE)
+@pytest.mark.parametrize("reply", [b"452 4.5.3 too many recipients", b"550 5.5.0 already named"])
+@ways
+def test_who_is_named_twice_is_asked_for_once(offer, reply, to, limit):
+    """In whatever case its domain is; what is said to the second is told of nobody."""
+    ruled = Ruled(
+        lambda turn: reply if turn.verb == "RCPT" and turn.named > 2 else None,
+        with_limits(offer, limit) if limit else offer,
+    )
+    with scripted(ruled) as server:
+        (end,) = sent(server, a_mail(to=to))
+    assert isinstance(end, Sent)
+    assert end.refused == {}
+    assert sorted(ruled.recipients) == [b"a@x.example", b"b@x.example"]
+    assert [verb for _, verb in ruled.turns].count("RCPT") == 2
+
+
+def test_two_mailboxes_that_differ_in_case_are_two():
+    ruled = Ruled()
+    with scripted(ruled) as server:
+        sent(server, a_mail(to=("a@x.example", "A@x.example")))
+    assert sorted(ruled.recipients) == [b"A@x.example", b"a@x.example"]
+
+
+@ways
+def test_a_part_refused_for_now_by_its_session_has_one_more_and_is_then_told(offer):
+    """The mail counts as taken, so nobody sends it again: the outcome names how many lack it."""
+
+    def rule(turn: Turn) -> bytes | None:
+        if turn.verb == "MAIL" and ruled.mails and (turn.session == 0 or lasts):
+            return b"451 4.3.0 busy"
+        return b"452 4.5.3 too many" if turn.verb == "RCPT" and turn.named > 2 else None
+
+    for lasts in (False, True):
+        ruled = Ruled(rule, offer)
+        with scripted(ruled) as server:
+            (end,) = sent(server, a_mail(to=people(5)))
+        assert isinstance(end, Sent)
+        assert len(end.refused) == (3 if lasts else 0)
+        assert sorted(ruled.recipients) == as_bytes(people(2 if lasts else 5))
 
 
 @ways

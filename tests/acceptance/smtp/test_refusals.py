@@ -1,12 +1,14 @@
 """What a server says is read by its first digit; what it refuses may be had another way."""
 
+from dataclasses import replace
+
 import pytest
 from django.core.mail import EmailMessage
 
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.smtp.client import deliver
+from otpmail.smtp.client import MAX_REPLACED, deliver
 from otpmail.smtp.errors import RefusedError, WireError
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import memory
@@ -58,6 +60,13 @@ REPLIES = [
     ("RCPT", b"571 no\n", Kind.PERMANENT, 571),
     ("RCPT", b"571-5.7.1 no\n571 5.7.1 never\n", Kind.PERMANENT, 571),
     ("RCPT", b"571", Kind.PERMANENT, 571),
+    ("RCPT", b"571x", Kind.PERMANENT, 571),
+    ("MAIL", b"250OK", Kind.ACCEPTED, 250),
+    ("BDAT", b"250OK", Kind.ACCEPTED, 250),
+    ("BDAT", b"250: ok", Kind.ACCEPTED, 250),
+    ("BDAT", b"250 " + b"x" * 5000, Kind.ACCEPTED, 250),
+    ("BODY", b"250.ok", Kind.ACCEPTED, 250),
+    ("DATA", b"354go on", Kind.ACCEPTED, 250),
     ("RCPT", b"471 later", Kind.TRANSIENT, 471),
     ("RCPT", b"260 ok", Kind.ACCEPTED, 250),
     ("RCPT", b"252 cannot verify", Kind.ACCEPTED, 250),
@@ -102,7 +111,7 @@ def test_a_code_that_is_not_known_means_what_its_first_digit_means(offer, verb, 
 
 @pytest.mark.parametrize("verb", ["EHLO", "MAIL", "RCPT", "BDAT"])
 @pytest.mark.parametrize(
-    "reply", [b"150 soon", b"650 ok", b"25 ok", b"ok", b"", b"250-a\r\n354 b", b"250" + b"x" * 5000]
+    "reply", [b"150 soon", b"650 ok", b"25 ok", b"ok", b"", b"250-a\r\n354 b", b"250" + b"x" * 9000]
 )
 def test_what_is_no_reply_ends_the_session(verb, reply):
     with scripted(Ruled(at_verb(verb, reply + b"\r\n"))) as server:
@@ -123,7 +132,12 @@ TIRED = {
     "a recipient": ("RCPT", b"452 4.5.3 Too many recipients"),
     "a recipient, in words": ("RCPT", b"450 too many recipients in this session"),
     "a body": ("BDAT", b"452 4.5.3 Too many messages"),
+    "a recipient, of policy": ("RCPT", b"450 4.7.0 Too many messages"),
+    "a recipient, of the system": ("RCPT", b"452 4.3.2 try later"),
+    "a recipient, for good": ("RCPT", b"550 5.7.1 too many mails on this connection"),
     "a body, in words": ("BDAT", b"554 Too many messages per connection"),
+    "a body, in other words": ("BDAT", b"554 too many messages sent"),
+    "a body, of the system": ("BDAT", b"451 4.3.0 busy"),
     "a body, with good-bye": ("BDAT", b"421 4.3.0 Too many messages"),
 }
 
@@ -194,6 +208,45 @@ def test_after_a_refusal_that_speaks_of_the_route_the_next_mail_has_a_new_sessio
     assert ruled.turns.count((0, "MAIL")) == 1
 
 
+WORN = [b"450 4.7.1 slow down", b"451 4.7.0 not now", b"550 5.7.1 blocked", b"454 4.7.0 throttled"]
+
+
+@pytest.mark.parametrize("reply", WORN)
+@pytest.mark.parametrize(
+    ("offer", "verb"),
+    [(OFFER_ALL, "RCPT"), (OFFER_ALL, "BDAT")]
+    + [
+        (offer, verb)
+        for offer in (OFFER_PIPELINING, OFFER_NOTHING)
+        for verb in ("RCPT", "DATA", "BODY")
+    ],
+)
+def test_a_session_that_refused_for_the_route_is_given_no_more_mails_of_a_batch(offer, verb, reply):
+    """What is written already is answered by it; what is not goes over the next."""
+    ruled = Ruled(
+        lambda turn: reply if turn.verb == verb and (turn.session, turn.begun > 2) == (0, True)
+        else None,
+        offer,
+    )  # fmt: skip
+    in_flight = 8 if offer is OFFER_ALL else 3
+    with scripted(ruled) as server:
+        ends = a_backend(server).send_outcomes([a_message(number) for number in range(8)])
+    taken = [outcome.kind is Kind.ACCEPTED for outcome in ends]
+    assert taken == [number < 2 or number >= in_flight for number in range(8)]
+    assert ruled.verbs(0).count("MAIL") == in_flight
+    assert len(ruled.mails) == sum(taken)
+
+
+@ways
+def test_a_batch_that_is_refused_whole_does_not_open_a_session_for_each_mail(offer):
+    ruled = Ruled(at_verb("RCPT", b"550 5.7.1 blocked"), offer)
+    with scripted(ruled) as server:
+        ends = a_backend(server).send_outcomes([a_message(number) for number in range(20)])
+    assert {outcome.blame for outcome in ends} == {Blame.ROUTE}
+    assert ruled.sessions <= MAX_REPLACED + 1
+    assert [verb for _, verb in ruled.turns].count("MAIL") == 20
+
+
 def test_a_mail_that_no_session_takes_is_tried_on_two_and_not_on_all():
     ruled = Ruled(lambda turn: b"550 5.7.1 no" if b"<mallory" in turn.line else None)
     from_mallory = a_message(9)
@@ -230,7 +283,23 @@ def ends(pool: Pool, *mails: Mail) -> list:
     return [deliver(pool, [mail], deadline=in_seconds())[0] for mail in mails]
 
 
-@pytest.mark.parametrize("reply", [b"555 5.5.4 BODY?", b"501 5.5.4 no", b"504 no", b"500 what?"])
+PARAMETERS = [
+    b"555 5.5.4 BODY?",
+    b"501 5.5.4 no",
+    b"504 no",
+    b"500 what?",
+    b"455 4.5.0 not now",
+    b"550 5.6.3 conversion required",
+    b"554 5.6.1 8BITMIME not supported",
+    b"550 5.5.4 Unsupported option",
+    b"554 5.5.4 Unsupported option: BODY=8BITMIME SIZE=1",
+    b"553 5.5.2 syntax",
+    b"554 unknown parameter",
+    b"550 BODY= what?",
+]
+
+
+@pytest.mark.parametrize("reply", PARAMETERS)
 @pytest.mark.parametrize("parameter", [b" BODY=", b" SIZE="])
 @ways
 def test_parameters_that_are_offered_and_refused_are_left_out(offer, parameter, reply, caplog):
@@ -252,6 +321,68 @@ def test_a_sender_refused_as_such_is_not_tried_plain(offer):
     with scripted(ruled) as server, a_pool(server) as pool:
         (end,) = ends(pool, eight_bit())
     assert isinstance(end, RefusedError)
+    assert [verb for _, verb in ruled.turns].count("MAIL") == 1
+
+
+SENDERS = [b"555 5.5.2 Syntax error", b"501 syntax", b"550 5.5.4 bad", b"554 invalid parameter"]
+
+
+@pytest.mark.parametrize("reply", SENDERS)
+@ways
+def test_a_sender_refused_plain_too_takes_no_extension_from_other_mails(offer, reply):
+    """Only a mail that is taken without shows that it was the extension."""
+    ruled = Ruled(lambda turn: reply if b"<mallory" in turn.line else None, offer)
+    from_mallory = replace(eight_bit(), sender="mallory@example.org")
+    with scripted(ruled) as server, a_pool(server) as pool:
+        refused, taken = ends(pool, from_mallory, eight_bit(1))
+        assert not memory.unkept(server.host, server.port)
+    assert isinstance(refused, RefusedError)
+    assert isinstance(taken, Sent)
+    lines = 1 + (b"8BITMIME" in offer)
+    assert [verb for _, verb in ruled.turns].count("MAIL") == lines + 1
+    assert ("café 1".encode() in ruled.mails[0][1]) == (b"8BITMIME" in offer)
+
+
+@pytest.mark.parametrize("reply", [b"550 5.6.3 no", b"554 5.6.1 8BITMIME not supported",
+                                   b"554 8-bit data not allowed"])  # fmt: skip
+@ways
+def test_a_body_refused_for_its_eight_bits_is_sent_in_seven(offer, reply):
+    def rule(turn: Turn) -> bytes | None:
+        if turn.verb == "MAIL":
+            eight_bits[turn.session] = b"8BITMIME" in turn.line
+        is_body = turn.verb in {"BDAT", "BODY"}
+        return reply if is_body and eight_bits[turn.session] else None
+
+    eight_bits: dict[int, bool] = {}
+    ruled = Ruled(rule, offer)
+    with scripted(ruled) as server, a_pool(server) as pool:
+        assert all(isinstance(end, Sent) for end in ends(pool, eight_bit(0), eight_bit(1)))
+    assert all(b"caf=C3=A9" in body for _, body in ruled.mails)
+
+
+NO_COMMANDS = [
+    b"500 5.7.1 no",
+    b"503 5.5.1 auth first",
+    b"503 5.5.1 Error: authentication required",
+    b"502 5.7.0 not here",
+    b"500 5.1.1 nobody",
+    b"503 log in first",
+    b"503 5.5.1 STARTTLS first",
+    b"502 5.2.1 mailbox disabled",
+]
+
+
+@pytest.mark.parametrize("reply", NO_COMMANDS)
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "BDAT"])
+def test_a_refusal_of_who_asks_or_whom_it_names_is_of_no_command(verb, reply):
+    """It is told once, and the server goes on being spoken to in flights."""
+    offer = OFFER_PIPELINING if verb == "DATA" else OFFER_ALL
+    ruled = Ruled(at_verb(verb, reply), offer)
+    with scripted(ruled) as server, a_pool(server) as pool:
+        (end,) = ends(pool, a_mail())
+        assert not memory.unkept(server.host, server.port)
+    assert isinstance(end, RefusedError)
+    assert end.reply.code == int(reply[:3])
     assert [verb for _, verb in ruled.turns].count("MAIL") == 1
 
 

@@ -170,6 +170,15 @@ def test_who_is_hung_up_on_after_a_refusal_is_told_the_refusal(tls, goes):
     assert error.reply.code == (535 if goes == b"hang up" else 421)
 
 
+def test_an_error_of_this_side_after_a_refusal_is_no_hanging_up():
+    no_text = Credentials(username="\ud800", password="tanstaaf")
+    with (
+        scripted(Guarded("CRAM-MD5 PLAIN", CRAM_MD5=b"504 no")) as server,
+        pytest.raises(BrokenError, match="UnicodeEncodeError"),
+    ):
+        open_session(at(server, credentials=no_text), in_seconds())
+
+
 def test_who_is_hung_up_on_at_once_is_told_so(tls):
     with scripted(Guarded("PLAIN", certificate=tls, PLAIN=b"hang up")) as server:
         assert isinstance(failure(server, tls), BrokenError)

@@ -1,4 +1,6 @@
+import io
 import itertools
+import smtplib
 
 import pytest
 from hypothesis import given
@@ -55,8 +57,6 @@ def test_an_unfinished_reply_is_not_empty():
         b"hello\r\n",
         b"\r\n",
         b"25 ok\r\n",
-        b"2500 ok\r\n",
-        b"250_ok\r\n",
         b"150 ok\r\n",
         b"650 ok\r\n",
         b"050 ok\r\n",
@@ -89,6 +89,15 @@ def test_anything_else_is_malformed(data):
         (b"250\n", 250, ""),
         (b"250-a\n250-b\r\n250 c\n", 250, "a\nb\nc"),
         (b"250 ok\r\r\n", 250, "ok"),
+        (b"250OK\r\n", 250, "OK"),
+        (b"250: ok\r\n", 250, "ok"),
+        (b"250.ok\r\n", 250, "ok"),
+        (b"250_ok\r\n", 250, "ok"),
+        (b"550x\r\n", 550, "x"),
+        (b"550#5.1.1 no\r\n", 550, "#5.1.1 no"),
+        (b"5500 x\r\n", 550, "0 x"),
+        (b"250- a\r\n250 b\r\n", 250, "a\nb"),
+        (b"250 " + b"x" * 8186 + b"\r\n", 250, "x" * 8186),
         (b"250 a\rb\r\n", 250, "a\rb"),
         (b"250 a\0b\r\n", 250, "a\0b"),
         (b"250 caf\xe9\r\n", 250, "caf\ufffd"),
@@ -99,6 +108,17 @@ def test_what_servers_write_is_read(data, code, text):
     """RFC 5321, 4.2.1: the first digit tells what to do, where the rest is not known."""
     (reply,) = parse(data)
     assert (reply.code, reply.text) == (code, text)
+
+
+@given(st.integers(200, 599), st.text(st.characters(codec="utf-8", exclude_characters="\r\n")))
+def test_a_line_has_the_code_that_smtplib_reads_and_goes_on_where_it_does(code, rest):
+    line = f"{code}{rest}\r\n".encode()
+    peer = smtplib.SMTP()
+    peer.file = io.BytesIO(line + b"%d end\r\n" % code)
+    told, _ = peer.getreply()
+    replies = parse(line + b"%d end\r\n" % code)
+    assert replies[0].code == told == code
+    assert len(replies) == 1 + bool(peer.file.read())
 
 
 def test_a_spoilt_parser_stays_spoilt():
@@ -116,7 +136,11 @@ def test_a_spoilt_parser_stays_spoilt():
         (b"2.1.5", (2, 1, 5)),
         (b"5.1.5 of another class", None),
         (b"2.1 short", None),
-        (b"2.1.5x", None),
+        (b"2.1.5: ok", (2, 1, 5)),
+        (b"#2.1.5 ok", (2, 1, 5)),
+        (b"(2.1.5) ok", (2, 1, 5)),
+        (b"2.1.5.7", None),
+        (b"2.1.5678", None),
         (b"ok", None),
     ],
 )
