@@ -20,6 +20,7 @@ from uuid import UUID
 
 from otpmail.crypto import keys, linking
 from otpmail.crypto.transaction_data import Facts
+from otpmail.db import arguments
 from otpmail.models import Challenge, State
 
 MAX_LENGTH = 140
@@ -44,7 +45,7 @@ def of(challenge: Challenge) -> str:
 def check(
     receipt: str,
     *,
-    challenge_id: UUID,
+    challenge_id: UUID | str,
     purpose: str,
     subject: str,
     facts: Facts | None,
@@ -55,8 +56,16 @@ def check(
     """Tell whether this receipt is for this challenge, purpose, owner, facts and time.
 
     With ``recipient``, also whether the code was mailed to this address beside this ``context``.
-    Raises `NotHereError` if its key is not known here, or its key service is away.
+    What is no receipt is none of ours: False. Raises TypeError or ValueError for anything else that
+    cannot be what was told of a code, and `NotHereError` if its key is not known here, or its key
+    service is away.
     """
+    pk = _looked_at(challenge_id, purpose, subject, facts, confirmed_at)
+    lines = arguments.context({} if context is None else context)
+    if recipient is not None:
+        arguments.text("recipient", recipient)
+    if not isinstance(receipt, str):
+        return False
     version, _, rest = receipt.partition(".")
     key_id, *parts = rest.rsplit(".", 2)
     if version != _VERSION or len(parts) != len(("shown", "mac")) or not keys.ID.fullmatch(key_id):
@@ -65,13 +74,11 @@ def check(
     if key is None:
         return False
     shown, mac = parts
-    if recipient is not None and not _same(
-        _text(linking.shown(key, recipient, context or {})), shown
-    ):
+    if recipient is not None and not _same(_text(linking.shown(key, recipient, lines)), shown):
         return False
     bound = linking.bind(
         key,
-        challenge_id=challenge_id,
+        challenge_id=pk,
         purpose=purpose,
         subject=subject,
         shown=_bytes(shown),
@@ -80,9 +87,22 @@ def check(
     return _same(_mac(key, bound, confirmed_at), mac)
 
 
+def _looked_at(
+    challenge_id: object, purpose: str, subject: str, facts: object, confirmed_at: object
+) -> UUID:
+    arguments.check(purpose=purpose, subject=subject)
+    arguments.moment("confirmed_at", confirmed_at)
+    if facts is not None:
+        arguments.facts(facts)
+    pk = arguments.challenge_id(challenge_id)
+    if pk is None:
+        raise ValueError("challenge_id is a UUID, or one as text")
+    return pk
+
+
 def _mac(key: keys.SigningKey, bound: bytes, moment: datetime) -> str:
     microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
-    return _text(key.sign(_PURPOSE, _LABEL + bound + microseconds.to_bytes(8)))
+    return _text(key.sign(_PURPOSE, _LABEL + bound + microseconds.to_bytes(8, signed=True)))
 
 
 def _same(expected: str, given: str) -> bool:

@@ -124,3 +124,48 @@ def test_the_longest_key_id_fits(settings):
     settings.OTPMAIL_KEYS = {"k" * 50: keys.new()}
     _, result = confirm()
     assert len(result.receipt) <= receipts.MAX_LENGTH
+
+
+JUNK = [None, 7, b"2.old.a.b", "", "2", "2...", "2.old.a", "ü.ü.ü.ü", "2.old.ü.ü", "\ud800", [], {}]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_what_is_no_receipt_is_none(ring, junk):
+    confirmed_id, result = confirm()
+    said = {"purpose": "order", "subject": "alice", "facts": dict(orders.ORDER)}
+    at = result.confirmed_at
+    assert receipts.check(junk, challenge_id=confirmed_id, confirmed_at=at, **said) is False
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"challenge_id": "junk"}, ValueError, "challenge_id is a UUID"),
+        ({"challenge_id": None}, ValueError, "challenge_id is a UUID"),
+        ({"purpose": 7}, TypeError, "purpose is a str"),
+        ({"subject": None}, TypeError, "subject is a str"),
+        ({"facts": 7}, TypeError, "facts is a mapping"),
+        ({"facts": {"a": 1.5}}, TypeError, "facts"),
+        ({"confirmed_at": None}, TypeError, "confirmed_at is a datetime"),
+        ({"confirmed_at": "2026-01-01"}, TypeError, "confirmed_at is a datetime"),
+        ({"confirmed_at": datetime(2026, 1, 1)}, ValueError, "time zone"),  # noqa: DTZ001
+        ({"recipient": 7}, TypeError, "recipient is a str"),
+        ({"recipient": "a@example.org", "context": 7}, TypeError, "context is a mapping"),
+    ],
+    ids=str,
+)
+def test_what_a_receipt_is_said_to_be_for_is_looked_at(ring, change, error, words):
+    confirmed_id, result = confirm()
+    with pytest.raises(error, match=words):
+        proves(confirmed_id, result, **change)
+
+
+def test_receipt_takes_an_id_and_a_context_as_they_were_given(ring):
+    confirmed_id, result = confirm()
+    shown = {"recipient": "alice@example.org", "context": {"shop": "Potatoes\n& Sons"}}
+    assert proves(str(confirmed_id), result, **shown)
+
+
+def test_time_before_1970_is_another_time(ring):
+    confirmed_id, result = confirm()
+    assert not proves(confirmed_id, result, confirmed_at=datetime(1, 1, 1, tzinfo=UTC))

@@ -93,8 +93,10 @@ def verify(
     Raises `RolledBackError`, and nothing is done, if ``confirmed`` or a receiver of
     ``challenge_ended`` swallowed a database's error, which takes the whole transaction back.
     """
+    arguments.flag("consume", consume)
     if confirmed is not None:
-        _check_outside(consume=arguments.flag("consume", consume))
+        arguments.function("confirmed", confirmed)
+        _check_outside(consume=consume)
     arguments.check(purpose=purpose, subject=subject, client=client)
     challenge = lookup.find(purpose, challenge_id, subject)
     if challenge is None:

@@ -8,6 +8,7 @@ loses the oldest. Nobody is refused for having asked.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from otpmail.challenges import lookup, resending
 from otpmail.crypto import derive, linking
 from otpmail.crypto.transaction_data import Facts
 from otpmail.db import arguments, database
+from otpmail.delivery import rendering
 from otpmail.display import zones
 from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.limits import lockout, rates
@@ -69,12 +71,14 @@ def issue(
     code is right, and all else is the same. An address that is suppressed gets the same answer, and
     its delivery has failed.
 
-    While the same is open (purpose, subject, address, facts), it is continued: the same challenge
-    and, as `resend` rules, the same code, and one more mail if the cool-down is over. If as many of
-    a purpose are open as may be, the oldest ends as superseded.
+    While the same is open (purpose, subject, address, facts, context), it is continued: the same
+    challenge and, as `resend` rules, the same code, and one more mail if the cool-down is over. So
+    keep out of a context what differs at each press, such as the time. If as many of a purpose are
+    open as may be, the oldest ends as superseded.
 
     Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
-    Raises TypeError or ValueError for an argument that no row can hold, `NotHereError` while the
+    Raises TypeError or ValueError for an argument that no row can hold or no template can show
+    (``rendering.RESERVED``), `NotHereError` while the
     key service is away, and `ImproperlyConfigured` for facts that nothing can read again or for a
     decoy outside a purpose that is ``BEFORE_SIGN_IN``.
     """
@@ -104,16 +108,16 @@ def issue_many(
 
     Returns what each is told, in the order of ``to``. Two transactions that issue one by one to the
     same people in another order wait for each other crosswise, and the database ends one; two calls
-    of this do not. Raises what `issue` raises.
+    of this do not. Raises what `issue` raises, and ValueError for more addresses of one subject
+    than may have a code at a time.
     """
-    if not to:
-        raise ValueError("to names nobody")
     asked: list[Challenge] = []
-    for position, one in enumerate(to):
+    for position, one in enumerate(arguments.many("to", to, To)):
         challenge = _asked(purpose, one, facts, context, client, long=long, decoy=decoy)
         if isinstance(challenge, InvalidAddress):
             return NoneIssued(position=position, why=challenge)
         asked.append(challenge)
+    _check_owners(asked, Purpose(purpose).open_challenges)
     return database.again_if_deadlocked(lambda: _issue_all(asked, facts, client))
 
 
@@ -130,7 +134,10 @@ def _asked(
     arguments.check(purpose=purpose, subject=to.subject, client=client)
     rules = Purpose(purpose)
     if facts is not None:
+        arguments.facts(facts)
         rules.check_facts()
+    lines = arguments.context({} if context is None else context)
+    rendering.check_names(facts or {}, lines)
     if arguments.flag("decoy", decoy):
         rules.check_decoys()
     try:
@@ -142,12 +149,19 @@ def _asked(
         subject=to.subject,
         recipient=recipient,
         language=get_language() or "",
-        context=arguments.context(context or {}),
+        context=lines,
         is_decoy=decoy,
         digits=rules.digits(long=arguments.flag("long", long)),
     )
     linking.link(asked, facts)
     return asked
+
+
+def _check_owners(asked: Sequence[Challenge], most: int) -> None:
+    """Refuse more codes for one owner than may stand: the last would end the first."""
+    of_each = Counter(subject for subject, _ in {(one.subject, one.recipient) for one in asked})
+    if of_each.most_common(1)[0][1] > most:
+        raise ValueError(f"to names one subject with more than {most} addresses (OPEN_CHALLENGES)")
 
 
 def _issue_all(
@@ -161,7 +175,7 @@ def _issue_all(
         now = database.now()  # two presses at once: the second sees the first's
         room = rates.Room(client, now)
         for position, one in enumerate(asked):
-            result = _issue_one(one, facts, client, room, now)
+            result = _issue_one(one, facts, client, room, now, before=issued)
             if isinstance(result, OverCap):
                 database.roll_back()
                 return NoneIssued(position=position, why=result)
@@ -173,9 +187,17 @@ def _issue_all(
 
 
 def _issue_one(
-    asked: Challenge, facts: Facts | None, client: Client, room: rates.Room, now: datetime
+    asked: Challenge,
+    facts: Facts | None,
+    client: Client,
+    room: rates.Room,
+    now: datetime,
+    *,
+    before: Sequence[Issued],
 ) -> Issued | OverCap:
     others = lookup.open_of(asked.subject, purpose=asked.purpose, now=now)
+    ours = {one.challenge_id for one in before}
+    others.sort(key=lambda one: one.pk in ours)  # the last to be ended
     same = next((one for one in others if _is_same(one, asked, facts)), None)
     continued = _continue(same, client, now, room) if same else None
     return continued or _begin(asked, others, client, now, room)
@@ -189,8 +211,11 @@ def _canonical(recipient: str, rules: Purpose) -> str:
 
 
 def _is_same(one: Challenge, asked: Challenge, facts: Facts | None) -> bool:
-    """Tell whether the same is asked for; a longer code, or a decoy, is another."""
-    alike = ("recipient", "digits", "is_decoy")
+    """Tell whether the same is asked for; a longer code, a decoy or another context is another.
+
+    A context is what a mail shows: what the person read is what they confirm.
+    """
+    alike = ("recipient", "digits", "is_decoy", "context")
     if any(getattr(one, name) != getattr(asked, name) for name in alike):
         return False
     try:

@@ -5,7 +5,7 @@ purpose is rendered once, in the default language, with the purpose's ``SAMPLE``
 Knows nothing of: what a mail says besides.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.template import TemplateDoesNotExist, TemplateSyntaxError
@@ -27,8 +27,23 @@ LOADERS = "Let TEMPLATES find otpmail's: APP_DIRS True, or the loader app_direct
 def mails() -> Iterable[CheckMessage]:
     """Render what each purpose's mail is made of."""
     for purpose in (NO_PURPOSE, *settings.PURPOSES):
+        yield from _sample(purpose)
         yield from _parts(purpose)
         yield from _halves(purpose)
+
+
+def _sample(purpose: str) -> Iterable[CheckMessage]:
+    """E036: what is to be shown is not what `issue` takes."""
+    sample = Purpose(purpose).sample
+    is_mapping = isinstance(sample, Mapping)
+    if not is_mapping or rendering.RESERVED.intersection(sample):
+        why = "has names that templates know as something else" if is_mapping else "is no mapping"
+        yield Error(
+            f"OTPMAIL_PURPOSES[{purpose!r}]['SAMPLE'] {why}.",
+            hint="Set it to a mapping of names to what mails show, facts and context. No name is "
+            f"{', '.join(sorted(rendering.RESERVED))}.",
+            id="otpmail.E036",
+        )
 
 
 @sensitive_variables()

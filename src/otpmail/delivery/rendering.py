@@ -35,6 +35,16 @@ METADATA = "otpmail"
 """Under this name a provider is told which delivery a mail is; each event gives it back."""
 
 
+RESERVED = frozenset(
+    {
+        *("code", "expires_at", "minutes", "until", "reference", "cancel_url", "purpose"),
+        *("language", "text_language", "text_direction"),
+        *("True", "False", "None", "block", "forloop"),  # Django's own, in any template
+    }
+)
+"""Names that templates know, so that no fact and nothing of a context can have them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A mail ready to leave; no repr shows it."""
@@ -94,6 +104,17 @@ def facts_of(challenge: Challenge, *, lock: bool) -> Facts | None:
         return {} if linking.holds(challenge, None) else None
     facts = Purpose(challenge.purpose).facts(challenge, lock=lock)
     return facts if facts is not None and linking.holds(challenge, facts) else None
+
+
+def check_names(facts: Mapping[str, object], context: Mapping[str, object]) -> None:
+    """Raise ValueError for a name by which a template would show something else."""
+    for what, given in (("facts", facts), ("context", context)):
+        if taken := RESERVED.intersection(given):
+            raise ValueError(
+                f"{what} has {sorted(taken)}, which templates know as something else: rename it"
+            )
+    if both := facts.keys() & context.keys():
+        raise ValueError(f"facts and context both have {sorted(both)}: rename one of the two")
 
 
 @sensitive_variables()

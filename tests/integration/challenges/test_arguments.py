@@ -1,5 +1,6 @@
 """What a call is given is looked at first, and alike on every database."""
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from otpmail import challenges
 from otpmail.addresses.requester import Client
+from otpmail.challenges import To
+from otpmail.delivery import rendering
 from otpmail.display import one_line
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery
 from otpmail.results import InvalidAddress, Issued, Malformed, NotFound
@@ -77,7 +80,7 @@ def test_what_no_column_holds_says_why(door, name, most):
 @pytest.mark.parametrize("door", ["issue", "resend", "verify", "cancel", "cancel_all"])
 @pytest.mark.parametrize("client", [None, "192.0.2.1", {}])
 def test_who_asks_is_a_client(door, client):
-    with pytest.raises(TypeError, match=r"otpmail\.clients\.Client"):
+    with pytest.raises(TypeError, match=r"otpmail\.challenges\.Client"):
         DOORS[door]("sign-in", subject="alice", client=client)
 
 
@@ -162,6 +165,110 @@ def test_value_of_a_context_is_a_text(value):
 def test_name_in_a_context_is_a_text(name):
     with pytest.raises((TypeError, ValueError), match="a name in context"):
         issue(context={name: "Bob"})
+
+
+def test_name_that_is_empty_says_so():
+    with pytest.raises(ValueError, match="has 1 or more characters, not 0"):
+        issue(context={"": "Bob"})
+
+
+@pytest.mark.parametrize("falsy", [0, "", [], False])
+def test_only_none_is_no_context(falsy):
+    with pytest.raises(TypeError, match="context is a mapping"):
+        issue(context=falsy)
+
+
+# Facts
+
+FACTS = [
+    (7, TypeError, "facts is a mapping"),
+    ([1], TypeError, "facts is a mapping"),
+    ("amount", TypeError, "facts is a mapping"),
+    ({7: "x"}, TypeError, "a name in facts is a str"),
+    ({None: "x"}, TypeError, "a name in facts is a str"),
+    ({"": "x"}, ValueError, "a name in facts has 1 to 255"),
+    ({"a" * 256: "x"}, ValueError, "a name in facts has 1 to 255"),
+    ({"ä": "x"}, ValueError, "a name in facts is ASCII"),
+    ({"a": None}, TypeError, "facts['a'] is a str or an int"),
+    ({"a": 1.5}, TypeError, "facts['a'] is a str or an int"),
+    ({"a": True}, TypeError, "facts['a'] is a str or an int"),
+    ({"a": b"x"}, TypeError, "facts['a'] is a str or an int"),
+    ({"a": "\ud800"}, ValueError, "facts['a'] holds a NUL or half a character"),
+    ({"a": "x\0y"}, ValueError, "facts['a'] holds a NUL"),
+    ({"a": "x" * 1_000_000}, ValueError, "facts['a'] has 0 to 10000"),
+    ({"a": "x" * 9_000, "b": "x" * 9_000}, ValueError, "facts has 10000 characters at most"),
+    ({"a": 10**5000}, ValueError, "facts['a'] has 1024 bits"),
+    ({"a": -(10**5000)}, ValueError, "facts['a'] has 1024 bits"),
+]
+
+
+@pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize(("facts", "error", "words"), FACTS)
+def test_facts_say_what_to_pass(facts, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        issue(purpose="order", facts=facts)
+    assert nothing_was_written()
+
+
+@pytest.mark.usefixtures("orders")
+@pytest.mark.parametrize("name", sorted(rendering.RESERVED))
+@pytest.mark.parametrize("given", ["facts", "context"])
+def test_name_that_a_template_knows_as_something_else_is_refused(given, name):
+    with pytest.raises(ValueError, match=f"{given} has .*'{name}'.*rename"):
+        issue(purpose="order", **{given: {name: "shown", "payee": "Bob"}})
+    assert nothing_was_written()
+
+
+@pytest.mark.usefixtures("orders")
+def test_one_name_is_not_a_fact_and_a_context():
+    with pytest.raises(ValueError, match="both have"):
+        issue(purpose="order", facts={"amount": 1}, context={"amount": "2"})
+
+
+# Several at once
+
+ALICE = To(subject="alice", recipient="alice@example.org")
+
+
+@pytest.mark.parametrize(
+    ("to", "error", "words"),
+    [
+        ("x", TypeError, "to is a list of To, not str"),
+        (None, TypeError, "to is a list of To, not NoneType"),
+        (ALICE, TypeError, "to is a list of To, not To"),
+        (iter([]), TypeError, "to is a list of To"),
+        ({"alice": "alice@example.org"}, TypeError, "to is a list of To"),
+        ([("alice", "alice@example.org")], TypeError, "to[0] is a To, not tuple"),
+        ([ALICE, None], TypeError, "to[1] is a To, not NoneType"),
+        ([], ValueError, "to names nobody"),
+        ((), ValueError, "to names nobody"),
+        ([To(subject=None, recipient="a@example.org")], TypeError, "subject is a str"),
+    ],
+    ids=str,
+)
+def test_to_says_what_to_pass(to, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        challenges.issue_many("sign-in", to)
+    assert nothing_was_written()
+
+
+# What is done with a right code
+
+
+@pytest.mark.parametrize("value", ["false", None, 0, 1, "True", []])
+def test_consume_is_yes_or_no(value):
+    issued = issue()
+    with pytest.raises(TypeError, match="consume is True or False"):
+        challenges.verify("sign-in", issued.challenge_id, "1", subject="alice", consume=value)
+
+
+@pytest.mark.parametrize("value", ["x", 7, True, False, {}])
+def test_confirmed_is_a_function(value):
+    issued = issue()
+    code = live_code(issued.challenge_id)
+    with pytest.raises(TypeError, match="confirmed is a function"):
+        challenges.verify("sign-in", issued.challenge_id, code, subject="alice", confirmed=value)
+    assert Challenge.objects.get().state == "pending"
 
 
 def test_context_has_an_end():

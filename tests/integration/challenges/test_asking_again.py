@@ -452,3 +452,13 @@ def test_what_stands_under_a_revoked_key_is_not_open_and_takes_no_place(settings
     listed = challenges.open(subject="alice")
     assert [one.challenge_id for one in listed] == [one.challenge_id for one in good]
     assert {row(one).state for one in good} == {"pending"}
+
+
+def test_another_context_is_another_challenge():
+    """What the mail shows is what is confirmed: 99 is not asked for under a mail that says 10."""
+    first, second = issue(context={"amount": "10 EUR"}), issue(context={"amount": "99 EUR"})
+    assert not second.continued
+    assert [row(one).context["amount"] for one in (first, second)] == ["10 EUR", "99 EUR"]
+    assert {row(first).state, row(second).state} == {"pending"}
+    assert issue(context={"amount": "99\n EUR"}).challenge_id == second.challenge_id
+    assert not issue().continued

@@ -305,3 +305,39 @@ def test_whose_room_another_takes_at_this_moment_is_refused_and_leaves_nothing(s
 def test_nobody_is_an_error():
     with pytest.raises(ValueError, match="nobody"):
         issue_many()
+
+
+# One person several times
+
+
+def to_alice(*numbers):
+    return [To(subject="alice", recipient=f"alice{number}@example.org") for number in numbers]
+
+
+def states(issued):
+    return [Challenge.objects.get(pk=one.challenge_id).state for one in issued]
+
+
+def test_more_addresses_of_one_person_than_may_have_a_code_are_refused(settings):
+    settings.OTPMAIL_OPEN_CHALLENGES = 2
+    with pytest.raises(ValueError, match="more than 2 addresses"):
+        issue_many(*to_alice(1, 2, 3))
+    assert rows() == (0, 0, 0)
+
+
+def test_same_address_twice_is_one(settings):
+    settings.OTPMAIL_OPEN_CHALLENGES = 2
+    first, second, again = issue_many(*to_alice(1, 2, 1))
+    assert (again.challenge_id, again.continued) == (first.challenge_id, True)
+    assert states([first, second]) == ["pending", "pending"]
+
+
+@pytest.mark.parametrize("before", [(), (1,), (2,), (1, 2), (2, 1), (8, 9), (8, 1), (1, 8)])
+@pytest.mark.parametrize("asked", [(1, 2), (2, 1)])
+def test_no_call_ends_what_it_issues(settings, before, asked):
+    settings.OTPMAIL_OPEN_CHALLENGES = 2
+    for to in to_alice(*before):
+        issue(to)
+    issued = issue_many(*to_alice(*asked))
+    assert states(issued) == ["pending", "pending"]
+    assert Challenge.objects.filter(state="pending").count() == 2

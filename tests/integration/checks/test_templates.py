@@ -73,3 +73,11 @@ def test_sample_is_what_a_check_shows(settings):
     assert found(settings, **text) == ["otpmail.W013"]
     settings.OTPMAIL_PURPOSES = {"sign-in": {"SAMPLE": {"amount": 12, "places": 2}}}
     assert found(settings, **text) == []
+
+
+@pytest.mark.parametrize(
+    "sample", [7, "amount", None, ["a"], {"code": "1"}, {"amount": 1, "until": 2}]
+)
+def test_sample_is_what_issue_takes(settings, sample):
+    settings.OTPMAIL_PURPOSES = {"sign-in": {"SAMPLE": sample}}
+    assert "otpmail.E036" in found(settings)

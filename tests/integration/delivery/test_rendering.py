@@ -12,9 +12,10 @@ from django.utils.translation import trans_real
 
 from otpmail import challenges
 from otpmail.db import database
+from otpmail.delivery import rendering
 from otpmail.delivery.rendering import Letter, code_of, render
 from otpmail.display import references
-from otpmail.models import Delivery
+from otpmail.models import Challenge, Delivery
 from otpmail.testing import live_code
 from tests import orders as order_facts
 from tests.mailtemplates import templates
@@ -131,9 +132,19 @@ def test_name_with_newline_or_markup_does_no_harm(settings):
     assert "&lt;script&gt;" in parts(letter)[1]
 
 
-def test_context_cannot_replace_the_code():
-    issued, letter = send(context={"code": "000000"})
-    assert letter.body.startswith(live_code(issued.challenge_id))
+def test_names_that_are_reserved_are_those_that_templates_are_given():
+    """And no context replaces one, were it written into the row."""
+    issued, _ = send()
+    challenge = Challenge.objects.get(pk=issued.challenge_id)
+    challenge.context = dict.fromkeys(rendering.RESERVED, "000000")
+    delivery = Delivery.objects.get(challenge=challenge)
+    assert (
+        live_code(challenge.pk)
+        in rendering.render(delivery, challenge, live_code(challenge.pk)).mail.body
+    )
+    ours = rendering._context(delivery, challenge, {})
+    given = {name for name, value in ours.items() if value != "000000"}
+    assert given | {"code", "True", "False", "None", "block", "forloop"} == rendering.RESERVED
 
 
 def test_mail_speaks_the_language_of_the_request(settings):
