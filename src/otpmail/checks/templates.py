@@ -33,7 +33,7 @@ def mails() -> Iterable[CheckMessage]:
 
 
 def _sample(purpose: str) -> Iterable[CheckMessage]:
-    """E036: what is to be shown is not what `issue` takes."""
+    """E031: what is to be shown is not what `issue` takes."""
     sample = Purpose(purpose).sample
     is_mapping = isinstance(sample, Mapping)
     if not is_mapping or rendering.RESERVED.intersection(sample):
@@ -42,7 +42,7 @@ def _sample(purpose: str) -> Iterable[CheckMessage]:
             f"OTPMAIL_PURPOSES[{purpose!r}]['SAMPLE'] {why}.",
             hint="Set it to a mapping of names to what mails show, facts and context. No name is "
             f"{', '.join(sorted(rendering.RESERVED))}.",
-            id="otpmail.E036",
+            id="otpmail.E031",
         )
 
 

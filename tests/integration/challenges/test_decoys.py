@@ -65,11 +65,14 @@ FATES = {
 def told(issued, subject):
     """All that is told of it later, by each call that tells of a mail."""
     named = {"subject": subject}
-    return [
+    answers = [
         shape(challenges.status("welcome", issued.challenge_id, **named)),
         shape(challenges.open(**named)[0]),
         shape(issue(Challenge.objects.get(pk=issued.challenge_id).is_decoy, **named)),
     ]
+    for answer in answers:
+        del answer["delivery"]["slow"]  # tells of all mail, as it is in this second
+    return answers
 
 
 @pytest.mark.parametrize("fate", FATES)

@@ -80,4 +80,4 @@ def test_sample_is_what_a_check_shows(settings):
 )
 def test_sample_is_what_issue_takes(settings, sample):
     settings.OTPMAIL_PURPOSES = {"sign-in": {"SAMPLE": sample}}
-    assert "otpmail.E036" in found(settings)
+    assert "otpmail.E031" in found(settings)
