@@ -51,6 +51,18 @@ def again() -> float | None:
     return one_round(Delivery.objects.get(state="queued").pk)
 
 
+def carry_for(clock: Any, seconds: float) -> None:
+    """Let time pass, and have what waits go whenever the route may be asked."""
+    until = clock.monotonic() + seconds
+    while clock.monotonic() < until:
+        clock.move(0.25)
+        leases.release(ME)
+        Delivery.objects.update(due_at=database.now())
+        for lane in Lane:
+            for delivery_id in leases.claim(ME, lane=lane, now=database.now(), limit=10):
+                courier.run([delivery_id], ME)
+
+
 def one_round(delivery_id: UUID, owner: str = ME) -> float | None:
     """Do a round with one delivery."""
     return courier.run([delivery_id], owner).waits[delivery_id]

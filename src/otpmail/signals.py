@@ -70,7 +70,8 @@ delivery_reported = Event()
 """``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
 
 circuit_opened = Event()
-"""``route``, ``outcome``: it is out of order; now and then one mail asks whether it still is."""
+"""``route``, ``outcome``, ``flaps``: it is out of order; now and then one mail asks whether it
+still is. ``flaps``: this was told within the last minute, too."""
 
 circuit_stays_open = Event()
 """``route``, ``outcome``, ``asked``: nor was it taken so many times since this was last told."""
@@ -140,9 +141,10 @@ def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
 
 
 @receiver(circuit_opened)
-def _log_opened(route: str, outcome: "Outcome", **_: Any) -> None:
+def _log_opened(route: str, outcome: "Outcome", *, flaps: bool = False, **_: Any) -> None:
     told = (_where(route), _why(outcome))
-    log.error("Email circuit opened %s %s", *told, extra=logmails.extra())
+    level = logging.WARNING if flaps else logging.ERROR  # somebody was called a moment ago
+    log.log(level, "Email circuit opened %s %s", *told, extra=logmails.extra())
 
 
 @receiver(circuit_stays_open)

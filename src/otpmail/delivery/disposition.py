@@ -67,13 +67,16 @@ def _wished_seconds(outcome: Outcome) -> float:
 
 
 def _is_of_the_routes(tries: Sequence[Try]) -> bool:
-    """Tell whether nothing was said of the mail, and no route can have taken it.
+    """Tell whether nothing was said of the mail or its sender, and no route can have taken it.
 
     Whatever may have been taken, or was refused itself, has the backoff and its end: a server that
     takes a mail and is silent would be given it again and again.
     """
     faults = [try_.outcome for try_ in tries]
-    return all(fault.blame is Blame.ROUTE and fault.kind is not Kind.UNKNOWN for fault in faults)
+    return all(
+        fault.blame is Blame.ROUTE and fault.kind is not Kind.UNKNOWN and not fault.is_of_sender
+        for fault in faults
+    )
 
 
 def _is_one_back(tries: Sequence[Try], names: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
 
 ``status_codes`` reads what a server's refusal speaks of, ``provider_errors`` what an HTTP API said,
-and ``describing`` tells an error in a log.
+``judging`` what that means, and ``describing`` tells an error in a log.
 """
 
 import re
@@ -14,13 +14,13 @@ import smtplib
 import ssl
 import traceback
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from otpmail.addresses.masking import mask_addresses
 from otpmail.exceptions.foreign import ends_process
-from otpmail.outcomes import provider_errors
+from otpmail.outcomes import judging, provider_errors
+from otpmail.outcomes.findings import Blame, Kind
 from otpmail.outcomes.provider_errors import Answer
-from otpmail.outcomes.status_codes import Blame, Stage, finding
+from otpmail.outcomes.status_codes import Stage, finding
 
 __all__ = ["Blame", "Kind", "Outcome", "Stage"]
 
@@ -83,47 +83,6 @@ UNANSWERED = frozenset(
 )
 """The call was made, and nothing is known of its end."""
 
-OF_THE_MAIL = frozenset({400, 422})
-"""HTTP statuses that speak of this mail."""
-
-CONTENT_TOO_LARGE = 413
-"""The HTTP status for it (RFC 9110, 15.5.14)."""
-
-NOT_SIGNED_IN = frozenset({401, 403})
-"""HTTP statuses of a key that is not known or not allowed to."""
-
-LATER = frozenset({408, 425, 429})
-"""HTTP statuses that pass, as all of 5xx do."""
-
-OF_THE_ROUTE = frozenset(
-    {
-        # Amazon SES, with 400
-        "AccountSuspendedException",
-        "LimitExceededException",
-        "MailFromDomainNotVerifiedException",
-        "SendingPausedException",
-        # Postmark, with 422: no such sender, not confirmed, no credit, account not approved
-        *(400, 401, 405, 412, 413),
-        "send-0008",  # Mailjet, with 400: no such sender
-        "account_under_validation",  # Brevo, with 400
-        "invalid_from_address",  # Resend, with 422
-        "from",  # SendGrid, with 400
-        "from.email",
-        "Invalid_Key",  # Mandrill, with 500
-        "PaymentRequired",
-    }
-)
-"""What an API calls a fault of sender or account, under a status that would say otherwise."""
-
-
-class Kind(Enum):
-    """Whether the mail was taken, and whether trying again can help."""
-
-    ACCEPTED = "accepted"
-    TRANSIENT = "transient"
-    PERMANENT = "permanent"
-    UNKNOWN = "unknown"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -139,6 +98,8 @@ class Outcome:
     retry_after_seconds: float | None = None
     is_local: bool = False
     """Whether the route's fault may be met by mail to one recipient's domain alone."""
+    is_of_sender: bool = False
+    """Whether it may be met by mail of this sender alone."""
     is_lasting: bool = False
     """Whether somebody has to mend something: a password, a certificate, a setting."""
 
@@ -156,6 +117,7 @@ def of_reply(code: int, text: str | bytes, *, stage: Stage = Stage.CONTENT) -> O
         code=code,
         blame=found.blame,
         is_local=found.is_local,
+        is_of_sender=found.is_of_sender,
         is_lasting=kind is Kind.PERMANENT and stage is Stage.OPENING,
     )
 
@@ -255,28 +217,17 @@ def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> 
 
 
 def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
-    kind, blame = _judged(answer, refused=refused)
+    judged = judging.judge(answer, refused=refused)
     return Outcome(
-        kind=kind,
+        kind=judged.kind,
         reply=reply,
-        blame=blame,
+        blame=judged.finding.blame,
         code=answer.status if answer else None,
         retry_after_seconds=answer.retry_after_seconds if answer else None,
-        is_lasting=answer is not None and answer.status in NOT_SIGNED_IN,
+        is_local=judged.finding.is_local,
+        is_of_sender=judged.finding.is_of_sender,
+        is_lasting=judged.is_lasting,
     )
-
-
-def _judged(answer: Answer | None, *, refused: bool) -> tuple[Kind, Blame]:
-    if answer and answer.reason in OF_THE_ROUTE:
-        return Kind.PERMANENT, Blame.ROUTE
-    if refused or (answer and answer.status in OF_THE_MAIL):
-        return Kind.PERMANENT, Blame.MAIL
-    if answer and answer.status == CONTENT_TOO_LARGE:
-        return Kind.PERMANENT, Blame.FIT
-    if answer is None or answer.status < 300:  # noqa: PLR2004 - answered, in words not understood
-        return Kind.UNKNOWN, Blame.ROUTE
-    passes = answer.status in LATER or answer.status >= 500  # noqa: PLR2004
-    return Kind.TRANSIENT if passes else Kind.PERMANENT, Blame.ROUTE
 
 
 def _of_refusal(code: int, text: str | bytes, *, stage: Stage) -> Outcome:

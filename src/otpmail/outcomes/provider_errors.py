@@ -13,11 +13,17 @@ from typing import Any
 BODY_BYTES = 64 * 1024
 """Of a longer answer nothing but the status is read."""
 
-WITHIN = ("Error", "errors", "Errors", "Messages")
-"""Where an API's error may lie: Amazon's, SendGrid's and SparkPost's, Mailjet's."""
+WITHIN = ("Error", "errors", "Errors", "Messages", "data")
+"""Where an API's error may lie: Amazon's, SendGrid's and SparkPost's, Mailjet's, Postal's."""
 
-CALLED = ("ErrorCode", "Code", "name", "code", "field")
+CALLED = ("ErrorCode", "Code", "reject_reason", "name", "code", "field")
 """What an API calls its own code of an error, or the field that it blames."""
+
+MOST_WORDS = 1000
+"""Characters read of what it says."""
+
+MOST_SECONDS = 10**9
+"""More is no time to wait, and no number of some digits more."""
 
 NUMBERED = "ErrorCode"
 """Where a number is such a code, and not the status once more."""
@@ -30,6 +36,8 @@ class Answer:
     status: int
     reason: str | int = ""
     """The API's own code of the error: a word, or Postmark's numbers."""
+    words: str = ""
+    """All that it says."""
     retry_after_seconds: float | None = None
 
 
@@ -53,7 +61,10 @@ def answer_of(response: Any) -> Answer | None:
     if not isinstance(status, int):
         return None
     return Answer(
-        status=status, reason=_reason(body), retry_after_seconds=_retry_after_seconds(headers)
+        status=status,
+        reason=_reason(body),
+        words=" ".join(_texts(body))[:MOST_WORDS],
+        retry_after_seconds=_retry_after_seconds(headers),
     )
 
 
@@ -78,8 +89,8 @@ def _reason(body: Any) -> str | int:
     if not isinstance(body, Mapping):
         return ""
     for place in WITHIN:
-        if place in body:
-            return _reason(body[place])
+        if body.get(place):
+            return _reason(body[place]) or _field(body[place])
     for name in CALLED:
         told = body.get(name)
         if isinstance(told, str) or (name == NUMBERED and isinstance(told, int)):
@@ -87,11 +98,26 @@ def _reason(body: Any) -> str | int:
     return ""
 
 
+def _field(errors: Any) -> str:
+    """Name the first field that is blamed, where errors are keyed by it, as at MailerSend."""
+    return str(next(iter(errors))) if isinstance(errors, Mapping) else ""
+
+
+def _texts(body: Any, *, depth: int = 5) -> Iterator[str]:
+    """Give the texts in a body, wherever they lie."""
+    if isinstance(body, str):
+        yield body
+    elif depth and isinstance(body, Mapping | list):
+        within = body if isinstance(body, list) else body.values()
+        for one in within:
+            yield from _texts(one, depth=depth - 1)
+
+
 def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``: seconds, or a date (RFC 9110, 10.2.3)."""
     told = next((text for name, text in headers.items() if name.lower() == "retry-after"), "")
     if told.strip().isdecimal():
-        return float(told)
+        return min(float(told), MOST_SECONDS)
     try:
         return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
     except (TypeError, ValueError):

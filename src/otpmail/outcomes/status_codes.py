@@ -4,7 +4,8 @@
    fit it.
 2. A code that only the server's own state can bring (421, 530) speaks of the route at any command.
 3. Then the enhanced status code decides (RFC 3463), where it says more than "other or undefined".
-4. Then the words, where a provider is known to give nothing else.
+4. Then the words (``wordings``), where a provider is known to give nothing else. Under X.1 to X.6
+   they are read before it, too: who sends from where is told there as a fault of the address.
 5. What is left speaks of the mail.
 
 In: a stage, a code, a text. Out: a `Finding`.
@@ -18,19 +19,13 @@ errors"; Mimecast, "SMTP error codes" (842605754); smtp.codes for Barracuda, Pro
 and others; the sources of Postfix, Exim and Sendmail. Read in 2026.
 """
 
-import re
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from otpmail.outcomes import wordings
+from otpmail.outcomes.findings import FIT, MAIL, ROUTE, SENDER, WAY, Blame, Finding
 from otpmail.smtp.replies import enhanced
 
-
-class Blame(Enum):
-    """What a refusal speaks of: this mail, every mail on this route, or this mail on this route."""
-
-    MAIL = "mail"
-    ROUTE = "route"
-    FIT = "fit"
+__all__ = ["Blame", "Finding", "Stage", "finding"]
 
 
 class Stage(Enum):
@@ -45,19 +40,6 @@ class Stage(Enum):
     CONTENT = auto()
     """DATA, BDAT, and what follows them."""
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a refusal speaks of."""
-
-    blame: Blame
-    is_local: bool = False
-    """Whether it may hold for mail to one recipient's domain alone, as one server's block list."""
-
-
-MAIL, FIT, ROUTE = Finding(Blame.MAIL), Finding(Blame.FIT), Finding(Blame.ROUTE)
-WAY = Finding(Blame.ROUTE, is_local=True)
-"""The sender and the way: other recipients' servers may take what comes from here."""
 
 OF_THE_SERVER = frozenset(
     {
@@ -82,13 +64,14 @@ DKIM, SPF, reverse DNS, DMARC (RFC 7372), null MX (RFC 7505), ARC (RFC 8617), RE
 
 STATUSES: dict[tuple[int, int], Finding] = {
     # X.1: addresses (RFC 3463, 3.2). All but these are the recipient's.
-    (1, 7): WAY,  # sender's mailbox: syntax
-    (1, 8): WAY,  # sender's system; Microsoft: bad outbound sender
+    (1, 7): SENDER,  # sender's mailbox: syntax
+    (1, 8): SENDER,  # sender's system; Microsoft: bad outbound sender
     (1, 9): WAY,  # relayed to a mailer that does not comply
     (1, 90): WAY,  # Microsoft: the sender's daily limit
     # X.2: mailbox (3.3)
     (2, 3): FIT,  # longer than the mailbox takes; Gmail says it of all of its own
-    (2, 252): WAY,  # Microsoft: may not send as this sender
+    **dict.fromkeys([(2, 251), (2, 253), (2, 254), (2, 255)], WAY),  # Microsoft: sender throttled
+    (2, 252): SENDER,  # Microsoft: may not send as this sender
     # X.3: mail system (3.4)
     (3, 1): WAY,  # full
     (3, 2): WAY,  # not accepting messages
@@ -120,76 +103,28 @@ SUBJECTS = {1: MAIL, 2: MAIL, 4: MAIL, 6: MAIL, 7: WAY}
 """What a subject (RFC 3463, 2) speaks of where the detail is not listed and is not 0."""
 
 SYSTEM, PROTOCOL, POLICY = 3, 5, 7
+OF_THE_SESSION = OF_THE_SERVER | OF_THE_DIALOGUE
+_OF_THE_SENDER_ALONE = Finding(Blame.ROUTE, is_of_sender=True)
 UNDEFINED = frozenset({0, 1})
 """Details of a policy that say no more than that there is one (X.7.0, X.7.1)."""
-
-GREYLISTED = re.compile(
-    r"gr[ea]y-?_?list|try (?:it )?(?:again|later)|come back|(?:please )?retry",
-    re.IGNORECASE,
-)
-"""Postgrey, milter-greylist, rspamd, SQLgrey: every first mail meets it, and it passes."""
-
-NO_SUCH_RECIPIENT = re.compile(
-    r"""(?:no\ such|unknown|invalid|unrouteable|non-?existent|unrecogni[sz]ed|inactive)\ +
-            (?:\w+\ +)?(?:user|recipient|mailbox|account|address(?!\ +in\ +from))
-      | (?:user|recipient|mailbox|account|addressee)\ +(?:\S+\ +)?(?:is\ +|was\ +)?
-            (?:unknown|not\ (?:found|known|exist)|invalid|inactive|un(?:available|routeable))
-      | (?:user|recipient|mailbox|account|address)\b.{0,60}\b
-            (?:does\ not\ exist|doesn'?t\ (?:exist|have))
-      | marked\ as\ invalid|mailbox\ (?:is\ )?(?:full|disabled)|over\ ?quota
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""The recipient. Read before `OF_THE_WAY`, and under X.7.0 and X.7.1 too."""
-
-OF_THE_SENDER = re.compile(
-    r"""\bsender\b.{0,60}\b(?:reject|denied|refused|verif|not\ allowed|invalid|unknown|block)
-      | verify\ (?:the\ )?(?:mail\ from|sender)
-      | mail\ from\b.{0,40}\b(?:reject|not\ allowed|denied)
-      | sendas\ ?denied|send\ as\b | from\ address\b.{0,60}\b(?:verified|match|not\ allowed)
-      | (?:not|n't)\ +(?:a\ +)?verified | unverified
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""Exim, Amazon SES, SendGrid. Read first: "sender verify failed: no such user" is not Alice."""
-
-OF_THE_WAY = re.compile(
-    r"""\brelay(?:ing|ed)?\b
-      | bl[ao]ck(?:ed|ing)?[ -]?list | deny-?list | \b(?:dns|r|u|s)bl(?:s|\d+)?\b | spamhaus
-      | spamcop | \bblocked\b | \bbanned\b | barracuda\ reputation | reputation | csi\.mimecast
-      | \bspam\W+\w | \b(?:as|is|like|be)\ spam\b | \bspm\b | unsolicited | spoof | phish
-      | virus | malware
-      | \bspf\b | \bdkim\b | \bdmarc\b | reverse\ (?:dns|hostname) | \brdns\b | \bptr\b
-      | (?:not|un)[ -]?authenticated | authenticat\w+\ (?:is\ )?(?:required|failed|first)
-      | (?:must|need\ to|please)\ (?:first\ )?(?:authenticate|log\ ?in|sign\ in|auth\b)
-      | starttls | encryption\ (?:is\ )?(?:required|needed)
-      | polic(?:y|ies)\b | administrative(?:ly)?\ prohibit | prohibited | access\ denied
-      | not\ (?:authori[sz]ed|permitted) | unauthori[sz]ed
-      | throttl | rate[ -]limit | too\ many\ (?:connections|messages|mails|emails)
-      | frequency\ limited | limit\ (?:has\ been\ )?exceeded | exceeded\b.{0,40}\b(?:rate|limit)
-      | (?:sending|message|hourly|daily)\ (?:quota|limit|rate) | credits?\ exceeded
-      | sending\ (?:is\ )?(?:suspended|paused) | sandbox
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""Exim's own refusals, Mimecast, Barracuda, GMX, mail.ru, QQ and others give no enhanced code."""
-
-TOO_LONG = re.compile(
-    r"(?:message|mail) (?:is )?too (?:long|large|big)|size (?:limit|exceed)", re.IGNORECASE
-)
-"""Amazon SES ("552 Message is too long."), Exim."""
-
-ADDRESS = re.compile(r"<[^>]*>|\S*@\S*")
-"""Who types an address must not choose the words that are read."""
 
 
 def finding(stage: Stage, code: int, text: str) -> Finding:
     """Tell what a refusal speaks of. ``text`` is without the code, one line or several."""
     status = enhanced(code, text)
-    found = _found(stage, code, status, ADDRESS.sub(" ", text))
-    if stage in {Stage.OPENING, Stage.SENDER}:
-        return FIT if found.blame is Blame.FIT and stage is Stage.SENDER else ROUTE
-    return found
+    text = wordings.without_addresses(text)
+    found = _found(stage, code, status, text)
+    if stage is Stage.SENDER:
+        return _at_mail(code, status, found)
+    return ROUTE if stage is Stage.OPENING else found
+
+
+def _at_mail(code: int, status: tuple[int, int, int] | None, found: Finding) -> Finding:
+    """No recipient is named yet. A policy, if it is no word on the session, may be the sender's."""
+    if found.blame is Blame.FIT:
+        return FIT
+    is_policy = status is not None and status[1] == POLICY and code not in OF_THE_SESSION
+    return _OF_THE_SENDER_ALONE if found.is_of_sender or is_policy else ROUTE
 
 
 def _found(stage: Stage, code: int, status: tuple[int, int, int] | None, text: str) -> Finding:
@@ -198,27 +133,13 @@ def _found(stage: Stage, code: int, status: tuple[int, int, int] | None, text: s
     if code in OF_THE_SERVER or (transient and subject == SYSTEM):
         return ROUTE
     if subject == POLICY and detail in UNDEFINED:
-        if NO_SUCH_RECIPIENT.search(text) or (transient and GREYLISTED.search(text)):
-            return MAIL
-        return WAY
+        return wordings.read(text, transient=transient) or WAY
     if (subject, detail) in STATUSES:
         return STATUSES[subject, detail]
     if detail and subject in SUBJECTS:
-        return SUBJECTS[subject]
+        return wordings.of_ours(text) or SUBJECTS[subject]
     if code in OF_THE_DIALOGUE:
-        return WAY
+        return wordings.of_ours(text) or WAY
     if code == TOO_LARGE and stage is Stage.SENDER:
         return FIT
-    return _by_words(text, transient=transient)
-
-
-def _by_words(text: str, *, transient: bool) -> Finding:
-    readers = (
-        (OF_THE_SENDER, WAY),
-        (NO_SUCH_RECIPIENT, MAIL),
-        (TOO_LONG, FIT),
-        (OF_THE_WAY, WAY),
-    )
-    if transient and GREYLISTED.search(text) and not OF_THE_WAY.search(text):
-        return MAIL
-    return next((found for words, found in readers if words.search(text)), MAIL)
+    return wordings.read(text, transient=transient) or MAIL

@@ -97,6 +97,7 @@ class Circuit:
         self._answers = False  # a session could be had, and no mail has taken the way since
         self._told_at = -math.inf
         self._untold = 0  # faults since then
+        self._called_at = -math.inf  # when somebody was called for it
 
     @property
     def state(self) -> State:
@@ -191,8 +192,16 @@ class Circuit:
 
     def _tell_open(self, outcome: Outcome) -> Callable[[], object]:
         self._told_at, self._untold = -math.inf, 0
+        flaps = time.monotonic() - self._called_at < TELL_SECONDS
+        if not flaps:
+            self._called_at = time.monotonic()
         return partial(
-            tell, signals.circuit_opened, sender=Circuit, route=self.route, outcome=outcome
+            tell,
+            signals.circuit_opened,
+            sender=Circuit,
+            route=self.route,
+            outcome=outcome,
+            flaps=flaps,
         )
 
     def _tell_still_open(self, outcome: Outcome) -> Callable[[], object] | None:

@@ -7,6 +7,7 @@ Knows nothing of: whether a route works just now.
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
+from django.conf import settings as django_settings
 from django.core.mail import EmailMessage
 
 from otpmail import addresses
@@ -38,6 +39,19 @@ def domain_of(mail: EmailMessage) -> str:
     """Give the domain of a mail's first recipient; empty if there is none."""
     recipients = mail.recipients()
     return addresses.domain_of(recipients[0]) if recipients else ""
+
+
+def is_from_codes_sender(mail: EmailMessage) -> bool:
+    """Tell whether a mail has the sender that codes have."""
+    codes = settings.FROM or django_settings.DEFAULT_FROM_EMAIL
+    return _bare(mail.from_email) == _bare(codes)
+
+
+def _bare(sender: object) -> str:
+    try:
+        return addresses.addr_spec(str(sender)).lower()
+    except ValueError:
+        return str(sender)
 
 
 def _first(mail: EmailMessage) -> Sequence[str]:

@@ -192,7 +192,7 @@ class _Race:
             still_wanted=lambda message: self._ask(running, of[id(message)]),
         )
         ended = zip(running.mails, outcomes, strict=True)
-        return {mail: outcome for mail, outcome in ended if outcome is not None}
+        return {mail: running.read(mail, outcome) for mail, outcome in ended if outcome is not None}
 
     def _ask(self, running: Running, mail: Mail) -> bool:
         """Ask whether a mail is wanted, for one try: before its envelope, and before its body.

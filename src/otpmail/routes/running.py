@@ -14,7 +14,7 @@ from django.core.mail import EmailMessage
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import hedging
 from otpmail.routes.circuits import Leave
-from otpmail.routes.order import domain_of
+from otpmail.routes.order import domain_of, is_from_codes_sender
 from otpmail.routes.rates import gates
 
 SILENT = Outcome(kind=Kind.UNKNOWN, reply="no answer in the time it had", blame=Blame.ROUTE)
@@ -76,16 +76,23 @@ class Running:
         self.asked: dict[Mail, None] = {}  # in their order
         self.has_ended = False
 
+    def read(self, mail: Mail, outcome: Outcome) -> Outcome:
+        """Take what is said of the sender of codes for what it is: said of their route."""
+        is_of_another = outcome.is_of_sender and not is_from_codes_sender(mail.message)
+        return replace(outcome, is_of_sender=is_of_another)
+
     def end(self, ended: Mapping[Mail, Outcome]) -> None:
         """Tell what the process knows of its routes."""
         self.has_ended = True
         if any(outcome.kind is Kind.ACCEPTED for outcome in ended.values()):
             hedging.took(self.route, (time.monotonic() - self.began) / len(ended))
+        # Of another sender's refusal codes learn nothing, neither good nor bad.
+        told = {mail: outcome for mail, outcome in ended.items() if not outcome.is_of_sender}
         # Of equals the first: of mails in one flight it is the one that was waited for.
-        mail = max(ended, key=lambda mail: _weight(ended[mail]), default=self.mails[0])
+        mail = max(told, key=lambda mail: _weight(told[mail]), default=self.mails[0])
         try:
             domain = domain_of(mail.message)
-            self.leave.end(ended.get(mail), domain=domain, has_other=self._has_other)
+            self.leave.end(told.get(mail), domain=domain, has_other=self._has_other)
         finally:
             gates[self.route].leave()
 
@@ -94,7 +101,7 @@ class Running:
 
         Until then nothing was written, and nothing will be: nobody answers it any more.
         """
-        asked = [*self.asked]
+        asked = [*self.asked.copy()]  # its thread may add to it
         kind = Kind.UNKNOWN if asked else Kind.TRANSIENT
         outcome = replace(SILENT, kind=kind, is_local=bool(asked))
         domain = domain_of((asked or self.mails)[0].message)

@@ -22,8 +22,15 @@ MAX_LINES = 128
 """Lines in one reply; the longest EHLO replies seen have about 30."""
 
 LINE = re.compile(rb"(?P<code>[2-5][0-9]{2})(?P<mark>[-:.;,_]?)[ \t]?(?P<text>.*)", re.DOTALL)
-ENHANCED = re.compile(r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
-"""At the reply's begin (RFC 2034). Cisco's gateways write ``#5.1.0``."""
+ENHANCED = re.compile(
+    r"\s*\(?#?([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)"
+    r"|.*\(#?([245])\.(\d{1,3})\.(\d{1,3})\)\W*$",
+    re.DOTALL,
+)
+"""At the reply's begin (RFC 2034), or in brackets at its end, as qmail writes ``(#5.7.1)``.
+
+Cisco's gateways write ``#5.1.0``.
+"""
 
 
 class MalformedReplyError(Exception):
@@ -69,9 +76,10 @@ class Reply:
 def enhanced(code: int, text: str) -> tuple[int, int, int] | None:
     """Read the enhanced status code; one of another class than the code's makes no sense."""
     match = ENHANCED.match(text)
-    if match is None or int(match[1]) != code // 100:
+    if match is None:
         return None
-    return int(match[1]), int(match[2]), int(match[3])
+    kind, subject, detail = (int(number) for number in match.groups() if number is not None)
+    return (kind, subject, detail) if kind == code // 100 else None
 
 
 class ReplyParser:

@@ -6,11 +6,9 @@ import pytest
 from django.core import mail
 
 from otpmail import routes
-from otpmail.db import database
-from otpmail.delivery import courier, leases
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.models import Attempt, Delivery
 from tests.integration.backends.test_outbox import through_outbox
-from tests.rounds import ME, promise
+from tests.rounds import carry_for, promise
 from tests.scripted import scripted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,18 +41,6 @@ def taken(settings):
         through_outbox(settings, server.port)
         yield script.taken
         routes.close()
-
-
-def carry_for(clock, seconds):
-    """Let time pass, and have what waits go whenever the route may be asked."""
-    until = clock.monotonic() + seconds
-    while clock.monotonic() < until:
-        clock.move(0.25)
-        leases.release(ME)
-        Delivery.objects.update(due_at=database.now())
-        for lane in Lane:
-            for delivery_id in leases.claim(ME, lane=lane, now=database.now(), limit=10):
-                courier.run([delivery_id], ME)
 
 
 @pytest.mark.parametrize("codes", [1, 3])

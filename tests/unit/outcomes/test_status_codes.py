@@ -150,6 +150,69 @@ REPLIES = [
     (DATA, "554 4.3.2 of no sense", MAIL),
     (DATA, "550", MAIL),
     (SENDER, "550 5.1.1 of nobody yet", ROUTE),
+    # The account and the way, told as the person's address
+    (DATA, "550 5.2.251 Sender throttled", ROUTE),  # Microsoft
+    (DATA, "550 5.2.255 Sender throttled: recipient rate", ROUTE),
+    (DATA, "550 5.2.2 Submission quota exceeded", ROUTE),
+    (DATA, "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed", ROUTE),
+    (DATA, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", ROUTE),
+    (DATA, "554 5.2.2 mailbox full; STOREDRV.Deliver.Exception:QuotaExceeded", MAIL),
+    (RCPT, "450 4.2.1 Peak SMTP relay limit exceeded for customer. This is temporary", ROUTE),
+    (RCPT, "550 5.7.1 Daily SMTP relay limit exceeded for customer.", ROUTE),
+    (DATA, "550 Domain x has exceeded the max emails per hour (151/150 (100%)) allowed.", ROUTE),
+    (DATA, "550 Domain x has exceeded the max defers and failures per hour (5/5)", ROUTE),
+    (RCPT, "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", ROUTE),
+    (RCPT, "501 5.5.2 <x_y>: Helo command rejected: Invalid name", ROUTE),
+    (RCPT, "504 5.5.2 <a>: Recipient address rejected: need fully-qualified address", MAIL),
+    (RCPT, "504 5.5.2 <k>: Sender address rejected: need fully-qualified address", ROUTE),
+    (RCPT, "450 4.1.7 <k@example.com>: Sender address rejected: unverified address", ROUTE),
+    (RCPT, "550 HELO argument does not match calling host", ROUTE),
+    (RCPT, "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)", ROUTE),
+    (RCPT, "451 4.7.1 Rate limit exceeded, please try again later", ROUTE),
+    (RCPT, '451 4.7.1 Ratelimit "user" exceeded', ROUTE),  # rspamd
+    (RCPT, "450 4.7.1 Policy rejection; Message count quota exceeded. Please retry later", ROUTE),
+    (RCPT, "450 4.7.1 Error: too much mail from 192.0.2.1; try again later", ROUTE),
+    (RCPT, "450 4.7.1 <h>: Client host rejected: cannot find your hostname, try again", ROUTE),
+    (RCPT, "450 4.7.0 Sender denied, please retry", ROUTE),
+    (RCPT, "550 5.7.1 Mailbox unavailable. Your IP address 192.0.2.1 is blacklisted", ROUTE),
+    (RCPT, "550 5.7.1 mailbox unavailable due to your IP being on a blocklist", ROUTE),
+    (
+        RCPT,
+        "550 5.7.1 Requested action not taken: mailbox unavailable; For explanation visit"
+        " http://postmaster.gmx.com/en/error-messages?ip=192.0.2.1&c=rip",
+        ROUTE,
+    ),
+    (RCPT, "550 Requested mail action not taken: mailbox unavailable. Sender not allowed", ROUTE),
+    (
+        RCPT,
+        "550 Requested mail action not taken: mailbox unavailable. Reject due to policy"
+        " restrictions. For explanation visit",
+        ROUTE,
+    ),
+    (RCPT, "550 5.7.1 Sender verify failed: unknown user", ROUTE),
+    (RCPT, "550 5.7.1 Sender address does not exist", ROUTE),
+    (RCPT, "550 Callback setup failed while verifying <k@example.com>", ROUTE),
+    # qmail, with its code at the end
+    (RCPT, "553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)", ROUTE),
+    (RCPT, "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)", ROUTE),
+    (RCPT, "553 sorry, your mail server has been rejected", ROUTE),
+    (RCPT, "550 sorry, no mailbox here by that name. (#5.1.1)", MAIL),
+    (RCPT, "550 (see section 5.7.1) no such user", MAIL),
+    # QQ, Zoho
+    (RCPT, "550 Connection denied", ROUTE),
+    (DATA, "550 Suspected bounce attacks", ROUTE),
+    (DATA, "550 Suspected spam ip", ROUTE),
+    (DATA, "550 Mail content denied. http://service.mail.test", ROUTE),
+    (DATA, "550 5.4.6 Unusual sending activity detected. Please try after sometime.", ROUTE),
+    # And the person's address, beside words that sound of the way
+    (RCPT, "552 5.2.2 Mailbox size limit exceeded", MAIL),
+    (RCPT, "552 5.2.2 storage limit exceeded for the recipient's mailbox", MAIL),
+    (RCPT, "550 5.4.316 Message expired, connection refused (socket error code 10061)", MAIL),
+    (RCPT, "450 4.4.1 [relay.example]: connection timed out", MAIL),
+    (RCPT, "550 5.7.1 Recipient address rejected: User unknown in virtual mailbox table", MAIL),
+    (RCPT, "452 4.1.1 requested action aborted: try again later - greylisted", MAIL),
+    (RCPT, "451 4.7.1 Greylisted by policy, try again later", MAIL),
+    (RCPT, "550 5.7.1 user over quota", MAIL),
     # Who types an address chooses no words
     (RCPT, "550 <spam@blacklist.relay.example>: sorry", MAIL),
     (RCPT, "550 no mailbox policy@spamhaus.example here", MAIL),
@@ -178,6 +241,31 @@ def test_refusal_speaks_of_what_its_sender_means(stage, reply, blame):
 def test_policy_after_a_recipient_was_named_may_hold_for_its_domain_alone(stage, reply, is_local):
     found = finding(stage, int(reply[:3]), reply[4:])
     assert (found.blame, found.is_local) == (ROUTE, is_local)
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply", "is_of_sender"),
+    [
+        (SENDER, "553 5.7.1 Sender address rejected: not owned by user k", True),
+        (SENDER, "550 5.1.8 Domain of sender address does not exist", True),
+        (SENDER, "501 5.1.7 Bad sender address syntax", True),
+        (SENDER, "550 5.7.60 Client does not have permissions to send as this sender", True),
+        (SENDER, "550 Sender rejected", True),
+        (RCPT, "553 5.7.1 <k@example.com>: Sender address rejected: not owned by user k", True),
+        (DATA, "554 5.2.252 SendAsDenied", True),
+        (DATA, "554 Message rejected: Email address is not verified.", True),
+        (SENDER, "530 5.7.0 Must issue a STARTTLS command first", False),
+        (SENDER, "502 5.7.0 Please authenticate first", False),
+        (SENDER, "421 4.7.0 closing", False),
+        (SENDER, "452 4.3.1 Insufficient system storage", False),
+        (SENDER, "451 no", False),
+        (RCPT, "550 5.7.1 blocked using bl.test", False),
+        (DATA, "550 5.2.251 Sender throttled", False),
+    ],
+)
+def test_refusal_of_a_sender_is_told_from_one_of_all(stage, reply, is_of_sender):
+    found = finding(stage, int(reply[:3]), reply[4:])
+    assert (found.blame, found.is_of_sender) == (ROUTE, is_of_sender)
 
 
 def test_table_is_of_real_replies():

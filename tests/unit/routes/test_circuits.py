@@ -315,3 +315,14 @@ def test_forked_child_begins_anew(settings):
             os._exit(0 if closed else 1)
     assert os.waitpid(pid, 0)[1] == 0
     assert circuits.circuits["a"].state.standing is Standing.OPEN
+
+
+def test_circuit_that_flaps_calls_somebody_once_a_minute(circuit, caplog):
+    for _ in range(3):
+        tell(circuit, *[DEAD] * 3)
+        wait_for_probe(circuit)
+        tell(circuit, TAKEN)
+    circuits.time.move(60)
+    tell(circuit, *[DEAD] * 3)
+    opened = [record.levelname for record in caplog.records if "opened" in record.getMessage()]
+    assert opened == ["ERROR", "WARNING", "WARNING", "ERROR"]
