@@ -159,7 +159,7 @@ class Settings:
     """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
 
     AUDIT_KEEP_DAYS: int = 730
-    """How long it keeps the audit. 0: for good."""
+    """How long it keeps the audit: 7 days or more. 0: for good."""
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""

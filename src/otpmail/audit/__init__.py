@@ -56,7 +56,11 @@ def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NO
 
 
 def challenges_of(recipient: str | None, subject: str | None) -> set[UUID]:
-    """Name the challenges of an address or an owner that the audit tells of, pruned ones too."""
+    """Name the challenges of an address or an owner that the audit tells of, pruned ones too.
+
+    Raises `NotHereError` if entries stand under a key that is not here: they may be theirs.
+    """
+    nobodys()
     ring = keys.readable().values()
     theirs = Q()
     if recipient is not None:
@@ -65,6 +69,17 @@ def challenges_of(recipient: str | None, subject: str | None) -> set[UUID]:
         theirs |= Q(subject_mac__in=[_of_subject(key, subject) for key in ring])
     issued = AuditEntry.objects.filter(theirs, deed=Deed.ISSUED)
     return {*issued.values_list("challenge_id", flat=True)}
+
+
+def nobodys() -> list[str]:
+    """Name the revoked keys of entries of which nobody can tell any more whose they are.
+
+    Raises `NotHereError` for a key that is unknown here.
+    """
+    issued = AuditEntry.objects.filter(deed=Deed.ISSUED).exclude(recipient_mac="")
+    unread = issued.exclude(key_id__in=keys.readable()).order_by("key_id")
+    found = [*unread.values_list("key_id", flat=True).distinct()]
+    return [key_id for key_id in found if keys.find(key_id) is None]
 
 
 def of(challenge_ids: Collection[UUID]) -> QuerySet[AuditEntry]:

@@ -7,7 +7,8 @@
 4. An entry may be committed after one with a higher id. So a seal lists which ids were not there
    yet, and a later one takes those that came.
 5. What is told of a person has a digest of its own: it may be emptied where an entry says so.
-6. What is older than ``OTPMAIL_AUDIT_KEEP_DAYS`` may go once a seal says up to where.
+6. What is older than ``OTPMAIL_AUDIT_KEEP_DAYS`` may go once a seal says up to where. The newest
+   seal stays, and the database takes none but the next (migration 0010).
 
 In: the audit's rows, the time. Out: seals; what is wrong, in words.
 Knows nothing of: what an entry tells.
@@ -32,10 +33,14 @@ from otpmail.crypto import keys
 from otpmail.db import database
 from otpmail.db.database import RowSet
 from otpmail.exceptions import NotHereError
+from otpmail.models import Challenge
 from otpmail.models.audit import PERSONAL, AuditEntry, AuditSeal, Deed
 
 STEP = 1000
 """Entries a seal; and ids that a seal says are missing, the newest."""
+
+LEAST_DAYS = 7
+"""No setting and no seal lets an entry be deleted sooner (migration 0010)."""
 
 _SUBKEY = "otpmail audit chain"
 _ENTRY = struct.Struct(">Q32s32s")
@@ -62,9 +67,9 @@ def prune(*, now: datetime) -> int:
     if _newest().pruned < old.last:
         _add(_newest(), now, pruned=old.last)
     # Plain rows, since the models' own refuse; the database lets pass what a seal says is over.
-    entries: QuerySet[Any] = RowSet(AuditEntry).filter(pk__lte=old.last)
+    entries: QuerySet[Any] = RowSet(AuditEntry).filter(pk__lte=old.last, at__lt=before)
     deleted = _delete(entries)
-    _delete(RowSet(AuditSeal).filter(pk__lte=old.number))
+    _delete(RowSet(AuditSeal).filter(pk__lte=old.number, pk__lt=_newest().number))
     return deleted
 
 
@@ -82,6 +87,8 @@ def anchor() -> str:
 def faults(expected: str = "") -> Iterator[str]:
     """Tell what is wrong with entries and seals. ``expected`` is an `anchor` of before."""
     walk = _Walk(_newest())
+    if not walk.newest.number and (AuditEntry.objects.exists() or Challenge.objects.exists()):
+        yield "there is no seal: none was made yet, or all were taken away"
     for one in AuditSeal.objects.order_by("number").iterator(chunk_size=10):
         yield from walk.over(one)
     yield from walk.end()
@@ -102,17 +109,22 @@ class _Walk:
 
     def over(self, one: AuditSeal) -> Iterator[str]:
         """Look at one seal and at its entries."""
-        key = keys.find(one.key_id)
-        if key is None:
-            yield f"seal {one.number} stands under {one.key_id!r}, which is revoked"
-        elif not hmac.compare_digest(_digest(key, one), bytes(one.digest)):
-            yield f"seal {one.number} was changed"
         if not self._follows(one):
             yield f"seals before {one.number} are missing"
         self.before = one
         self.digests[str(one.number)] = bytes(one.digest).hex()
-        if key is not None:
-            yield from self._entries(key, one)
+        try:
+            yield from self._under(keys.find(one.key_id), one)
+        except NotHereError:
+            yield f"seal {one.number} stands under a key that is not here: {one.key_id!r}"
+
+    def _under(self, key: keys.SigningKey | None, one: AuditSeal) -> Iterator[str]:
+        if key is None:
+            yield f"seal {one.number} stands under {one.key_id!r}, which is revoked"
+            return
+        if not hmac.compare_digest(_digest(key, one), bytes(one.digest)):
+            yield f"seal {one.number} was changed"
+        yield from self._entries(key, one)
 
     def _follows(self, one: AuditSeal) -> bool:
         if self.before.number:

@@ -31,6 +31,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         *(ways.timeouts, ways.short_timeouts, ways.plain_routes, ways.sessions),
         *(ways.error_mails,),
         *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),
+        project.audit_days,
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
         templates.mails,
     )

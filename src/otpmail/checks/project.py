@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
 
+from otpmail.audit.chain import LEAST_DAYS
 from otpmail.conf import Settings, settings
 from otpmail.engines.base import Engine
 from otpmail.operations.metrics_view import LEAST_TOKEN
@@ -40,6 +41,16 @@ def time_zones() -> Iterable[CheckMessage]:
     """E008: without time zones a code's life has no meaning on two hosts."""
     if not django_settings.USE_TZ:
         yield Error("otpmail needs USE_TZ = True.", hint="Set USE_TZ = True.", id="otpmail.E008")
+
+
+def audit_days() -> Iterable[CheckMessage]:
+    """E031: the audit is to go sooner than the database lets it."""
+    if 0 < settings.AUDIT_KEEP_DAYS < LEAST_DAYS:
+        yield Error(
+            f"OTPMAIL_AUDIT_KEEP_DAYS is below {LEAST_DAYS}: no younger entry can be deleted.",
+            hint=f"Set it to {LEAST_DAYS} or more, or to 0 to keep the audit for good.",
+            id="otpmail.E031",
+        )
 
 
 def engine() -> Iterable[CheckMessage]:

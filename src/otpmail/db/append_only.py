@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from otpmail.db.database import Row, RowManager, RowSet
 
-LOCKS = ("append_only", "no_update", "no_delete", "no_replace", "no_truncate")
+LOCKS = ("append_only", "no_update", "no_delete", "no_replace", "no_truncate", "next_only")
 """A trigger that guards such a table is named after it and one of these: ``<table>_<lock>``."""
 
 _NAMES = ", ".join(["%s"] * len(LOCKS))

@@ -39,7 +39,7 @@ class Deed(models.TextChoices):
 
 
 class AuditEntry(AppendOnly):
-    """One deed. The database too refuses to change or delete it (migration 0008)."""
+    """One deed. The database too refuses to change or delete it (migration 0010)."""
 
     at = models.DateTimeField()
     deed = models.CharField(max_length=10, choices=Deed)

@@ -1,7 +1,7 @@
 """What still stands under a key, and until when: what would be lost with it.
 
-In: a key's id, the time. Out: a `Standing` for each kind of row that names a key.
-Knows nothing of: settings, how a key is taken out.
+In: a key's id. Out: a `Standing` for each kind of row that names a key.
+Knows nothing of: how a key is taken out.
 
 Rows tell whether a key is in use, and no process can: another one may have newer settings. What
 keeps only a digest (suppressions, counters) names no key; it is not lost that a person would miss.
@@ -9,16 +9,19 @@ keeps only a digest (suppressions, counters) names no key; it is not lost that a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 
-from otpmail.models import Challenge, Delivery, DeliveryState, State
+from otpmail.conf import settings
+from otpmail.models import AuditEntry, AuditSeal, Challenge, Delivery, DeliveryState, State
+from otpmail.models.audit import Deed
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """So many rows of one kind, and when the last of them needs the key no more."""
+    """So many rows of one kind, and when the last of them needs the key no more; None: never."""
 
     what: str
     count: int
@@ -26,7 +29,11 @@ class Standing:
 
 
 def standing(key_id: str) -> Sequence[Standing]:
-    """Tell what ends if this key goes: challenges that are pending, and mail that is sealed."""
+    """Tell what is lost if this key goes.
+
+    Pending challenges and sealed mail end. The audit's seals under it prove nothing any more, and
+    of its entries nobody can tell whose they are, to export or to erase them.
+    """
     pending = Challenge.objects.filter(state=State.PENDING, key_id=key_id)
     sealed = Delivery.objects.filter(state=DeliveryState.QUEUED, sealed__key_id=key_id)
     return [
@@ -34,7 +41,16 @@ def standing(key_id: str) -> Sequence[Standing]:
             "pending challenges", **pending.aggregate(count=Count("pk"), until=Max("closes_at"))
         ),
         Standing("sealed mails", **sealed.aggregate(count=Count("pk"), until=Max("deadline"))),
+        _audited("seals of the audit", AuditSeal.objects.filter(key_id=key_id)),
+        _audited("issues in the audit", AuditEntry.objects.filter(deed=Deed.ISSUED, key_id=key_id)),
     ]
+
+
+def _audited(what: str, rows: QuerySet[Any]) -> Standing:
+    found = rows.aggregate(count=Count("pk"), last=Max("at"))
+    days = settings.AUDIT_KEEP_DAYS
+    until = found["last"] + timedelta(days=days) if days and found["last"] else None
+    return Standing(what, found["count"], until)
 
 
 def receipts(key_id: str) -> int:

@@ -2,6 +2,7 @@
 
 import importlib
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -12,6 +13,7 @@ from otpmail.audit import chain
 from otpmail.crypto import keys
 from otpmail.db import database
 from otpmail.db.database import RowSet
+from otpmail.exceptions import NotHereError
 from otpmail.models import AuditEntry, AuditSeal, Challenge
 from otpmail.operations import privacy
 from tests.crowd import at_once
@@ -19,7 +21,7 @@ from tests.rounds import promise
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-locks = importlib.import_module("otpmail.migrations.0008_audit_chain")
+locks = importlib.import_module("otpmail.migrations.0010_next_seal_only")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def _no_mail(settings):
 def unlocked():
     """Take the locks away, as whoever owns the tables can."""
     with connection.schema_editor() as editor:
-        locks.run(editor, locks.of_ours(connection.vendor)[1])
+        locks.LAST.run(editor, locks.of_ours(connection.vendor)[1])
     yield
     with connection.schema_editor() as editor:
         locks.lock(None, editor)
@@ -258,14 +260,20 @@ def test_export_tells_the_audit_of_each_challenge():
     ]
 
 
+def aged(at):
+    """Write one entry, and its seal, as if it had been then."""
+    entry = AuditEntry(
+        at=at, deed="issued", challenge_id=uuid4(), generation=1, purpose="sign-in", key_id="k"
+    )
+    entry.save()
+    chain.seal(now=at)
+    return entry.pk
+
+
 def test_only_prune_deletes_and_the_chain_is_whole(settings, capsys):
     settings.OTPMAIL_AUDIT_KEEP_DAYS = 10
     now = database.now()
-    old = []
-    for days in (12, 11, 2):
-        promise()
-        old.append(AuditEntry.objects.last().pk)
-        chain.seal(now=now - timedelta(days=days))
+    old = [aged(now - timedelta(days=days)) for days in (12, 11, 2)]
     kept = chain.anchor()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         entries().all().delete()
@@ -282,12 +290,56 @@ def test_only_prune_deletes_and_the_chain_is_whole(settings, capsys):
     assert faults() == []
 
 
+def test_newest_seal_stays_when_all_is_over(settings):
+    settings.OTPMAIL_AUDIT_KEEP_DAYS = 10
+    now = database.now()
+    aged(now - timedelta(days=30))
+    assert chain.prune(now=now - timedelta(days=15)) == 1
+    assert chain.prune(now=now) == 0
+    assert chain.prune(now=now + timedelta(days=30)) == 0
+    assert list(AuditSeal.objects.values_list("number", flat=True)) == [2]
+    aged(now)
+    assert faults() == []
+
+
+def test_entry_that_is_younger_than_the_setting_stays_whatever_its_seal_says(settings):
+    settings.OTPMAIL_AUDIT_KEEP_DAYS = 10
+    promise()
+    chain.seal(now=database.now() - timedelta(days=11))
+    assert chain.prune(now=database.now()) == 0
+    assert AuditEntry.objects.count() == 1
+
+
+def test_audit_without_any_seal_is_told(unlocked, capsys):
+    assert faults() == []
+    promise()
+    told = "there is no seal: none was made yet, or all were taken away"
+    assert faults() == [told]
+    with pytest.raises(CommandError, match="1 faults"):
+        call_command("otpmail_audit")
+    call_command("otpmail_audit")  # the first begins the chain
+    entries().all().delete()
+    seals().all().delete()
+    assert faults() == [told]
+
+
+def test_seal_under_a_key_that_is_not_here_is_told_and_the_walk_goes_on(settings):
+    settings.OTPMAIL_KEYS = {"gone": keys.new(), **settings.OTPMAIL_KEYS}
+    sealed(2)
+    settings.OTPMAIL_KEYS = {"k": settings.OTPMAIL_KEYS["k"]}
+    sealed(1)
+    assert faults() == [
+        f"seal {number} stands under a key that is not here: 'gone'" for number in (1, 2)
+    ]
+    settings.OTPMAIL_REVOKED_KEYS = ["gone"]
+    assert faults() == [f"seal {number} stands under 'gone', which is revoked" for number in (1, 2)]
+
+
 def test_who_prunes_more_than_was_over_is_found_out(settings, unlocked):
     settings.OTPMAIL_AUDIT_KEEP_DAYS = 10
     now = database.now()
     for days in (12, 5, 4):
-        promise()
-        chain.seal(now=now - timedelta(days=days))
+        aged(now - timedelta(days=days))
     chain.prune(now=now)
     assert faults() == []
     gone = AuditSeal.objects.get(number=2)
@@ -308,4 +360,20 @@ def test_audit_knows_nobody_by_another_key(settings):
     promise(recipient="alice@example.org")
     assert len(audit.challenges_of("alice@example.org", None)) == 1
     settings.OTPMAIL_KEYS = {"other": keys.new()}
+    for tell in (privacy.export, privacy.erase):
+        with pytest.raises(NotHereError, match="'k'"):
+            tell(recipient="alice@example.org")
+    for command in ("otpmail_export", "otpmail_erase"):
+        with pytest.raises(CommandError, match="'k'"):
+            call_command(command, "alice@example.org")
+    assert AuditEntry.objects.exclude(recipient="").exists()
+
+
+def test_entries_under_a_revoked_key_are_told_of_when_a_person_asks(settings, capsys):
+    promise(recipient="alice@example.org")
+    Challenge.objects.all().delete()
+    settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"other": keys.new()}, ["k"]
     assert audit.challenges_of("alice@example.org", None) == set()
+    for command in ("otpmail_export", "otpmail_erase"):
+        call_command(command, "alice@example.org")
+        assert "'k', which is revoked: nobody can tell" in capsys.readouterr().err

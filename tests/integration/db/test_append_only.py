@@ -1,6 +1,8 @@
 """Audit and ledger are added to and never changed, whatever statement tries."""
 
+import contextlib
 import importlib
+from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, models, transaction
@@ -164,9 +166,76 @@ def test_rows_may_be_added_in_each_way():
 
 
 def test_the_locks_can_be_laid_twice():
-    locks = importlib.import_module("otpmail.migrations.0008_audit_chain")
+    locks = importlib.import_module("otpmail.migrations.0010_next_seal_only")
     with connection.schema_editor() as editor:
         locks.lock(None, editor)
     promise()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         RowSet(AuditEntry).update(deed="wrong")
+
+
+@pytest.fixture
+def old():
+    """Three entries and three seals of long ago."""
+    at = database.now() - timedelta(days=100)
+    promise()
+    entry = AuditEntry.objects.last()
+    for _ in range(3):
+        entry.pk, entry.at = None, at
+        entry.save()
+        chain.seal(now=at)
+
+
+def seal_by_hand(**changes):
+    """Copy the newest seal as the next one, but for what is given."""
+    names = columns(AuditSeal)
+    values = {name: name for name in names} | {"number": "number + 1", "after": "last"} | changes
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO otpmail_auditseal ({', '.join(names)}) "
+            f"SELECT {', '.join(map(str, values.values()))} FROM otpmail_auditseal "
+            "ORDER BY number DESC LIMIT 1"
+        )
+
+
+FORGED = [
+    {"number": 999},
+    {"number": "number"},
+    {"number": 0},
+    {"after": "last - 1"},
+    {"after": "last + 1", "last": "last + 1"},
+    {"last": 9 * 10**9},
+    {"last": "last - 1"},
+    {"pruned": "last + 1"},
+    {"pruned": 9 * 10**9},
+    {"number": 999, "last": 9 * 10**9, "pruned": 9 * 10**9},
+]
+
+
+@pytest.mark.parametrize("changes", FORGED, ids=str)
+def test_only_the_next_seal_is_taken(old, changes):
+    with pytest.raises(DatabaseError, match="append-only"):
+        seal_by_hand(**changes)
+    assert AuditSeal.objects.count() == 3
+
+
+def test_seal_says_no_less_than_the_one_before_that_time_is_over(old):
+    seal_by_hand(pruned="last")
+    with pytest.raises(DatabaseError, match="append-only"):
+        seal_by_hand(pruned=0)
+
+
+def test_forged_seal_deletes_nothing_of_the_last_days_and_is_told(old):
+    promise()
+    chain.seal(now=database.now())
+    young = set(AuditEntry.objects.filter(at__gt=database.now() - timedelta(days=6)))
+    seal_by_hand(pruned="last")
+    for model in (AuditEntry, AuditSeal):
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            RowSet(model).all()._raw_delete("default")
+        for row in model.objects.all():
+            with contextlib.suppress(DatabaseError), transaction.atomic():
+                RowSet(model).filter(pk=row.pk)._raw_delete("default")
+    assert young <= set(AuditEntry.objects.all())
+    assert list(AuditSeal.objects.order_by("pk").values_list("pk", flat=True))[-2:] == [4, 5]
+    assert "seal 5 was changed" in list(chain.faults())

@@ -1,12 +1,16 @@
 """An old key can go when nothing that waits stands under it, and a command tells when."""
 
+from datetime import timedelta
+
 import pytest
 from django.core.mail import EmailMessage
 from django.core.management import CommandError, call_command
 
 from otpmail import challenges
+from otpmail.audit import chain
 from otpmail.crypto import keys
-from otpmail.models import Challenge, Delivery
+from otpmail.db import database
+from otpmail.models import AuditEntry, Challenge, Delivery
 from otpmail.testing import live_code
 from tests.mailserver import OUR_BACKEND, route_through
 from tests.rounds import promise, verify
@@ -49,7 +53,28 @@ def test_pending_challenges_keep_a_key_until_the_last_is_over(settings, capsys):
     challenges.cancel("sign-in", issued.challenge_id, subject="alice")
     assert "1 pending challenges" in refused(capsys, "Keep")
     challenges.cancel("sign-in", later.challenge_id, subject="alice")
+    said = refused(capsys, "Keep")
+    assert "pending" not in said
+    until = AuditEntry.objects.filter(deed="issued").last().at + timedelta(days=730)
+    assert f"2 issues in the audit, until {until:%Y-%m-%d %H:%M:%S} UTC" in said
+
+
+def test_key_that_nothing_stands_under_can_go(settings, capsys):
+    put_new_one_first(settings)
+    promise()
     assert retire(capsys) == "Nothing that waits stands under 'old'.\n"
+
+
+def test_seals_keep_a_key_as_long_as_the_audit_is_kept(settings, capsys):
+    promise()
+    now = database.now()
+    chain.seal(now=now)
+    put_new_one_first(settings)
+    settings.OTPMAIL_AUDIT_KEEP_DAYS = 10
+    until = now + timedelta(days=10)
+    assert f"1 seals of the audit, until {until:%Y-%m-%d %H:%M:%S} UTC" in refused(capsys, "Keep")
+    settings.OTPMAIL_AUDIT_KEEP_DAYS = 0
+    assert "1 seals of the audit, for good" in refused(capsys, "Keep")
 
 
 def test_sealed_mail_keeps_a_key_until_its_deadline(settings, capsys):
@@ -62,11 +87,11 @@ def test_sealed_mail_keeps_a_key_until_its_deadline(settings, capsys):
     assert f"1 sealed mails, until {until:%Y-%m-%d %H:%M:%S} UTC" in refused(capsys, "Keep")
 
 
-def test_receipts_are_told_and_keep_nothing(settings, capsys):
+def test_receipts_are_told(settings, capsys):
     issued = promise()
     verify(issued, live_code(issued.challenge_id))
     put_new_one_first(settings)
-    assert "1 confirmed challenges; without the key their receipts" in retire(capsys)
+    assert "1 confirmed challenges; without the key their receipts" in refused(capsys, "Keep")
 
 
 def test_key_that_is_revoked_or_unknown_is_named_as_that(settings, capsys):

@@ -10,7 +10,7 @@ from otpmail.management.migrated import MigratedCommand
 
 
 class Command(MigratedCommand):
-    """Seals what is new, looks at all, and fails if anything is wrong."""
+    """Looks at all, seals what is new, and fails if anything is wrong."""
 
     help = "Checks the chain over the audit, tells each fault, and prints the last seal."
 
@@ -26,10 +26,10 @@ class Command(MigratedCommand):
     def handle(self, *, expect: str, **_: Any) -> None:
         """Check."""
         found = list(chain.faults(expect))
+        while chain.seal(now=database.now()):
+            pass
         for fault in found:
             self.stderr.write(fault)
         if found:
             raise CommandError(f"{len(found)} faults in the audit.")
-        while chain.seal(now=database.now()):
-            pass
         self.stdout.write(f"The audit is whole. Its last seal: {chain.anchor() or 'none'}")

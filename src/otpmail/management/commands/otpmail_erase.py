@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from otpmail.exceptions import InvalidRecipientError
+from otpmail import audit
+from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.management.migrated import MigratedCommand
 from otpmail.operations import privacy
 
@@ -23,8 +24,13 @@ class Command(MigratedCommand):
         """Erase, and tell how much."""
         try:
             erased = privacy.erase(recipient=address, subject=subject)
-        except InvalidRecipientError as error:
+        except (InvalidRecipientError, NotHereError) as error:
             raise CommandError(str(error)) from None
+        for key_id in audit.nobodys():
+            self.stderr.write(
+                f"Entries of the audit stand under {key_id!r}, which is revoked: "
+                "nobody can tell whose they are."
+            )
         self.stdout.write(f"Erased {erased.count} challenges with their mails.")
         if erased.stayed:
             raise CommandError("\n".join(["Not all is gone.", *map(str, erased.stayed)]))

@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
-from otpmail.exceptions import InvalidRecipientError
+from otpmail import audit
+from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.management.migrated import MigratedCommand
 from otpmail.operations import privacy
 
@@ -25,6 +26,11 @@ class Command(MigratedCommand):
         """Print a list of challenges."""
         try:
             rows = privacy.export(recipient=address, subject=subject)
-        except InvalidRecipientError as error:
+        except (InvalidRecipientError, NotHereError) as error:
             raise CommandError(str(error)) from None
+        for key_id in audit.nobodys():
+            self.stderr.write(
+                f"Entries of the audit stand under {key_id!r}, which is revoked: "
+                "nobody can tell whose they are."
+            )
         self.stdout.write(json.dumps(rows, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))

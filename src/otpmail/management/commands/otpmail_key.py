@@ -45,9 +45,9 @@ class Command(MigratedCommand):
         self.check_migrations()
         found = [standing for standing in retiring.standing(key_id) if standing.count]
         for standing in found:
-            self.stdout.write(
-                f"{standing.count} {standing.what}, until {standing.until:%Y-%m-%d %H:%M:%S %Z}"
-            )
+            until = standing.until
+            until_when = f"until {until:%Y-%m-%d %H:%M:%S %Z}" if until else "for good"
+            self.stdout.write(f"{standing.count} {standing.what}, {until_when}")
         if receipts := retiring.receipts(key_id):
             self.stdout.write(
                 f"{receipts} confirmed challenges; without the key their receipts cannot be checked"
