@@ -5,7 +5,8 @@ Knows nothing of: members, PINs, so that a number that there is not looks like a
 
 A client that signed the number in before is its own, and is counted by itself alone: a stranger at
 one kiosk locks nobody out of another, and many strangers lock nobody out of their own. But whoever
-tries one PIN with each number there is, is refused as a client.
+tries one PIN with each number there is, is refused as a client; without a kiosk's key also by the
+/56 and the /48 that its IPv6 address is in, which have wider caps.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +16,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from otpmail.challenges import Client
-from otpmail.limits.counters import Allowance
+from otpmail.limits.counters import Allowance, look
+from otpmail.limits.rates import of_client
 
 OWN_KEPT = timedelta(days=180)
 """How long a client is a number's own after it last signed it in."""
@@ -29,18 +31,17 @@ class Throttle:
         self._own = Allowance("own", pair, settings.SIGN_INS_HERE)
         self._here = Allowance("sign-in", pair, settings.SIGN_INS_HERE)
         self._anywhere = Allowance("sign-ins", number, settings.SIGN_INS_ANYWHERE)
-        cap = settings.SIGN_INS_CLIENT if client.counted_as else ()
-        self._client = Allowance("sign-in client", client.counted_as, cap)
+        self._client = [*of_client("sign-in client", client, settings.SIGN_INS_CLIENT)]
         self._taken: list[Allowance] = []
 
     def take(self) -> datetime | None:
         """Count a failure before the PIN is looked at. Returns when there is room, if not now."""
         now = timezone.now()
-        is_own = self._own.row().exists()
+        rows = look([self._own, self._here, self._anywhere, *self._client])
+        anywhere = () if self._own.among(rows) else (self._anywhere,)
         with transaction.atomic():
-            anywhere = () if is_own else (self._anywhere,)
-            for allowance in (self._here, *anywhere, self._client):
-                retry_at: datetime | None = allowance.take(now)
+            for allowance in (self._here, *anywhere, *self._client):
+                retry_at: datetime | None = allowance.room_at(rows, now) or allowance.take(now)
                 if retry_at is not None:
                     transaction.set_rollback(True)
                     return retry_at

@@ -10,13 +10,17 @@ much, all is given back. So nothing is read and then written, and a look before 
 The generic cell rate algorithm (ITU-T I.371): a row holds the moment at which all that was taken is
 regained. Taking one of 10 an hour puts it six minutes off, and there is room while it is less than
 an hour ahead. So ten may come at once, then one every six minutes; no window ends at the full hour,
-and nothing is kept of each. The row is found by an HMAC: who it is for stands nowhere.
+and nothing is kept of each. The row is found by an HMAC: who it is for stands nowhere. It is
+written under the ring's current key, and looked for under all, so that a key that is rotated
+forgets neither a wait nor a device; one that is revoked does.
 """
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from uuid import UUID
 
 from django.db import connections
@@ -24,7 +28,9 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 
 from otpmail.crypto import keys
+from otpmail.crypto.keys import SigningKey
 from otpmail.db import database
+from otpmail.exceptions import NotHereError
 from otpmail.models import Counter
 
 HOUR_MS = 3_600_000
@@ -65,12 +71,18 @@ class Allowance:
 
     def room_at(self, rows: Mapping[UUID, Counter], now: datetime) -> datetime | None:
         """Tell when there is room again, by rows that were looked at. None if there is now."""
-        row = rows.get(self.key()) if self.an_hour_and_a_day else None
-        if row is None:
+        found = self.among(rows)
+        if not found:
             return None
         hour, day = self._steps()
-        room_at = max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS)
+        room_at = max(
+            max(row.hour_until + hour - HOUR_MS, row.day_until + day - DAY_MS) for row in found
+        )
         return moment(room_at) if room_at > milliseconds(now) else None
+
+    def among(self, rows: Mapping[UUID, Counter]) -> list[Counter]:
+        """Give its own of rows that were looked at."""
+        return [rows[one] for one in self.keys() if one in rows] if self.an_hour_and_a_day else []
 
     def count(self, now: datetime) -> None:
         """Take one, room or no room."""
@@ -96,8 +108,12 @@ class Allowance:
         )
 
     def row(self) -> QuerySet[Counter]:
-        """Find the counter."""
+        """Find the counter, to write it."""
         return Counter.objects.filter(pk=self.key())
+
+    def rows(self) -> QuerySet[Counter]:
+        """Find it under each key of the ring, to read it."""
+        return Counter.objects.filter(pk__in=self.keys())
 
     def spent(self, now: datetime) -> QuerySet[Counter]:
         """Find the counter if nothing is left of the hour's or of the day's."""
@@ -106,7 +122,18 @@ class Allowance:
 
     def key(self) -> UUID:
         """Name the row so that nobody can tell for whom it is."""
-        secret = keys.current().subkey(_LABEL)
+        return self._key(keys.current())
+
+    def keys(self) -> set[UUID]:
+        """Name its rows under all keys that are here."""
+        found = {self.key()}
+        for older in keys.readable().values():
+            with suppress(NotHereError):  # its key service is away: nobody waits for that
+                found.add(self._key(older))
+        return found
+
+    def _key(self, key: SigningKey) -> UUID:
+        secret = key.subkey(_LABEL)
         digest = hmac.digest(
             secret, f"{self.kind}\0{self.owner}".encode(errors="surrogatepass"), "sha256"
         )
@@ -146,7 +173,8 @@ class Allowance:
 
 def look(allowances: Iterable[Allowance]) -> dict[UUID, Counter]:
     """Read the counters that there are, without a lock."""
-    return Counter.objects.in_bulk([one.key() for one in allowances if one.an_hour_and_a_day])
+    wanted = (one.keys() for one in allowances if one.an_hour_and_a_day)
+    return Counter.objects.in_bulk([*chain.from_iterable(wanted)])
 
 
 def take(allowances: Iterable[Allowance], now: datetime) -> bool:

@@ -56,7 +56,8 @@ def hold(subject: str, now: datetime) -> None:
 
 def blocked_until(subject: str, now: datetime) -> datetime | None:
     """Tell until when the subject waits, if it does."""
-    row = of(subject).row().filter(blocked_until__gt=milliseconds(now)).first()
+    waits = of(subject).rows().filter(blocked_until__gt=milliseconds(now))
+    row = waits.order_by("-blocked_until").first()
     return moment(row.blocked_until) if row else None
 
 

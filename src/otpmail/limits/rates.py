@@ -50,7 +50,7 @@ class Room:
         return None
 
     def _look(self, mailboxes: Sequence[str]) -> OverCap | None:
-        by_client = [*_of_client(self._client, len(mailboxes))]
+        by_client = [*of_client("client", self._client, settings.CLIENT_QUOTA, len(mailboxes))]
         by_recipient = [
             (_of_recipient(mailbox, mails), _reserve(mailbox, self._client, mails))
             for mailbox, mails in Counter(mailboxes).items()
@@ -62,7 +62,7 @@ class Room:
                 return OverCap(retry_at=retry_at, cap=Cap.CLIENT)
         for usual, reserve in by_recipient:
             retry_at = usual.room_at(rows, self._now)
-            has_reserve = reserve.key() in rows and not reserve.room_at(rows, self._now)
+            has_reserve = reserve.among(rows) and not reserve.room_at(rows, self._now)
             if retry_at and not has_reserve:
                 return OverCap(retry_at=retry_at, cap=Cap.RECIPIENT)
             found.append(reserve if retry_at else usual)
@@ -79,14 +79,15 @@ def remember(recipient: str, client: Client, now: datetime) -> None:
         _reserve(mailbox_of(recipient), client).make(now, kept=DEVICE_KEPT)
 
 
-def _of_client(client: Client, mails: int) -> Iterator[Allowance]:
-    """Give what a client takes from, the narrowest first."""
+def of_client(
+    kind: str, client: Client, quota: Sequence[int], at_once: int = 1
+) -> Iterator[Allowance]:
+    """Give what a client takes from, the narrowest first: its own, and each network's around it."""
     if not client.counted_as:
         return
-    yield Allowance("client", client.counted_as, settings.CLIENT_QUOTA, mails)
+    yield Allowance(kind, client.counted_as, quota, at_once)
     for network, times in client.counted_wider.items():
-        wider = [number * times for number in settings.CLIENT_QUOTA]
-        yield Allowance("client", network, wider, mails)
+        yield Allowance(kind, network, [number * times for number in quota], at_once)
 
 
 def _of_recipient(mailbox: str, mails: int) -> Allowance:

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from otpmail.db import database
 from otpmail.limits import counters, lockout
-from otpmail.limits.counters import Allowance
+from otpmail.limits.counters import Allowance, look
 from otpmail.models import Counter
 from tests.crowd import at_once, in_processes
 
@@ -153,3 +153,12 @@ def test_taking_is_one_statement_once_the_counter_is_there(now, django_assert_nu
     ALICE.take(now)
     with django_assert_num_queries(1):
         ALICE.take(now)
+
+
+def test_older_key_whose_service_is_away_is_not_waited_for(now, settings):
+    settings.OTPMAIL_KEY_CLASS = "tests.keys.Service"
+    settings.OTPMAIL_KEYS = {"b": "slot 8", "a": "slot 9, which is not there"}
+    one = Allowance("mails", "alice", (10, 20))
+    assert len(one.keys()) == 2  # under "b", and under that of SECRET_KEY
+    assert one.take(now) is None
+    assert one.among(look([one]))

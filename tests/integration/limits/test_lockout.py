@@ -7,6 +7,7 @@ import pytest
 from django.db.models import F
 
 from otpmail import challenges
+from otpmail.crypto import keys
 from otpmail.db import database
 from otpmail.limits import lockout
 from otpmail.models import AuditEntry, Challenge, Counter
@@ -88,6 +89,28 @@ def test_who_has_a_quiet_day_after_a_wait_begins_anew():
     fail(issue(), 5)
     fail(issue(), 5)
     assert wait_minutes(issue()) == 15
+
+
+@pytest.fixture
+def ring(settings):
+    """Give what puts a new key first."""
+    settings.OTPMAIL_KEYS = {"a": keys.new()}
+
+    def rotate():
+        settings.OTPMAIL_KEYS = {"b": keys.new()} | settings.OTPMAIL_KEYS
+
+    return rotate
+
+
+def test_wait_outlives_a_new_key_until_its_own_is_revoked(ring, settings):
+    fail(issue(), 5)
+    fail(issue(), 5)
+    before = wait_minutes(issue())
+    ring()
+    assert wait_minutes(issue()) == before
+    settings.OTPMAIL_KEYS = {"b": settings.OTPMAIL_KEYS["b"]}
+    settings.OTPMAIL_REVOKED_KEYS = ["a"]
+    assert isinstance(issue(), Issued)
 
 
 def test_right_code_gives_its_failure_back():

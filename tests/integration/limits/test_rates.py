@@ -10,6 +10,7 @@ from django.db.models import F
 
 from otpmail import challenges
 from otpmail.addresses.requester import Client
+from otpmail.crypto import keys
 from otpmail.db import database
 from otpmail.limits.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter, Delivery
@@ -176,6 +177,16 @@ def flood():
 def test_stranger_who_floods_an_address_does_not_lock_its_owner_out():
     confirm(PHONE)
     flood()
+    assert another(client=STRANGER).cap is Cap.RECIPIENT
+    results = [another(client=PHONE) for _ in range(5)]
+    assert caps_of(results) == [Cap.RECIPIENT] * 2
+
+
+def test_device_and_spent_quota_outlive_a_new_key(settings):
+    settings.OTPMAIL_KEYS = {"a": keys.new()}
+    confirm(PHONE)
+    flood()
+    settings.OTPMAIL_KEYS = {"b": keys.new()} | settings.OTPMAIL_KEYS
     assert another(client=STRANGER).cap is Cap.RECIPIENT
     results = [another(client=PHONE) for _ in range(5)]
     assert caps_of(results) == [Cap.RECIPIENT] * 2

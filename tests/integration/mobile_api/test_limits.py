@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from mobile_api.clients import client_of
 from mobile_api.models import Transfer
+from otpmail.crypto import keys
 from otpmail.limits.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter
 from tests.crowd import at_once
@@ -80,6 +81,31 @@ def test_many_strangers_together_have_thirty_guesses_an_hour(alice, client):
         for status in statuses(client, 6, "1001", "0000", key=None, address=f"2001:db8:{number}::1")
     ]
     assert codes.count(401) == 30
+
+
+@pytest.mark.parametrize(("pattern", "looked_at"), [("12{:02x}", 8), ("{:02x}00", 32)])
+def test_a_customer_with_many_ipv6_networks_is_one_client(
+    alice, client, settings, pattern, looked_at
+):
+    """The cap of one /64 is two; a /56 has four times as much, a /48 sixteen times."""
+    settings.SIGN_INS_CLIENT = (2, 100)
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    address = f"2001:db8:1:{pattern}::1"
+    found = [
+        sign_in(client, f"{5000 + n}", "0000", key="", address=address.format(n)).status_code
+        for n in range(looked_at + 2)
+    ]
+    assert found == [401] * looked_at + [429] * 2
+
+
+def test_a_key_that_is_rotated_lets_no_guesser_go_on_and_keeps_a_kiosk_known(
+    alice, client, settings
+):
+    assert sign_in(client, "1001", "2468", key=OTHER_KEY).status_code == 200
+    statuses(client, 30, "1001", "0000")
+    settings.OTPMAIL_KEYS = {"new": keys.new(), **settings.OTPMAIL_KEYS}
+    assert sign_in(client, "1001", "2468").status_code == 429
+    assert sign_in(client, "1001", "2468", key=OTHER_KEY).status_code == 200
 
 
 def test_the_right_pin_counts_for_nothing(alice, client):
