@@ -55,6 +55,8 @@ def check(
 ) -> bool:
     """Tell whether this receipt is for this challenge, purpose, owner, facts and time.
 
+    Of one receipt there is one text: no other spelling of it passes.
+
     With ``recipient``, also whether the code was mailed to this address beside this ``context``.
     What is no receipt is none of ours: False. Raises TypeError or ValueError for anything else that
     cannot be what was told of a code, and `NotHereError` if its key is not known here, or its key
@@ -74,6 +76,8 @@ def check(
     if key is None:
         return False
     shown, mac = parts
+    if _text(_bytes(shown)) != shown:  # base64 is read with letters between, and loose last bits
+        return False
     if recipient is not None and not _same(_text(linking.shown(key, recipient, lines)), shown):
         return False
     bound = linking.bind(

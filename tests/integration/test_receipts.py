@@ -1,6 +1,8 @@
 """A receipt shows that this code was typed for these facts at this time, and nothing else."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from string import ascii_lowercase, ascii_uppercase, digits
 from uuid import uuid4
 
 import pytest
@@ -13,6 +15,9 @@ from otpmail.testing import live_code
 from tests import orders
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orders")]
+
+
+LETTERS = ascii_uppercase + ascii_lowercase + digits + "-_"
 
 
 @pytest.fixture
@@ -106,6 +111,26 @@ def test_what_is_no_receipt_is_none_and_no_fault(ring, receipt):
     now = datetime.now(UTC)
     said = {"challenge_id": uuid4(), "purpose": "order", "subject": "alice", "confirmed_at": now}
     assert not receipts.check(receipt, facts={}, **said)
+
+
+@pytest.mark.parametrize(
+    "respell",
+    [
+        lambda shown: shown[:10] + "!" + shown[10:],
+        lambda shown: shown[:10] + "\n" + shown[10:],
+        lambda shown: shown + "=",
+        lambda shown: shown + "==AAAA",
+        lambda shown: shown[:-1] + LETTERS[LETTERS.index(shown[-1]) ^ 1],
+        lambda shown: shown.replace("-", "+").replace("_", "/") + "\n",
+    ],
+)
+@pytest.mark.parametrize("part", [2, 3])
+def test_receipt_has_one_spelling(ring, part, respell):
+    confirmed_id, result = confirm()
+    parts = result.receipt.split(".")
+    parts[part] = respell(parts[part])
+    assert proves(confirmed_id, result)
+    assert not proves(confirmed_id, replace(result, receipt=".".join(parts)))
 
 
 def test_receipt_under_another_key_of_the_same_name_is_none(ring, settings):

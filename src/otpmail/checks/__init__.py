@@ -11,7 +11,7 @@ Knows nothing of: what a check looks at.
 from collections.abc import Iterable
 from typing import Any
 
-from django.core.checks import CheckMessage, register
+from django.core.checks import CheckMessage, Tags, register
 
 from otpmail.checks import codes, databases, project, templates, values, ways
 
@@ -35,4 +35,13 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),
         templates.mails,
     )
+    return [message for rule in rules for message in rule()]
+
+
+@register(Tags.security, deploy=True)
+def check_deployment(**_: Any) -> Iterable[CheckMessage]:
+    """Look at what matters where it is deployed, if all settings are of their type."""
+    if list(values.types()):
+        return []
+    rules = (codes.own_keys, codes.strong_keys, codes.private_links)
     return [message for rule in rules for message in rule()]

@@ -4,24 +4,29 @@ In: keys, purposes, lives, caps. Out: errors, and a warning of deployment.
 Knows nothing of: rows.
 """
 
+import re
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
 from otpmail.conf import PREFIX, Settings, settings
 from otpmail.crypto import keys
+from otpmail.db import arguments
 from otpmail.purposes import FACTS, OVERRIDES, SAMPLE, Purpose
 
 CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+ORIGIN = re.compile(
+    r"https?://([^\s/?#@:\\\[\]<>\"]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/*", re.IGNORECASE
+)
+"""Scheme, host, perhaps a port (RFC 6454, 6.2); a slash behind it does no harm."""
+
 PAIR = ("an hour", "a day")
 
 
-@register(Tags.security, deploy=True)
-def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
+def own_keys() -> Iterable[CheckMessage]:
     """W001: codes hang on ``SECRET_KEY``, whose rotation is then theirs too."""
     if not settings.KEYS:
         yield Warning(
@@ -31,8 +36,7 @@ def check_own_keys(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(Tags.security, deploy=True)
-def check_strong_keys(**_: Any) -> Iterable[CheckMessage]:
+def strong_keys() -> Iterable[CheckMessage]:
     """E023: a key that somebody could guess, or that is two keys' value."""
     for key_id, why in keys.weak().items():
         yield Error(
@@ -42,8 +46,7 @@ def check_strong_keys(**_: Any) -> Iterable[CheckMessage]:
         )
 
 
-@register(Tags.security, deploy=True)
-def check_links_are_private(**_: Any) -> Iterable[CheckMessage]:
+def private_links() -> Iterable[CheckMessage]:
     """E024: whoever listens reads the links with which codes are cancelled."""
     if urlsplit(settings.BASE_URL).scheme == "http":
         yield Error(
@@ -84,8 +87,19 @@ def ring() -> Iterable[CheckMessage]:
 
 
 def purposes() -> Iterable[CheckMessage]:
-    """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported."""
+    """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported.
+
+    E032: no call takes its name.
+    """
     for purpose, rules in settings.PURPOSES.items():
+        try:
+            arguments.text("its name", purpose, arguments.PURPOSE_LENGTH)
+        except ValueError as error:
+            yield Error(
+                f"OTPMAIL_PURPOSES has {purpose[:60]!r}: {error}.",
+                hint="Give the purpose another name.",
+                id="otpmail.E032",
+            )
         for rule in set(rules) - OVERRIDES - {FACTS, SAMPLE}:
             yield Error(
                 f"OTPMAIL_PURPOSES[{purpose!r}] has {rule!r}, which is no rule of a purpose.",
@@ -141,10 +155,9 @@ def caps() -> Iterable[CheckMessage]:
 
 def links() -> Iterable[CheckMessage]:
     """E016: ``OTPMAIL_BASE_URL`` is no address; E017: the page that it leads to is not there."""
-    parts = urlsplit(settings.BASE_URL)
     if not settings.BASE_URL:
         return
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+    if not ORIGIN.fullmatch(settings.BASE_URL):
         yield Error(
             "OTPMAIL_BASE_URL is not scheme and host alone.",
             hint="Set it as https://bank.example; the path is that of otpmail.urls.",

@@ -44,12 +44,12 @@ def time_zones() -> Iterable[CheckMessage]:
 
 
 def audit_days() -> Iterable[CheckMessage]:
-    """E031: the audit is to go sooner than the database lets it."""
+    """E033: the audit is to go sooner than the database lets it."""
     if 0 < settings.AUDIT_KEEP_DAYS < LEAST_DAYS:
         yield Error(
             f"OTPMAIL_AUDIT_KEEP_DAYS is below {LEAST_DAYS}: no younger entry can be deleted.",
             hint=f"Set it to {LEAST_DAYS} or more, or to 0 to keep the audit for good.",
-            id="otpmail.E031",
+            id="otpmail.E033",
         )
 
 

@@ -1,17 +1,22 @@
 """Whether the mails of each purpose can be made, and show the code where a person looks for it.
 
-In: the templates that the project's loaders find. Out: errors and warnings; each part of each
+In: the templates that the project's loaders find, for purposes with rules or a
+folder. Out: errors and warnings; each part of each
 purpose is rendered once, in the default language, with the purpose's ``SAMPLE``.
 Knows nothing of: what a mail says besides.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
-from django.template import TemplateDoesNotExist, TemplateSyntaxError
+from django.template import TemplateDoesNotExist, TemplateSyntaxError, engines
+from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
 from django.views.decorators.debug import sensitive_variables
 
+from otpmail.checks import visible
 from otpmail.conf import settings
 from otpmail.delivery import rendering
 from otpmail.purposes import Purpose
@@ -26,7 +31,7 @@ LOADERS = "Let TEMPLATES find otpmail's: APP_DIRS True, or the loader app_direct
 
 def mails() -> Iterable[CheckMessage]:
     """Render what each purpose's mail is made of."""
-    for purpose in (NO_PURPOSE, *settings.PURPOSES):
+    for purpose in dict.fromkeys((NO_PURPOSE, *settings.PURPOSES, *_folders())):
         yield from _sample(purpose)
         yield from _parts(purpose)
         yield from _halves(purpose)
@@ -46,9 +51,29 @@ def _sample(purpose: str) -> Iterable[CheckMessage]:
         )
 
 
+def _folders() -> list[str]:
+    """Name the purposes that have a mail of their own, and maybe no rules."""
+    found = {
+        part.parent.name
+        for engine in engines.all()
+        for directory in _directories(engine)
+        for part in Path(directory).glob("otpmail/*/*")
+        if part.name in rendering.PARTS
+    }
+    return sorted(found)
+
+
+def _directories(engine: Any) -> Iterable[str | Path]:
+    yield from engine.template_dirs
+    loaders = list(engine.engine.template_loaders) if isinstance(engine, DjangoTemplates) else []
+    for loader in loaders:
+        loaders += getattr(loader, "loaders", ())  # of the cached one
+        yield from loader.get_dirs() if hasattr(loader, "get_dirs") else ()
+
+
 @sensitive_variables()
 def _parts(purpose: str) -> Iterable[CheckMessage]:
-    """E028: it cannot be rendered; W013: perhaps not."""
+    """E028: it cannot be rendered; W013: perhaps not, though it has rules and may have a sample."""
     code = DIGITS[: Purpose(purpose).digits()]
     for name in rendering.PARTS:
         try:
@@ -61,6 +86,8 @@ def _parts(purpose: str) -> Iterable[CheckMessage]:
                 id="otpmail.E028",
             )
         except Exception as error:  # noqa: BLE001 - a tag of the project's, which may miss its context
+            if purpose not in settings.PURPOSES:
+                continue
             yield Warning(
                 f"{name} of the mails for {purpose!r} cannot be rendered with what is known of its "
                 f"facts and context: {type(error).__name__}.",
@@ -68,7 +95,13 @@ def _parts(purpose: str) -> Iterable[CheckMessage]:
                 id="otpmail.W013",
             )
         else:
-            yield from _place_of_code(purpose, name, is_shown=code in text)
+            yield from _place_of_code(purpose, name, is_shown=_is_shown(code, name, text))
+
+
+@sensitive_variables()
+def _is_shown(code: str, name: str, text: str) -> bool:
+    seen = visible.texts(text) if name.endswith(".html") else [text]
+    return any(code in one for one in seen)
 
 
 def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[CheckMessage]:
@@ -76,7 +109,7 @@ def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[Check
     if name != rendering.SUBJECT and not is_shown:
         yield Error(
             f"{name} of the mails for {purpose!r} does not show the code.",
-            hint="Write {{ code }} into it, in one piece and in its first line.",
+            hint="Write {{ code }} into it, in one piece and in its first line, where it is seen.",
             id="otpmail.E029",
         )
     elif name == rendering.SUBJECT and is_shown and not settings.CODE_IN_SUBJECT:
@@ -104,7 +137,7 @@ def _halves(purpose: str) -> Iterable[CheckMessage]:
 def _has_own(purpose: str, name: str) -> bool:
     try:
         get_template(f"otpmail/{purpose}/{name}")
-    except TemplateDoesNotExist:
+    except (TemplateDoesNotExist, ValueError):  # or its name is none: told by itself too
         return False
     except TemplateSyntaxError:  # told by itself
         pass

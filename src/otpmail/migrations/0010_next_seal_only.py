@@ -15,7 +15,7 @@ ENTRY, SEAL = LAST.ENTRY, LAST.SEAL
 LOCK = f"{SEAL}_next_only"
 REFUSAL = f"{SEAL} is append-only: this is not the next seal"
 DAYS = 7
-"""`OTPMAIL_AUDIT_KEEP_DAYS` is no less (`otpmail.E031`)."""
+"""`OTPMAIL_AUDIT_KEEP_DAYS` is no less (`otpmail.E033`)."""
 
 OLDER = {
     "sqlite": f"OLD.at < datetime('now', '-{DAYS} days')",

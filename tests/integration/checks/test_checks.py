@@ -491,3 +491,48 @@ def test_without_celery_the_kiosk_still_works():
         [sys.executable, "-c", WITHOUT_CELERY], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://x.example#a", " https://x.example", "https://x.example\n", "https://x. example"),
+        *(
+            "https://user:pw@x.example",
+            "https://x.example?a",
+            "https://x.example/codes",
+            "//x.example",
+        ),
+        *("https://", "https:///a", "ftp://x.example", "x.example", "https://x.example:port"),
+    ],
+)
+def test_base_url_is_scheme_and_host_alone(found, settings, url):
+    settings.OTPMAIL_BASE_URL = url
+    assert "otpmail.E016" in found()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://x.example", "HTTPS://x.example/", "https://bänk.example:8443", "https://[::1]:8"],
+)
+def test_base_url_may_name_a_port(found, settings, url):
+    settings.OTPMAIL_BASE_URL = url
+    assert "otpmail.E016" not in found()
+
+
+@pytest.mark.parametrize("given", [{7: GOOD}, [("a", GOOD)], {"a": None}, "a=b", None])
+def test_ring_of_another_kind_is_told_and_no_traceback(found, settings, given):
+    settings.OTPMAIL_KEYS = given
+    assert set(found(deploy=True)) == {"otpmail.E002"}
+
+
+@pytest.mark.parametrize("name", ["x" * 51, "", "a\0b"])
+def test_name_of_a_purpose_that_no_call_takes_is_told(found, settings, name):
+    settings.OTPMAIL_PURPOSES = {name: {}}
+    assert "otpmail.E032" in found()
+
+
+@pytest.mark.parametrize(("days", "is_told"), [(0, False), (1, True), (6, True), (7, False)])
+def test_audit_is_kept_as_long_as_the_database_keeps_it(found, settings, days, is_told):
+    settings.OTPMAIL_AUDIT_KEEP_DAYS = days
+    assert ("otpmail.E033" in found()) is is_told

@@ -81,3 +81,47 @@ def test_sample_is_what_a_check_shows(settings):
 def test_sample_is_what_issue_takes(settings, sample):
     settings.OTPMAIL_PURPOSES = {"sign-in": {"SAMPLE": sample}}
     assert "otpmail.E031" in found(settings)
+
+
+UNSEEN = [
+    "<title>{{ code }}</title>",
+    "<head><meta content='{{ code }}'></head>",
+    "<!-- {{ code }} -->",
+    "<p style='display:none'>{{ code }}</p>",
+    "<div style='color:red; DISPLAY : none !important'><br><p><b>{{ code }}</b></div>",
+    "<p hidden>{{ code }}</p>",
+    "<p style='visibility:hidden'>{{ code }}</p>",
+    "<p style='font-size:0'>{{ code }}</p>",
+    "<p style='opacity:0.0;'>{{ code }}</p>",
+    "<style>{{ code }}</style>",
+    "<img alt='{{ code }}'>",
+]
+
+
+@pytest.mark.parametrize("html", UNSEEN)
+def test_code_that_nobody_sees_is_none(settings, html):
+    assert found(settings, **BOTH | {"body.html": html}) == ["otpmail.E029"]
+    assert found(settings, **BOTH | {"body.html": f"{html}<p>{{{{ code }}}}</p>"}) == []
+
+
+def test_code_is_seen_beside_what_is_hidden(settings):
+    html = "<p style='display:block; font-size:0.9em; opacity:0.5'>Hello<br>{{ code }}"
+    assert found(settings, **BOTH | {"body.html": html}) == []
+
+
+@pytest.mark.parametrize("loaders", [None, ["filesystem", "app_directories"]])
+def test_purpose_that_has_a_folder_and_no_rules_is_looked_at(settings, tmp_path, loaders):
+    (tmp_path / "otpmail" / "new-address").mkdir(parents=True)
+    for name in BOTH:
+        (tmp_path / "otpmail" / "new-address" / name).write_text("Hello")
+    named = [f"django.template.loaders.{name}.Loader" for name in loaders or ()]
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "DIRS": [tmp_path],
+            **({"OPTIONS": {"loaders": named}} if named else {"APP_DIRS": True}),
+        }
+    ]
+    told = [message.msg for message in checks.check_settings() if message.id == "otpmail.E029"]
+    assert len(told) == 2
+    assert all("'new-address'" in one for one in told)
