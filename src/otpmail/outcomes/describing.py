@@ -17,9 +17,6 @@ from django import db
 from otpmail.exceptions import OtpmailError
 from otpmail.outcomes import named, words
 
-QUOTED = re.compile(r"'.*'")
-"""What a database quotes; from the first mark to the last, for a value may hold one."""
-
 CONSTRAINT = re.compile(
     r"for key '(?P<key>[\w.]+)'$|CONSTRAINT `(?P<check>\w+)`"
     r"|constraint failed: (?P<columns>[\w., ]+)$"
@@ -68,13 +65,21 @@ def log_fault(
 
 
 def _of_database(name: str, error: db.Error) -> str:
-    if not isinstance(error, db.OperationalError | db.InterfaceError):
+    is_of_connection = isinstance(error, db.OperationalError | db.InterfaceError)
+    if not is_of_connection or _is_of_statement(error.__cause__ or error):
         return name
-    first_line = str(error).partition("\n")[0]
-    number = _number(error.__cause__ or error)
-    if number is not None and number not in MARIADB_CLIENT:
-        first_line = QUOTED.sub("'*'", first_line)
-    return words(f"{name}: {first_line}")
+    return words(f"{name}: {str(error).partition('\n')[0]}")
+
+
+def _is_of_statement(cause: BaseException) -> bool:
+    """Tell whether a server said it, in whose statements ``RAISE`` and ``SIGNAL`` may say all."""
+    number = _number(cause)
+    is_sql = getattr(cause, "sqlite_errorname", None) == "SQLITE_ERROR"
+    return (
+        getattr(cause, "sqlstate", None) is not None
+        or (number is not None and number not in MARIADB_CLIENT)
+        or (is_sql and not NO_TABLE.search(str(cause)))
+    )
 
 
 def _signs(cause: BaseException) -> list[str]:

@@ -127,3 +127,26 @@ def test_database_that_is_away_is_told_in_its_own_words():
     with connection.cursor() as cursor, pytest.raises(DatabaseError) as caught:
         cursor.execute("SELECT nothing FROM nowhere")
     assert "nowhere" not in describe(caught.value) or connection.vendor == "sqlite"
+
+
+RAISES = {
+    "postgresql": [
+        f"DO $$ BEGIN RAISE EXCEPTION 'secret' USING ERRCODE = '{state}'; END $$"
+        for state in ("53100", "57P03", "08006", "40001", "P0001")
+    ],
+    "mysql": [
+        f"SIGNAL SQLSTATE '{state}' SET MESSAGE_TEXT = 'secret', MYSQL_ERRNO = {errno}"
+        for state, errno in (("45000", 1644), ("08S01", 1053), ("HY000", 1205), ("40001", 1213))
+    ],
+    "sqlite": ["SELECT json('[secret')", "SELECT json_extract('{}', 'secret')", "SELECT 'secret"],
+}
+
+
+def test_words_that_a_statement_raises_are_not_told():
+    """They may quote a row, whatever kind of error it says it is."""
+    for statement in RAISES[connection.vendor]:
+        with connection.cursor() as cursor, pytest.raises(DatabaseError) as caught:
+            cursor.execute(statement)
+        assert "secret" in str(caught.value) or connection.vendor == "sqlite"
+        assert "secret" not in describe(caught.value)
+        connection.close()
