@@ -7,6 +7,7 @@ finds then: docs/how-to/troubleshoot.md has the same rows.
 import contextlib
 import re
 import ssl
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,35 @@ def answers(offer: bytes, **replies: bytes) -> Callable[[Talk], None]:
     return script
 
 
+def answers_all(reply: bytes) -> Callable[[Talk], None]:
+    """Greet as a mail server does, and be none."""
+
+    def script(talk: Talk) -> None:
+        talk.say(b"220 files.example\r\n")
+        while talk.hear():
+            talk.say(reply + b"\r\n")
+
+    return script
+
+
+def wants_certificate(version: ssl.TLSVersion) -> Callable[[Talk], None]:
+    def script(talk: Talk) -> None:
+        context = CERTIFICATES["good"]
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = version
+        talk.encrypt(context)
+        talk.wait_for_end()
+
+    return script
+
+
+def speaks_old_tls(talk: Talk) -> None:
+    """Answer as one that knows TLS 1.0 and 1.1: its alert is protocol_version (RFC 8446, 6.2)."""
+    talk.say(b"\x15\x03\x01\x00\x02\x02\x46")
+    talk.wait_for_end()
+
+
 def silent(talk: Talk) -> None:
     talk.wait_for_end()
 
@@ -86,6 +116,8 @@ USAGE = (False, False, False, False, False, True, True, False, False)
 
 CERTIFICATES: dict[str, ssl.SSLContext] = {}
 
+KEYLESS = Path(tempfile.mkdtemp()) / "certificate.pem"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _certificates(tmp_path_factory) -> Iterator[None]:
@@ -98,9 +130,11 @@ def _certificates(tmp_path_factory) -> Iterator[None]:
         "expired": certificate(key, trusted, "localhost", until=yesterday),
         "wrong name": certificate(key, trusted, "other.example.org", until=tomorrow),
         "stranger": certificate(key, stranger, "localhost", until=tomorrow),
+        "good": certificate(key, trusted, "localhost", until=tomorrow),
         "self-signed": certificate(key, None, "localhost", until=tomorrow),
     }
     (home / "trusted.pem").write_bytes(trusted.public_bytes(serialization.Encoding.PEM))
+    KEYLESS.write_bytes(made["good"].public_bytes(serialization.Encoding.PEM))
     for name, one in made.items():
         path = home / f"{name}.pem"
         path.write_bytes(pem(key) + one.public_bytes(serialization.Encoding.PEM))
@@ -254,6 +288,73 @@ ROWS = [
         "a server that takes nothing from here",
         says(b"554 5.7.1 You are not welcome\r\n"),
         "You are not welcome.*host/EMAIL_HOST",
+    ),
+    Row(
+        "client certificate wanted",
+        wants_certificate(ssl.TLSVersion.TLSv1_3),
+        "CERTIFICATE_REQUIRED.*ssl_certfile/EMAIL_SSL_CERTFILE",
+        USE_SSL | {"host": "localhost"},
+    ),
+    Row(
+        "client certificate wanted, under TLS 1.2",
+        wants_certificate(ssl.TLSVersion.TLSv1_2),
+        "HANDSHAKE_FAILURE.*ssl_certfile/EMAIL_SSL_CERTFILE",
+        USE_SSL | {"host": "localhost"},
+    ),
+    Row(
+        "TLS of before 1.2",
+        speaks_old_tls,
+        "PROTOCOL_VERSION.*older than this host takes",
+        USE_SSL | {"host": "localhost"},
+    ),
+    Row(
+        "a certificate without its key",
+        answers(OFFER_NOTHING),
+        "TLS file.*ssl_certfile/EMAIL_SSL_CERTFILE, ssl_keyfile/EMAIL_SSL_KEYFILE",
+        USE_SSL | {"ssl_certfile": str(KEYLESS)},
+    ),
+    Row(
+        "a password where a token is wanted",
+        answers(b"250-mail.example\r\n250 AUTH XOAUTH2\r\n"),
+        "it takes no password: token",
+        SIGN_IN,
+    ),
+    Row(
+        "a token where a password is wanted",
+        answers(OFFER_AUTH),
+        "it takes no token: password/EMAIL_HOST_PASSWORD",
+        {"username": "kiosk", "token": lambda: SECRET},
+    ),
+    Row(
+        "no such path of a token",
+        answers(OFFER_AUTH),
+        "token cannot be imported.*token, a callable or its dotted path",
+        {"username": "kiosk", "token": "no.such.thing"},
+    ),
+    Row(
+        "a token's callable that raises",
+        answers(OFFER_AUTH),
+        "no token could be had: ZeroDivisionError.*token, a callable",
+        {"username": "kiosk", "token": lambda: 1 / 0},
+    ),
+    Row(
+        "FTP's port",
+        answers_all(b"530 Please login with USER and PASS."),
+        "this port is FTP's: port/EMAIL_PORT",
+    ),
+    Row("LMTP's port", answers_all(b"500 5.5.1 Unknown command"), "SMTP's[?] port/EMAIL_PORT"),
+    Row(
+        "a wrong password, told at length",
+        answers(OFFER_AUTH, auth=b"535 5.7.8 " + b"Username and password not accepted. " * 9),
+        "username/EMAIL_HOST_USER and password/EMAIL_HOST_PASSWORD",
+        SIGN_IN,
+    ),
+    Row(
+        "a sender refused at length",
+        answers(
+            OFFER_NOTHING, mail=b"553 5.1.8 Sender address rejected. " + b"See the rules. " * 20
+        ),
+        "OTPMAIL_FROM or DEFAULT_FROM_EMAIL",
     ),
 ]
 EACH = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.wrong)

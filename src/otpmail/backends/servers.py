@@ -16,6 +16,7 @@ from django.core.mail.utils import DNS_NAME
 from django.utils.module_loading import import_string
 
 from otpmail.smtp.auth import Credentials
+from otpmail.smtp.errors import InvalidArgumentError, Phase
 from otpmail.smtp.modes import Mode
 from otpmail.smtp.opening import Security, Server
 from otpmail.smtp.session import Timeouts
@@ -71,4 +72,12 @@ def _credentials(backend: EmailBackend) -> Credentials | None:
 
 
 def _called(token: Callable[[], str] | str) -> str:
-    return (import_string(token) if isinstance(token, str) else token)()
+    """Give a token. Raises `InvalidArgumentError` if the path leads to nothing."""
+    if not isinstance(token, str):
+        return token()
+    try:
+        call: Callable[[], str] = import_string(token)
+    except ImportError as error:
+        words = f"token cannot be imported: {type(error).__name__}"
+        raise InvalidArgumentError(words, phase=Phase.AUTH) from error
+    return call()

@@ -15,7 +15,6 @@ from otpmail.addresses import CONTROL, addr_spec, needs_utf8
 from otpmail.addresses.spelling import spell
 from otpmail.backends import policies
 from otpmail.outcomes import (
-    REPLY_LENGTH,
     Blame,
     Kind,
     Outcome,
@@ -105,10 +104,10 @@ def as_outcome(end: Result) -> Outcome | None:
     outcome = _outcome_of(end)
     if outcome is None or not isinstance(end, WireError) or not (hint := _hint_of(end)):
         return outcome
-    said = outcome.reply.removesuffix(f" ({hint})")
+    hinted = replace(outcome, hint=hint)
     if end.phase in OPENING:  # nothing of the mail can be in it, so it may be cut
-        said = said[: REPLY_LENGTH - len(hint) - 3]
-    return replace(outcome, reply=f"{said} ({hint})")
+        return hinted.saying(hinted.said)
+    return replace(hinted, reply=f"{hinted.said} ({hint})")
 
 
 def _hint_of(end: WireError) -> str:

@@ -102,6 +102,19 @@ class Outcome:
     """Whether it may be met by mail of this sender alone."""
     is_lasting: bool = False
     """Whether somebody has to mend something: a password, a certificate, a setting."""
+    hint: str = ""
+    """What to look at; the end of ``reply``, in brackets."""
+
+    @property
+    def said(self) -> str:
+        """The reply without the hint."""
+        return self.reply.removesuffix(f" ({self.hint})")
+
+    def saying(self, said: str) -> "Outcome":
+        """Put other words in, short enough to be stored with the hint. Redact them before."""
+        if self.hint:
+            said = f"{said[: REPLY_LENGTH - len(self.hint) - 3].rstrip()} ({self.hint})"
+        return replace(self, reply=said)
 
 
 def of_reply(code: int, text: str | bytes, *, stage: Stage = Stage.CONTENT) -> Outcome:
@@ -184,8 +197,16 @@ def _stage_of(error: smtplib.SMTPResponseException) -> Stage:
     return Stage.SENDER if isinstance(error, smtplib.SMTPSenderRefused) else Stage.OPENING
 
 
-def _of_route(error: BaseException, kind: Kind, **more: bool) -> Outcome:
-    return Outcome(kind=kind, reply=named(error), blame=Blame.ROUTE, **more)
+def _of_route(
+    error: BaseException, kind: Kind, *, is_local: bool = False, is_lasting: bool = False
+) -> Outcome:
+    return Outcome(
+        kind=kind,
+        reply=named(error),
+        blame=Blame.ROUTE,
+        is_local=is_local,
+        is_lasting=is_lasting,
+    )
 
 
 def of_sent(status: object) -> Outcome:

@@ -50,7 +50,7 @@ def _redacted(outcome: Outcome | None, mail: EmailMessage) -> Outcome | None:
     if outcome is None:
         return None
     try:
-        return replace(outcome, reply=redaction.of_mail(outcome.reply, mail))
+        return outcome.saying(redaction.of_mail(outcome.said, mail))
     except BaseException as error:
         if ends_process(error):
             raise

@@ -9,7 +9,14 @@ import hmac
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 
-from otpmail.smtp.errors import BrokenError, InPhase, InvalidArgumentError, Phase, UnsupportedError
+from otpmail.smtp.errors import (
+    InvalidArgumentError,
+    Phase,
+    TokenError,
+    UnsupportedError,
+    WireError,
+    ends_process,
+)
 
 Talk = Generator[bytes | None, bytes, None]
 """Yields the initial response first, ``None`` if the server has to speak first."""
@@ -58,11 +65,16 @@ def ask_token(credentials: Credentials) -> str:
     """Ask for a token. Raises `WireError`, whatever its callable raises or gives."""
     if credentials.token is None:
         raise InvalidArgumentError("there is no token", phase=Phase.AUTH)
-    with InPhase(Phase.AUTH):  # the project's own code, which may ask a server of its own
-        token = credentials.token()
+    try:
+        token = credentials.token()  # the project's own code, which may ask a server of its own
+    except BaseException as error:
+        if isinstance(error, WireError) or ends_process(error):
+            raise
+        words = f"no token could be had: {type(error).__name__}"
+        raise TokenError(words, phase=Phase.AUTH) from error
     if not isinstance(token, str):
         words = f"the token's callable gave no text but {type(token).__name__}"
-        raise BrokenError(words, phase=Phase.AUTH)
+        raise TokenError(words, phase=Phase.AUTH)
     return token
 
 
@@ -87,7 +99,11 @@ def choose(
         known = TELLING | hiding if encrypted else hiding | TELLING
     usable = [(name, mechanism) for name, mechanism in known.items() if name in offered]
     if not usable:
-        raise UnsupportedError("the server offers no known way to sign in", phase=Phase.AUTH)
+        raise UnsupportedError(
+            "the server offers no known way to sign in",
+            phase=Phase.AUTH,
+            said=" ".join(sorted(offered)).encode("ascii", "replace"),
+        )
     return usable
 
 

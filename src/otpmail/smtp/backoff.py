@@ -29,21 +29,24 @@ class Backoff:
         self.retry_at = 0.0
         self._failures = 0
         self._was_lasting = False
+        self._has_lasted = False
 
     def is_due(self, now: float) -> bool:
         """Tell whether the pause is over."""
         return now >= self.retry_at
 
     def failed(self, error: BaseException, now: float) -> bool:
-        """Begin the next pause. Returns whether it is the first of a row of failures."""
-        is_first, self.failing = not self.failing, True
+        """Begin the next pause. Returns whether it is news: the first, or the first that lasts."""
         lasting = is_lasting(error)
+        is_news = not self.failing or (lasting and not self._has_lasted)
+        self.failing = True
+        self._has_lasted |= lasting
         self._failures = self._failures + 1 if lasting == self._was_lasting else 1
         self._was_lasting = lasting
         first, most = LASTING if lasting else PASSING
         pause = min(first * 2.0 ** min(self._failures - 1, 16), most)
         self.retry_at = now + pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
-        return is_first
+        return is_news
 
     def worked(self) -> bool:
         """End the pauses. Returns whether this ends a row of failures."""

@@ -161,6 +161,14 @@ class InsecureChannelError(WireError):
     """TLS could not be agreed on: certificate, name or version."""
 
 
+class TlsFileError(InsecureChannelError):
+    """A certificate, its key or the authorities cannot be read, or do not belong together."""
+
+
+class TokenError(BrokenError):
+    """The project's own callable gave no token; nothing of it was written."""
+
+
 class ProtocolError(WireError):
     """What came back is not SMTP."""
 
@@ -217,7 +225,8 @@ def _translated(error: BaseException, phase: Phase) -> WireError:
         case socket.gaierror():
             return BrokenError(f"the host is not found: {error.strerror}", phase=phase)
         case OSError():
-            words = error.strerror or type(error).__name__
+            reason = error.reason if isinstance(error, ssl.SSLError) else None
+            words = reason or error.strerror or type(error).__name__
             return BrokenError(f"the connection broke: {words}", phase=phase)
         case _:
             return BrokenError(f"{phase} failed: {type(error).__name__}", phase=phase)

@@ -16,10 +16,10 @@ from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import (
     BrokenError,
     InPhase,
-    InsecureChannelError,
     Phase,
     ProtocolError,
     RefusedError,
+    TlsFileError,
     UnsupportedError,
     WireError,
     ends_process,
@@ -65,31 +65,33 @@ def open_session(server: Server, deadline: Deadline) -> Session:
 
     Raises a `WireError` of any kind, with the phase that failed; nothing is left open then.
     """
+    session = None
     try:
-        return _open(server, deadline)
-    except WireError as error:
-        error.hint = hints.of_opening(error, security=server.security.value)
+        context = None if server.security is Security.NONE else _context(server)
+        session = _connected(server, deadline)
+        _prepare(session, server, context, deadline)
+    except BaseException as error:
+        if session is not None:
+            session.close()
+        if isinstance(error, WireError):
+            encrypted = session is not None and session.channel.encrypted
+            security = server.security.value
+            error.hint = hints.of_opening(error, security=security, encrypted=encrypted)
         raise
+    return session
 
 
-def _open(server: Server, deadline: Deadline) -> Session:
-    context = None if server.security is Security.NONE else _context(server)
+def _connected(server: Server, deadline: Deadline) -> Session:
     sock = connect(server.host, server.port, limit=server.timeouts.connect, deadline=deadline)
     channel = Channel(sock)
     channel.keep(unanswered_seconds=server.timeouts.write)
-    session = Session(
+    return Session(
         channel,
         host=server.host,
         port=server.port,
         timeouts=server.timeouts,
         ceiling=server.ceiling,
     )
-    try:
-        _prepare(session, server, context, deadline)
-    except BaseException:
-        session.close()
-        raise
-    return session
 
 
 def _context(server: Server) -> ssl.SSLContext:
@@ -101,8 +103,8 @@ def _context(server: Server) -> ssl.SSLContext:
             return server.context or ssl.create_default_context()
         except OSError as error:
             words = getattr(error, "reason", None) or error.strerror or type(error).__name__
-            words = f"a TLS file cannot be used: {words}"
-            raise InsecureChannelError(words, phase=Phase.TLS) from error
+            words = f"a TLS file cannot be used: {words.partition(' (_ssl')[0]}"
+            raise TlsFileError(words, phase=Phase.TLS) from error
 
 
 def _prepare(

@@ -3,8 +3,8 @@
 In: a function that opens a session. Out: sessions, each lent to one thread, the last used first.
 Knows nothing of: mails, and how a session is opened.
 
-A keeper thread does off the sending path what nobody should wait for: it opens the sessions that
-are missing, lets go of those that the server left or that have grown old, and says good-bye.
+A keeper thread does what nobody should wait for: it opens the sessions that are missing, lets go of
+those that the server left or that have grown old, and says good-bye.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from otpmail.smtp import hints
 from otpmail.smtp.backoff import Backoff
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.errors import InPhase, Phase, TimedOutError, WireError
+from otpmail.smtp.errors import InPhase, Phase, TimedOutError, WireError, is_lasting
 from otpmail.smtp.keeper import Keeper, run_together
 from otpmail.smtp.session import Session
 
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 1.0
 """Seconds between the keeper's looks at the idle sessions."""
-
 OPEN_WITHIN = 30.0
 """Seconds the keeper gives one opening."""
 
@@ -261,14 +261,16 @@ class Pool:
             errors.append(error)
 
     def _report(self, errors: Sequence[BaseException], *, opened: bool) -> None:
-        """Back off if there are errors; log the first of a row of failures, and its end."""
+        """Back off if there are errors; log what is news of a row of failures, and its end."""
         with self._changed:
             begins = bool(errors) and self._backoff.failed(errors[0], time.monotonic())
             # One that somebody is opening just now is not there yet.
             works = not errors and (opened or self._missing() + self._opening <= 0)
             ends = works and self._backoff.worked()
         if begins:
-            logger.warning("Email: no session could be opened ahead: %s %r", errors[0], self)
+            told = "Email: no session could be opened ahead: %s %r"
+            level = logging.ERROR if is_lasting(errors[0]) else logging.WARNING
+            logger.log(level, told, hints.with_reply(errors[0]), self)
         elif ends:
             logger.info("Email: sessions are opened ahead again: %r", self)
 

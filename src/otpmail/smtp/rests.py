@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
+from otpmail.smtp import hints
 from otpmail.smtp.backoff import JITTER, LASTING
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import Phase, RefusedError
@@ -56,6 +57,7 @@ class _Rest:
         words = f"{Phase.AUTH} was refused with {self.code}, and rests"
         error = RefusedError(words, phase=Phase.AUTH, reply=reply)
         error.retry_after = self.left
+        error.hint = hints.of_opening(error)
         return error
 
 

@@ -11,9 +11,10 @@ import hashlib
 import hmac
 from dataclasses import replace
 
+from otpmail.smtp import hints
 from otpmail.smtp.auth import Credentials, ask_token
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.errors import RefusedError
+from otpmail.smtp.errors import RefusedError, WireError
 from otpmail.smtp.opening import Server, open_session
 from otpmail.smtp.rests import Resting, is_refused_sign_in
 from otpmail.smtp.session import Session
@@ -30,13 +31,20 @@ class WithTokens:
 
     def __call__(self, deadline: Deadline) -> Session:
         """Open a session. Raises what asking for the token or opening raises."""
-        token = ask_token(self._credentials)
+        token = self._ask()
         try:
             return self._resting(token)(deadline)
         except RefusedError as error:
-            if not is_refused_sign_in(error) or (new := ask_token(self._credentials)) == token:
+            if not is_refused_sign_in(error) or (new := self._ask()) == token:
                 raise
         return self._resting(new)(deadline)
+
+    def _ask(self) -> str:
+        try:
+            return ask_token(self._credentials)
+        except WireError as error:
+            error.hint = hints.of_opening(error)
+            raise
 
     def _resting(self, token: str) -> Resting:
         digest = hmac.new(self._name.encode(), token.encode("utf-8", "replace"), hashlib.sha256)

@@ -344,6 +344,24 @@ def signs_in(talk: Talk):
 
 
 @pytest.mark.parametrize("wrong", [None, b"bytes", 7, "\ud800", *FOREIGN, *ORDERS])
+def test_refused_sign_in_of_the_keeper_calls_somebody_once_with_what_the_server_said(caplog):
+    def refuses(_):
+        reply = Reply(535, (b"5.7.8 <jos\xc3\xa9.doe@mail.example> is locked",))
+        error = RefusedError("auth was refused with 535", phase=Phase.AUTH, reply=reply)
+        error.hint = "the setting"
+        raise error
+
+    pool = Pool(refuses, name="test", limits=Limits(min_warm=1))
+    for _ in range(2):
+        pool._tend()
+        pool._backoff.hurry()
+    pool.close()
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    told = "auth was refused with 535 (the setting); the server said '5.7.8 * is locked'"
+    assert told in record.getMessage()
+
+
 @pytest.mark.usefixtures("quick")
 def test_the_keeper_outlives_any_token_and_says_so_once(wrong, caplog):
     caplog.set_level("INFO", "otpmail.smtp.pool")

@@ -70,6 +70,7 @@ def test_other_process_is_told_what_the_server_said_and_for_how_long_it_stands(c
     assert server.asked == 1
     assert (told.phase, told.reply.code) == (Phase.AUTH, 535)
     assert "5.7.8 wrong password" in told.reply.text
+    assert "username/EMAIL_HOST_USER and password/EMAIL_HOST_PASSWORD" in told.hint
     assert f"not asked again for {told.retry_after:.0f} s" in told.reply.text
     assert (1 - JITTER) * LASTING[0] <= told.retry_after <= (1 + JITTER) * LASTING[0]
 
