@@ -16,9 +16,10 @@ import pytest
 from otpmail.smtp import backoff
 from otpmail.smtp import pool as pools
 from otpmail.smtp.auth import Credentials
-from otpmail.smtp.errors import BrokenError, Phase, TimedOutError, WireError
+from otpmail.smtp.errors import BrokenError, Phase, RefusedError, TimedOutError, WireError
 from otpmail.smtp.opening import Security, open_session
 from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.replies import Reply
 from otpmail.smtp.sending import send
 from tests.mailings import a_mail, a_pool, at, eventually, in_seconds
 from tests.scripted import Talk, scripted
@@ -157,6 +158,24 @@ def test_the_keeper_lets_go_of_what_idles_and_then_rests():
         with pool.lend(in_seconds()):
             pass
         assert pool._keeper.is_alive
+
+
+def test_refused_sign_in_of_the_keeper_calls_somebody_once_with_what_the_server_said(caplog):
+    def refuses(_):
+        reply = Reply(535, (b"5.7.8 <jos\xc3\xa9.doe@mail.example> is locked",))
+        error = RefusedError("auth was refused with 535", phase=Phase.AUTH, reply=reply)
+        error.hint = "the setting"
+        raise error
+
+    pool = Pool(refuses, name="test", limits=Limits(min_warm=1))
+    for _ in range(2):
+        pool._tend()
+        pool._backoff.hurry()
+    pool.close()
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    told = "auth was refused with 535 (the setting); the server said '5.7.8 * is locked'"
+    assert told in record.getMessage()
 
 
 def test_the_keeper_backs_off_from_a_server_that_is_away(caplog):
@@ -344,24 +363,6 @@ def signs_in(talk: Talk):
 
 
 @pytest.mark.parametrize("wrong", [None, b"bytes", 7, "\ud800", *FOREIGN, *ORDERS])
-def test_refused_sign_in_of_the_keeper_calls_somebody_once_with_what_the_server_said(caplog):
-    def refuses(_):
-        reply = Reply(535, (b"5.7.8 <jos\xc3\xa9.doe@mail.example> is locked",))
-        error = RefusedError("auth was refused with 535", phase=Phase.AUTH, reply=reply)
-        error.hint = "the setting"
-        raise error
-
-    pool = Pool(refuses, name="test", limits=Limits(min_warm=1))
-    for _ in range(2):
-        pool._tend()
-        pool._backoff.hurry()
-    pool.close()
-    (record,) = caplog.records
-    assert record.levelname == "ERROR"
-    told = "auth was refused with 535 (the setting); the server said '5.7.8 * is locked'"
-    assert told in record.getMessage()
-
-
 @pytest.mark.usefixtures("quick")
 def test_the_keeper_outlives_any_token_and_says_so_once(wrong, caplog):
     caplog.set_level("INFO", "otpmail.smtp.pool")
