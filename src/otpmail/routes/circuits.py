@@ -247,15 +247,14 @@ class Leave:
     def __init__(self, circuit: Circuit, *, probe: bool) -> None:
         self._circuit = circuit
         self.is_probe = probe
-        self._judged = False
+        self._unjudged = threading.Semaphore()  # two threads may tell what came of it
 
     def judge(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
         """Say what came of it, or what is to count as that; None: it was not tried.
 
         ``domain`` is the recipient's; ``has_other``: the mail may take another route.
         """
-        if outcome is not None and not self._judged:
-            self._judged = True
+        if outcome is not None and self._unjudged.acquire(blocking=False):
             self._circuit.judge(outcome, probe=self.is_probe, domain=domain, has_other=has_other)
 
     def end(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:

@@ -5,7 +5,8 @@
 2. Until then each opening with the same credentials, and the same token if they have one, fails
    with the same refusal, and nothing is connected to.
 3. Whoever comes first afterwards puts the end off, under a lock, before it asks: one asks for all.
-4. A sign-in that is taken empties the file.
+4. A sign-in that is taken is marked in the file. Until one was, they are asked one by one, under
+   a lock: a wrong password would be tried by all couriers before the first answer came.
 
 Where no such folder can be had, a process minds only itself. Processes with temporary directories
 of their own (systemd's ``PrivateTmp``, containers) do not share.
@@ -20,6 +21,7 @@ import json
 import os
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -29,11 +31,15 @@ from typing import TypeGuard
 from otpmail.smtp import hints
 from otpmail.smtp.backoff import JITTER, LASTING
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.errors import Phase, RefusedError
+from otpmail.smtp.errors import Phase, RefusedError, TimedOutError
 from otpmail.smtp.replies import Reply
 from otpmail.smtp.session import Session
 
 MOST_BYTES = 16 * 1024
+WORKED = b'{"worked": true}'
+
+GLANCE_SECONDS = 0.05
+"""Between two looks whether another process has its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +76,39 @@ class Resting:
         self._name = name
         self._own: _Rest | None = None
         """Where there is no file."""
+        self._worked = False
+        self._turn = threading.Lock()
 
     def __call__(self, deadline: Deadline) -> Session:
         """Open a session. Raises the refusal while it rests, else what opening one raises."""
+        with contextlib.ExitStack() as turn:
+            if not self._has_worked():
+                self._wait(turn, deadline)
+                if self._has_worked():
+                    turn.close()  # the others need not wait for this one
+            return self._ask(deadline)
+
+    def _has_worked(self) -> bool:
+        if not self._worked:
+            with contextlib.suppress(OSError):
+                self._worked = (folder() / self._name).read_bytes() == WORKED
+        return self._worked
+
+    def _wait(self, turn: contextlib.ExitStack, deadline: Deadline) -> None:
+        """Wait until no other thread and no other process asks with these credentials."""
+        left = deadline.left()
+        if not self._turn.acquire(timeout=-1 if left is None else left):
+            raise TimedOutError("no sign-in was answered in time", phase=Phase.POOL)
+        turn.callback(self._turn.release)
+        with contextlib.suppress(OSError):
+            file = _opened(f"{self._name}.turn")
+            turn.callback(os.close, file)
+            while not _locks(file):
+                if deadline.left() == 0:
+                    raise TimedOutError("no sign-in was answered in time", phase=Phase.POOL)
+                time.sleep(GLANCE_SECONDS)
+
+    def _ask(self, deadline: Deadline) -> Session:
         rest = self._take()
         try:
             session = self._opens(deadline)
@@ -82,7 +118,7 @@ class Resting:
             elif rest is not None:
                 self._write(rest)  # it came not as far: somebody else may ask at once
             raise
-        if rest is not None:
+        if rest is not None or not self._worked:
             self._write(None)
         return session
 
@@ -113,8 +149,7 @@ class Resting:
         with contextlib.ExitStack() as stack:
             file: int | None = None
             with contextlib.suppress(OSError):
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                file = os.open(folder() / self._name, flags, 0o600)
+                file = _opened(self._name)
                 stack.callback(os.close, file)
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -135,11 +170,24 @@ class Resting:
             return None
 
     def _put(self, file: int | None, rest: _Rest | None) -> None:
-        self._own = rest
+        self._own, self._worked = rest, rest is None
         if file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(file, 0)
-                os.pwrite(file, json.dumps(asdict(rest)).encode() if rest else b"", 0)
+                os.pwrite(file, json.dumps(asdict(rest)).encode() if rest else WORKED, 0)
+
+
+def _opened(name: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(folder() / name, flags, 0o600)
+
+
+def _locks(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def folder() -> Path:

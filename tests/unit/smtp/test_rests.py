@@ -2,15 +2,18 @@
 
 import os
 import tempfile
+import threading
+from functools import partial
 
 import pytest
 
 from otpmail.smtp import rests
 from otpmail.smtp.backoff import JITTER, LASTING
-from otpmail.smtp.deadlines import NEVER
-from otpmail.smtp.errors import BrokenError, Phase, RefusedError, WireError
+from otpmail.smtp.deadlines import NEVER, Deadline
+from otpmail.smtp.errors import BrokenError, Phase, RefusedError, TimedOutError, WireError
 from otpmail.smtp.replies import Reply
 from otpmail.smtp.rests import Resting
+from tests.crowd import at_once
 
 HOUR = 3600
 
@@ -73,6 +76,52 @@ def test_other_process_is_told_what_the_server_said_and_for_how_long_it_stands(c
     assert "username/EMAIL_HOST_USER and password/EMAIL_HOST_PASSWORD" in told.hint
     assert f"not asked again for {told.retry_after:.0f} s" in told.reply.text
     assert (1 - JITTER) * LASTING[0] <= told.retry_after <= (1 + JITTER) * LASTING[0]
+
+
+@pytest.mark.parametrize("processes", [1, 20])
+def test_wrong_password_is_asked_with_once_though_all_ask_at_once(processes):
+    """There were 18 sign-ins in 8 sessions before the first rest was written."""
+    server = Server()
+    answered = threading.Event()
+
+    def slowly(deadline):
+        answered.wait(0.2)
+        return server(deadline)
+
+    asking = [Resting(slowly, "me") for _ in range(processes)]
+    told = at_once(*[partial(ask, asking[number % processes]) for number in range(20)])
+    assert {error.reply.code for error in told} == {535}
+    assert server.asked == 1
+
+
+def test_nobody_waits_once_a_sign_in_was_taken():
+    server = Server()
+    server.error = None
+    ask(Resting(server, "me"))
+    together = threading.Barrier(3)
+
+    def meet(deadline):
+        together.wait(30)
+        return server(deadline)
+
+    assert at_once(*[partial(ask, Resting(meet, "me"))] * 3) == ["a session"] * 3
+
+
+def test_who_waits_for_anothers_sign_in_waits_no_longer_than_it_may():
+    begun, answered = threading.Event(), threading.Event()
+
+    def hang(deadline):
+        begun.set()
+        answered.wait(30)
+        return "a session"
+
+    first = threading.Thread(target=Resting(hang, "me"), args=[NEVER])
+    first.start()
+    begun.wait(30)
+    with pytest.raises(TimedOutError):
+        Resting(hang, "me")(Deadline.after(0.1))
+    answered.set()
+    first.join()
 
 
 def test_new_password_is_asked_with_at_once():
