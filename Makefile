@@ -10,7 +10,8 @@ V = .venv/bin/
 comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
-ON_EACH = tests/unit tests/integration
+# Where a database is in it; the unit tests have none.
+ON_EACH = tests/integration
 # Tests wait more than they work: this many processes keep two cores busy.
 PROCESSES = 6
 PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
@@ -58,7 +59,7 @@ test-mariadb: .venv/dev.done
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
-	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider $(ON_EACH) $(NO_CRASHES); \
+	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider tests/unit $(ON_EACH) $(NO_CRASHES); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
 check: lint types imports migrations test-each  ## All that CI runs: lint, types, imports, migrations, tests, the demo
