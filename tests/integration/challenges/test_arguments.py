@@ -244,7 +244,6 @@ ALICE = To(subject="alice", recipient="alice@example.org")
         ((), ValueError, "to names nobody"),
         ([To(subject=None, recipient="a@example.org")], TypeError, "subject is a str"),
     ],
-    ids=str,
 )
 def test_to_says_what_to_pass(to, error, words):
     with pytest.raises(error, match=re.escape(words)):
