@@ -5,7 +5,7 @@ Knows nothing of: what a check looks at.
 
 ``values`` come first, since the others believe them: whether each is of its kind (``kinds``). Then
 ``codes``, ``ways`` (how mail leaves), ``project`` (what otpmail stands in), ``databases`` and
-``templates``.
+``templates``, of whose pages ``visible`` is what a person sees.
 """
 
 from collections.abc import Iterable

@@ -5,8 +5,9 @@ In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, o
 Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
 
-``status_codes`` reads what a server's refusal speaks of, ``provider_errors`` what an HTTP API said,
-``judging`` what that means, and ``describing`` tells an error in a log.
+``status_codes`` reads what a server's refusal speaks of, by ``wordings`` where no code says it,
+``provider_errors`` what an HTTP API said and ``judging`` what that means; ``findings`` are what
+both can come to, and ``describing`` tells an error in a log.
 """
 
 import re
