@@ -28,7 +28,7 @@ from tests import corpus, mailserver
 from tests.rounds import ME, one_round
 from tests.scripted import Talk, scripted
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 OFFERS = {
     "all": (b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"CHUNKING", b"SIZE 100000000"),

@@ -27,7 +27,7 @@ from otpmail.models import Challenge
 from otpmail.testing import live_code
 from tests.rounds import carry, other_than, promise
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 OURS = tuple(str(Path(package.__file__).parent) for package in (otpmail, mobile_api))
 BEFORE = re.compile("otpmail/apps.py|otpmail/engines/(?!enqueue)")

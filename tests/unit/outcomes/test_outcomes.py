@@ -6,7 +6,7 @@ import ssl
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otpmail.display.redaction import redact
@@ -89,6 +89,7 @@ def test_words_of_a_megabyte_are_cut_at_once():
 
 
 @given(st.text(string.digits, min_size=4, max_size=10), st.integers(-30, 30))
+@settings(max_examples=30)
 def test_no_code_is_cut_in_two(code, shift):
     for written in (code, " ".join(code), base64.b64encode(b"..." + code.encode()).decode()):
         said = words(f"{'x' * 800} {'y' * (199 + shift)} {written} {'and so on. ' * 100}")
