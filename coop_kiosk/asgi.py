@@ -4,7 +4,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from otpmail.engines.asgi import with_lifespan
+from otpmail.asgi import with_lifespan
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "coop_kiosk.settings")
 application = with_lifespan(get_asgi_application())

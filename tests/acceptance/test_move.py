@@ -5,7 +5,9 @@ import pytest
 from tests.acceptance.test_migrate import Installation, fresh  # noqa: F401 - a fixture
 
 WRITE = """
-from otpmail import chain, challenges, database
+from otpmail import challenges
+from otpmail.audit import chain
+from otpmail.db import database
 challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
 chain.seal(now=database.now())
 challenges.issue("sign-in", subject="bob", recipient="bob@example.org")

@@ -7,7 +7,7 @@ Knows nothing of: what a courier does.
 ``immediate``, ``threads``, ``worker`` (with ``process``, the command's own), and on a ``broker``
 ``celery`` and ``tasks``, which share the ``line`` to it. They are made of a ``queue`` in memory, of
 couriers in threads (``carrying``), of the sweep's duties (``care``), of what was ``declined`` and
-of ``postgres_notify``. ``asgi`` hears the end of a server.
+of ``postgres_notify``.
 """
 
 import atexit

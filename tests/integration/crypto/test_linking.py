@@ -105,7 +105,9 @@ def test_the_mail_shows_the_facts_as_they_are_and_no_context_can_say_otherwise(s
             {"otpmail/order/body.txt": "{{ code }}: {{ amount_minor }} to {{ payee }}, {{ shop }}"}
         )
     ]
-    issue(context={"amount_minor": "1", "payee": "you", **SHOP})
+    with pytest.raises(ValueError, match="rename one of the two"):
+        issue(context={"amount_minor": "1", "payee": "you", **SHOP})
+    issue(context=SHOP)
     assert ": 1250 to acc-7, Potatoes & Sons" in mail.outbox[-1].body
 
 

@@ -24,7 +24,7 @@ class Router:
     """Says nothing of writes: Django writes an instance where its hint came from, else default."""
 
     def db_for_read(self, model, **hints):
-        elsewhere = ("auth", "contenttypes", "sessions", "admin")
+        elsewhere = ("auth", "contenttypes", "sessions", "admin", "mobile_api")
         return None if model._meta.app_label in elsewhere else "replica"
 
     def allow_migrate(self, db, app_label, **hints):

@@ -6,7 +6,7 @@ import pytest
 from django.core.asgi import get_asgi_application
 
 from otpmail import engines
-from otpmail.engines.asgi import with_lifespan
+from otpmail.asgi import with_lifespan
 from tests.engines import Deaf
 
 UP, DOWN = {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
