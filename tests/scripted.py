@@ -123,8 +123,8 @@ class ScriptedServer:
             talk = Talk(sock, len(self.talks))
             self.talks.append(talk)
             thread = threading.Thread(target=self._run, args=(talk,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)  # `stop` joins what is here, and only what has begun
 
     def _run(self, talk: Talk) -> None:
         try:

@@ -119,8 +119,17 @@ class Resting:
                 self._write(rest)  # it came not as far: somebody else may ask at once
             raise
         if rest is not None or not self._worked:
-            self._write(None)
+            self._mark()
         return session
+
+    def _mark(self) -> None:
+        """Take note that it worked; another token's rest stands, and is not this one's to end."""
+        with self._locked() as file:
+            rest = self._read(file)
+            if rest is None or rest.of == self.of:
+                self._put(file, None)
+            else:
+                self._worked = True
 
     def _take(self) -> _Rest | None:
         """Take the turn to ask. Returns the rest that was over, if there was one."""
@@ -139,7 +148,7 @@ class Resting:
         )
         return _lasting(rest) if earlier is None else _longer(replace(rest, pause=earlier.pause))
 
-    def _write(self, rest: _Rest | None) -> None:
+    def _write(self, rest: _Rest) -> None:
         with self._locked() as file:
             self._put(file, rest)
 

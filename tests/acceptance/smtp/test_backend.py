@@ -532,7 +532,8 @@ def test_a_token_whose_path_leads_nowhere_is_an_outcome_of_the_route():
     with scripted(script) as server:
         made = backend(server, username="tim", token="nowhere.at.all")
         (outcome,) = made.send_outcomes([message()])
-    assert (outcome.kind, outcome.blame) == (Kind.TRANSIENT, Blame.ROUTE)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.ROUTE)
+    assert outcome.is_lasting
     assert "ModuleNotFoundError" in outcome.reply
 
 
