@@ -4,7 +4,8 @@
 2. Leases that lapsed, or whose holder died, are taken away.
 3. A row of this engine's own that its memory does not know is put there: its hint was lost.
 4. Challenges end whose life is over, or whose key was revoked.
-5. Once a minute the audit's new entries are sealed.
+5. Once a minute the audit's new entries are sealed, in a thread of its own: a key service that
+   hangs must not keep mails and routes from being looked at.
 
 In: an engine's owner and its queue. Out: ids that are free again.
 Knows nothing of: threads, mails.
@@ -13,12 +14,15 @@ Knows nothing of: threads, mails.
 import time
 from uuid import UUID
 
+from django.db import connections
+
 from otpmail import closing
 from otpmail.audit import chain
 from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.delivery import leases, unrecorded
 from otpmail.engines.queue import Queue
+from otpmail.runtime.loop import Loop
 
 END_SECONDS = 0.2
 """What of a sweep may be spent on ending challenges; if more are over, the next begins at once."""
@@ -35,7 +39,7 @@ class Care:
         self._owner = owner
         self._queue = queue
         self._due_at = 0.0
-        self._seal_at = 0.0
+        self._seal = Loop("otpmail-seal", self._seal_some)
 
     @property
     def due_in_seconds(self) -> float:
@@ -58,10 +62,19 @@ class Care:
                 self._queue.put(delivery_id, lane)
         is_more = closing.expire(now=now, seconds=END_SECONDS)
         is_more |= closing.revoke(now=now, seconds=END_SECONDS)
-        if time.monotonic() >= self._seal_at:
-            self._seal_at = time.monotonic() + SEAL_SECONDS
-            if chain.seal(now=now):
-                self._seal_at, is_more = 0.0, True
         if is_more:
             self._due_at = 0.0
+        self._seal.ensure()
         return lost
+
+    def end(self) -> None:
+        """Let its thread end, when the queue is closed."""
+        self._seal.nudge()
+
+    def _seal_some(self) -> float | None:
+        if self._queue.is_closed:
+            return None
+        try:
+            return 0.0 if chain.seal(now=database.now()) else SEAL_SECONDS
+        finally:
+            connections.close_all()

@@ -307,6 +307,7 @@ class ThreadsEngine(Engine):
             self._sweep.nudge()
 
     def _end(self) -> None:
+        self._care.end()
         self._guard(self._give_back)
         self._queue.join()
         self._guard(self._release)  # what came back to be tried again
