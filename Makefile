@@ -15,8 +15,8 @@ ON_EACH = tests/integration
 # Tests wait more than they work: this many processes keep two cores busy.
 PROCESSES = 6
 PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
-# Which statement a process died at is asked on two databases, and of one Django.
-NO_CRASHES = --ignore=tests/integration/delivery/test_crash_points.py
+# What takes long (as which statement a process died at) is asked on two databases, and of one Django.
+QUICK = -m "not long"
 # `manage.py migrate` is tried on all three, once.
 DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariadb/done)
 # What this machine does not have is skipped and says so; on CI that is a failure.
@@ -32,7 +32,7 @@ demo: .venv/demo.done  ## See it work: a transfer asked for, its code mailed and
 
 # Where no database matters (other processes, real mail servers) once is enough, and it is here.
 test: .venv/dev.done .venv/django/tests  ## Run the tests on SQLite, but for those that take long
-	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) -m "not long"
+	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) $(QUICK)
 
 test-sqlite: .venv/dev.done .venv/django/tests $(DRIVER)
 	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) --cov
@@ -55,11 +55,11 @@ test-mariadb: .venv/dev.done
 	elif ! pkg-config --exists libmariadb 2>/dev/null; then \
 	$(call missing,the tests on MariaDB$(comma) whose driver needs the packages libmariadb-dev and pkg-config); \
 	else $(MAKE) --no-print-directory .venv/mariadb/done && \
-	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)$(PYTEST) $(ON_EACH) $(NO_CRASHES); fi
+	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)$(PYTEST) $(ON_EACH) $(QUICK); fi
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
-	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider tests/unit $(ON_EACH) $(NO_CRASHES); \
+	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider tests/unit $(ON_EACH) $(QUICK); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
 check: lint types imports migrations test-each  ## All that CI runs: lint, types, imports, migrations, tests, the demo
