@@ -2,6 +2,7 @@
 
 import logging
 
+import django
 import pytest
 from django.core import mail
 from django.utils.log import AdminEmailHandler
@@ -22,7 +23,8 @@ BROKEN = {
 
 @pytest.fixture
 def admins(settings):
-    settings.ADMINS = ["admin@example.org"]
+    admin = "admin@example.org"
+    settings.ADMINS = [admin] if django.VERSION >= (6, 0) else [("Admin", admin)]
     handler = AdminEmailHandler(include_html=True)
     logger = logging.getLogger("otpmail")
     logger.addHandler(handler)
