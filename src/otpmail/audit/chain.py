@@ -1,9 +1,9 @@
 """A chain over the audit: who changes, adds or takes away an entry afterwards is found out.
 
 1. Entries are added without it: no statement of a request, and no row that writers share.
-2. Once a minute a sweep seals what is new: a digest of each entry, and one over those, the seal
+2. Once a minute an engine seals what is new: a digest of each entry, and one over those, the seal
    before and its number. All are keyed, so whoever only writes the database makes none.
-3. Two sweeps at once write one number, and one of them fails: that is the whole lock.
+3. Two engines at once write one number, and one of them fails: that is the whole lock.
 4. An entry may be committed after one with a higher id. So a seal lists which ids were not there
    yet, and a later one takes those that came.
 5. What is told of a person has a digest of its own: it may be emptied where an entry says so.

@@ -16,6 +16,7 @@ In: functions of the ORM, values. Out: rows, counts. Models' signals are not sen
 Knows nothing of: what the statements are for.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,7 +67,7 @@ EXAMPLES: Mapping[str, Callable[[int], Any]] = {
 """Of each type, one value for each number."""
 
 
-class Statement:
+class Statement(ABC):
     """What all kinds have in common: slots, and one text for each count of several values."""
 
     known: ClassVar[list["Statement"]] = []
@@ -79,9 +80,9 @@ class Statement:
         self._texts: dict[Row, tuple[Written, Mapping[str, Sequence[int]]]] = {}
         self.known.append(self)
 
+    @abstractmethod
     def write(self, alias: str, values: Values) -> Written:
         """Have the ORM write it for these values."""
-        raise NotImplementedError
 
     def bind(self, alias: str, values: Values) -> tuple[Written, list[Any]]:
         """Give the text for these values, and its parameters."""

@@ -13,7 +13,6 @@ from django.db.models import Q
 
 from otpmail import addresses
 from otpmail.conf import settings
-from otpmail.db import database
 from otpmail.db.compat import uuid7
 from otpmail.db.statements import Insert
 from otpmail.delivery import leases
@@ -92,7 +91,7 @@ def routes_used(delivery: Delivery) -> list[str]:
 
 def attempts_by(delivery: Delivery, route: str) -> list[Attempt]:
     """Read what came of its attempts by a route."""
-    return [*Attempt.objects.using(database.alias()).filter(delivery=delivery.pk, route=route)]
+    return [*Attempt.objects.filter(delivery=delivery.pk, route=route)]
 
 
 def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:

@@ -1,0 +1,45 @@
+"""The base of commands for one person's rows: their address, and a subject besides.
+
+In: an address, a subject. Out: what was done for them; and under which revoked keys entries stand
+of which nobody can tell whose they are.
+Knows nothing of: what is done.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from otpmail import audit
+from otpmail.exceptions import InvalidRecipientError, NotHereError
+from otpmail.management.migrated import MigratedCommand
+
+
+class PersonCommand(MigratedCommand, ABC):
+    """Does something for a person, and tells of it."""
+
+    @abstractmethod
+    def act(self, address: str, subject: str | None) -> Any:
+        """Do it. Raises `InvalidRecipientError`, and `NotHereError` for a key that is not here."""
+
+    @abstractmethod
+    def tell(self, done: Any) -> None:
+        """Print what came of it."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take whose."""
+        parser.add_argument("address", help="the e-mail address; case does not matter")
+        parser.add_argument("--subject", help="and whatever was issued for this subject")
+
+    def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
+        """Do it, and tell of it."""
+        try:
+            done = self.act(address, subject)
+        except (InvalidRecipientError, NotHereError) as error:
+            raise CommandError(str(error)) from None
+        for key_id in audit.nobodys():
+            self.stderr.write(
+                f"Entries of the audit stand under {key_id!r}, which is revoked: "
+                "nobody can tell whose they are."
+            )
+        self.tell(done)
