@@ -6,7 +6,7 @@ from pathlib import Path
 from otpmail.conf import Settings
 from otpmail.purposes import Purpose
 
-DOC = Path(__file__).parents[2] / "docs" / "guessing.md"
+DOC = Path(__file__).parents[2] / "docs/explanation/guessing.md"
 DAY = 86_400
 
 

@@ -1,7 +1,8 @@
 """Whatever mail Django is given leaves as Django's own backend would have sent it.
 
 Each mail of `tests.corpus` goes through Django's backend, through ours, and through the outbox with
-a courier, to servers that offer more and less. What differs on purpose is in docs/wire.md.
+a courier, to servers that offer more and less. What differs on purpose is in
+docs/explanation/smtp.md.
 """
 
 import re
