@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def printed_by(benchmark: str, *size: str) -> str:
+def printed_by(benchmark: str, *size: str, at: str = "--server") -> str:
     server = "postgres://{USER}@{HOST}:{PORT}/postgres".format_map(connection.settings_dict)
     done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{benchmark}", *size, "--server", server],
+        [sys.executable, "-m", f"benchmarks.{benchmark}", *size, at, server],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,3 +46,10 @@ def test_queries_prints_what_quotas_add_and_what_the_audit_takes():
     calls = re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +[\d.]+$", told, re.MULTILINE)
     assert calls == ["issue", "resend", "verify"] * 2
     assert len(re.findall(r"^  auditentry +1 ", told, re.MULTILINE)) == 6
+
+
+def test_processor_prints_what_each_call_takes():
+    told = printed_by("processor", "--rounds", "20", at="--database-url")
+    calls = re.findall(r"^(.+?) +[\d.]+ +[\d.]+$", told, re.MULTILINE)
+    assert [call for call in calls if "round" in call] == ["round, a code", "round, other mail"]
+    assert {"issue", "resend", "status", "verify, right", "send_mail"} <= set(calls)
