@@ -62,7 +62,7 @@ test-oldest:
 	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider tests/unit $(ON_EACH) $(QUICK); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
-check: lint types imports migrations test-each  ## All that CI runs: lint, types, imports, migrations, tests, the demo
+check: lint types imports migrations docs test-each  ## All that CI runs: lint, types, imports, migrations, docs, tests, the demo
 	$(MAKE) --no-print-directory demo ONCE=1
 
 lint: .venv/dev.done
@@ -82,12 +82,15 @@ imports: .venv/dev.done
 migrations: .venv/dev.done
 	DJANGO_SETTINGS_MODULE=tests.settings $(V)python manage.py makemigrations --check --dry-run
 
+docs: .venv/docs.done  ## Build the documentation: build/docs/index.html
+	$(V)sphinx-build --quiet --fail-on-warning --keep-going --jobs auto --doctree-dir build/doctrees docs build/docs
+
 lock: .venv/dev.done  ## Pin the requirements anew: names, versions and hashes, no address
-	for name in demo dev mariadb; do $(V)uv pip compile --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	for name in demo dev docs mariadb; do $(V)uv pip compile --universal --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/$$name.in -o requirements/$$name.txt; done
 	$(V)uv pip compile --python-version 3.12 --generate-hashes --no-header --no-annotate --upgrade requirements/oldest.in -o requirements/oldest.txt
 
 clean:  ## Remove all that was installed and made
-	rm -rf .venv .venv-oldest var logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-oldest build var logs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "otpmail needs Python 3.12 or newer, with venv; none was found. Install one, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -107,6 +110,11 @@ install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check --r
 	@echo "installing into .venv (once)"
 	@$(call install,.venv,dev)
 	@touch $@ .venv/demo.done
+
+.venv/docs.done: requirements/docs.txt .venv/dev.done
+	@echo "installing into .venv (once)"
+	@$(V)python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
 
 # Django's own mail tests, which its wheel leaves out.
 .venv/django/tests: .venv/dev.done

@@ -1,57 +1,109 @@
 """The docs say what the code does."""
 
 import ast
-import itertools
+import inspect
 import re
+from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 
-from otpmail import checks, conf
+import reference
+from otpmail import challenges, checks, conf, results
+from otpmail.management import commands
 from otpmail.operations import metrics
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 OURS = ["src", "mobile_api", "coop_kiosk", "demo"]
+PLACE = re.compile(r"^<!-- made from the code: (\w+) -->$", re.MULTILINE)
+SECTION = re.compile(r"^### `?([\w.]+)`?\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 
 
-def settings_table() -> list[str]:
-    """Build the README's table from conf.py: name, default, docstring."""
-    (body,) = [
-        node.body
-        for node in ast.parse(Path(conf.__file__).read_text()).body
-        if isinstance(node, ast.ClassDef)
-    ]
-    rows = []
-    for setting, doc in itertools.pairwise(body):
-        if isinstance(setting, ast.AnnAssign) and isinstance(doc, ast.Expr):
-            default = ast.unparse(setting.value)
-            meaning = ast.literal_eval(doc.value).replace("``", "`")
-            rows.append(f"| `OTPMAIL_{setting.target.id}` | `{default}` | {meaning} |")
-    return rows
+def sections(text):
+    """Give what stands under each heading, by the name in it."""
+    return dict(SECTION.findall(text))
 
 
-def test_readme_tells_every_setting_with_its_default():
-    rows = settings_table()
-    assert len(rows) == len(conf.NAMES)
-    told = [line for line in README.splitlines() if line.startswith("| `OTPMAIL_")]
-    assert told == rows, "\n".join(["write this table:", *rows])
+def first_column(text):
+    return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
 
 
-def test_every_check_has_the_next_id_and_tells_it_once():
+def own(module):
+    """Give the functions and classes that a module makes itself, without the private ones."""
+    return {
+        name: one
+        for name, one in vars(module).items()
+        if getattr(one, "__module__", None) == module.__name__ and name[0] != "_"
+    }
+
+
+def test_every_setting_is_told_with_its_meaning_type_and_default():
+    told = sections(reference.settings())
+    assert told.keys() == {*conf.NAMES}
+    for name, text in told.items():
+        parts = re.match(r"\n(\S.*)\n\n- Type: (.+)\n- Default: `(.+)`\n- Can be set", text)
+        assert parts, name
+        default = ast.literal_eval(parts[3])
+        assert default == vars(conf.Settings)[name.removeprefix(conf.PREFIX)], name
+
+
+def test_every_check_has_the_next_id_and_is_told_once():
     source = "\n".join(path.read_text() for path in Path(checks.__file__).parent.glob("*.py"))
     ids = sorted(re.findall(r'id="otpmail\.([EW]\d{3})"', source))
     for kind in "EW":
         numbers = [int(name[1:]) for name in ids if name[0] == kind]
         assert numbers == [*range(1, len(numbers) + 1)]
     assert sorted(re.findall(r"[EW]\d{3}(?=:)", source)) == ids
-    told = re.findall(r"otpmail\.([EW]\d{3})", "\n".join(path.read_text() for path in DOCS))
-    assert set(told) <= set(ids)
+    assert [*sections(reference.checks())] == [f"otpmail.{number}" for number in ids]
+    named = re.findall(r"otpmail\.([EW]\d{3})", "\n".join(path.read_text() for path in DOCS))
+    assert set(named) <= set(ids)
 
 
-def test_every_metric_is_told_in_the_docs_and_no_other():
+def test_every_check_is_told_with_what_is_wrong_its_message_and_its_remedy():
+    for check_id, text in sections(reference.checks()).items():
+        level = "Error" if check_id.startswith("otpmail.E") else "Warning"
+        told = rf"\n\*\*{level}\.\*\* \S.+\.\n\n- Message: `[^`]+`\n- Remedy: `[^`]+`\n*"
+        assert re.fullmatch(told, text), check_id
+
+
+def test_every_result_is_told_with_its_members():
+    told = sections(reference.members())
+    assert told.keys() == own(results).keys()
+    for name, one in own(results).items():
+        is_enum = issubclass(one, Enum)
+        members = [it.value for it in one] if is_enum else [it.name for it in fields(one)]
+        assert sorted(first_column(told[name])) == sorted(members), name
+
+
+def test_every_call_is_told_with_its_signature():
+    told = sections(reference.entries())
+    types = {"Client", "Facts", "To"}
+    assert types | {*told} | {f"a{name}" for name in told} == {*challenges.__all__}
+    for name, text in told.items():
+        named = re.findall(r"^    (\w+): ", text, re.MULTILINE)
+        assert named == [*inspect.signature(getattr(challenges, name)).parameters], name
+
+
+def test_every_command_is_told_with_its_arguments():
+    told = sections(reference.commands())
+    (folder,) = map(Path, commands.__path__)
+    assert told.keys() == {path.stem for path in folder.glob("[!_]*.py")}
+    for name, text in told.items():
+        source = (folder / f"{name}.py").read_text()
+        arguments = re.findall(r'add_argument\(\s*"([^"]+)"', source)
+        assert [one for one in arguments if f"| `{one}" not in text] == [], name
+
+
+def test_every_metric_is_told_and_no_other_is_watched():
     made = re.findall(r'_gauge\(\s*"(\w+)"', Path(metrics.__file__).read_text())
-    told = (ROOT / "docs/how-to/watch.md").read_text()
-    assert set(re.findall(r"otpmail_(?:deliver|attempt|challenge|route)\w+", told)) == set(made)
+    assert first_column(reference.metrics()) == made
+    watched = (ROOT / "docs/how-to/watch.md").read_text()
+    assert set(re.findall(r"otpmail_(?:deliver|attempt|challenge|route)\w+", watched)) <= {*made}
+
+
+def test_each_part_that_is_made_has_its_place_on_one_page():
+    placed = [name for path in DOCS for name in PLACE.findall(path.read_text())]
+    assert sorted(placed) == sorted(own(reference))
 
 
 def test_commands_in_the_docs_are_those_of_the_makefile():

@@ -17,23 +17,26 @@ from otpmail.models import Challenge, Delivery
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/public.md").read_text()
-TEMPLATES = Path(otpmail.__file__).parent / "templates/otpmail/default"
+TEMPLATES = (ROOT / "docs/reference/templates.md").read_text()
+DEFAULT_MAIL = Path(otpmail.__file__).parent / "templates/otpmail/default"
 COMMANDS = Path(otpmail.__file__).parent / "management/commands"
 MODULES = {"challenges": 0, "results": 1, "exceptions": 0, "signals": 0}
 """What has a section of its own, and the column in which its names stand."""
 
 
-def rows(heading):
+def rows(heading, page=PAGE):
     """Give the cells of a section's rows."""
     (section,) = re.findall(
-        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL
     )
     lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:2] == "| "]
     return [cells for cells in lines if "`" in cells[0] or "`" in cells[1]]
 
 
-def names(heading, column=0):
-    return [name for cells in rows(heading) for name in re.findall(r"`([\w.]+)`", cells[column])]
+def names(heading, column=0, page=PAGE):
+    return [
+        name for cells in rows(heading, page) for name in re.findall(r"`([\w.]+)`", cells[column])
+    ]
 
 
 def defined(module):
@@ -94,12 +97,13 @@ def test_commands_are_those_of_the_page():
 
 
 def test_blocks_and_context_are_those_of_the_page():
-    bodies = [path.read_text() for path in TEMPLATES.glob("body.*")]
+    bodies = [path.read_text() for path in DEFAULT_MAIL.glob("body.*")]
     blocks = {name for body in bodies for name in re.findall(r"{% block (\w+) %}", body)}
     now = timezone.now()
     challenge = Challenge(purpose="order", expires_at=now)
     context = rendering._context(Delivery(created_at=now), challenge, {})
-    assert {*names("Templates")} == blocks | context.keys() | {"code"}
+    assert {*names("Blocks", page=TEMPLATES)} == blocks
+    assert {*names("Context", page=TEMPLATES)} == context.keys() | {"code"}
 
 
 @pytest.mark.parametrize("root", ["coop_kiosk", "mobile_api", "demo"])
