@@ -1,11 +1,15 @@
 """The docs say what the code does."""
 
 import ast
+import contextlib
+import importlib
 import inspect
 import re
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
+
+import pytest
 
 import reference
 from otpmail import challenges, checks, conf, results
@@ -104,6 +108,37 @@ def test_every_metric_is_told_and_no_other_is_watched():
 def test_each_part_that_is_made_has_its_place_on_one_page():
     placed = [name for path in DOCS for name in PLACE.findall(path.read_text())]
     assert sorted(placed) == sorted(own(reference))
+
+
+def calls_in_prose():
+    """Give each call that a doc shows in a line, as `challenges.open(subject=...)`."""
+    for doc in DOCS:
+        for span in re.findall(r"`([a-z][\w.]*\([^`]*\))`", doc.read_text()):
+            with contextlib.suppress(SyntaxError):
+                call = ast.parse(span, mode="eval").body
+                if isinstance(call, ast.Call) and (function := found(ast.unparse(call.func))):
+                    yield f"{doc.name}: {span}", function, call
+
+
+def found(dotted):
+    """Find a function of otpmail by what docs call it: by its module, or as one of the calls."""
+    module, _, name = dotted.rpartition(".")
+    path = f"otpmail.{module or 'challenges'}".replace("otpmail.otpmail.", "otpmail.")
+    try:
+        return getattr(importlib.import_module(path), name, None)
+    except ModuleNotFoundError:
+        return None
+
+
+def test_calls_in_prose_name_arguments_that_there_are():
+    shown = [*calls_in_prose()]
+    assert len(shown) > 5
+    for where, function, call in shown:
+        named = {one.arg: one.value for one in call.keywords}
+        try:
+            inspect.signature(function).bind_partial(*call.args, **named)
+        except TypeError as error:
+            pytest.fail(f"{where}: {error}")
 
 
 def test_commands_in_the_docs_are_those_of_the_makefile():
