@@ -68,6 +68,7 @@ check: lint types imports migrations docs test-each  ## All that CI runs: lint, 
 lint: .venv/dev.done
 	$(V)ruff format --check
 	$(V)ruff check
+	$(V)typos
 
 format: .venv/dev.done  ## Put the code in its format
 	$(V)ruff format

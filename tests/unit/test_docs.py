@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import inspect
 import re
+import tomllib
 from dataclasses import fields
 from enum import Enum
 from pathlib import Path
@@ -153,6 +154,34 @@ def test_links_in_the_docs_lead_to_files():
     for doc in DOCS:
         for target in re.findall(r"\]\((?!http|#)([^)#]+)", doc.read_text()):
             assert (doc.parent / target).exists(), f"{doc.name}: {target}"
+
+
+def test_addresses_of_the_project_lead_to_what_is_there():
+    """What is read elsewhere, as the README on a package index, has addresses and no paths."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert not re.findall(r"\]\((?!http|#)", (ROOT / "README.md").read_text())
+    places = {
+        urls["Documentation"]: lambda path: page_of(path).is_file(),
+        f"{urls['Source']}/blob/main/": lambda path: (ROOT / path).is_file(),
+        f"{urls['Source']}/tree/main/": lambda path: (ROOT / path).is_dir(),
+        f"{urls['Source']}/": lambda path: path in {"issues", "security/advisories/new"},
+        urls["Source"]: lambda path: not path,
+    }
+    sources = [*DOCS, ROOT / "pyproject.toml", *(ROOT / ".github").rglob("*.yml")]
+    shown = re.findall(
+        r"https://[\w.]*(?:github\.com|readthedocs\.io)[\w./-]*\b/?",
+        "\n".join(path.read_text() for path in sources),
+    )
+    for address in shown:
+        place = next((one for one in places if address.startswith(one)), None)
+        assert place, address
+        assert places[place](address.removeprefix(place)), address
+    assert len(shown) > 10
+
+
+def page_of(path):
+    page = ROOT / "docs" / path.removesuffix(".html")
+    return page / "index.md" if page.is_dir() else page.with_suffix(".md")
 
 
 def test_every_exception_from_a_rule_of_security_says_why():

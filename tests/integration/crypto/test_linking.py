@@ -73,7 +73,7 @@ def test_who_writes_the_database_is_found_out_when_the_mail_is_made(settings, wh
 
 
 @pytest.mark.parametrize("column", ["purpose", "subject"])
-def test_who_makes_it_anothers_is_found_out(settings, column):
+def test_challenge_that_is_given_to_another_is_found_out(settings, column):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     settings.OTPMAIL_PURPOSES |= {"other": settings.OTPMAIL_PURPOSES["order"]}
     issued = issue()

@@ -179,7 +179,7 @@ def test_a_resend_over_the_cap_is_refused(alice, bob):
 
 
 @pytest.mark.parametrize("path", ["", "/confirm", "/code", "/cancel"])
-def test_anothers_transfer_looks_like_none(alice, bob, mallory, path):
+def test_transfer_of_another_member_looks_like_none(alice, bob, mallory, path):
     transfer = alice.transfer(bob)
     body = {"code": alice.code(transfer)} if path == "/confirm" else None
     answers = []

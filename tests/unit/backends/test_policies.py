@@ -26,7 +26,7 @@ def written(mail, policy):
 
 
 @given(subject=TEXT, name=TEXT, body=TEXT, extra=TEXT)
-def test_same_bytes_as_the_librarys(subject, name, body, extra):
+def test_bytes_are_those_of_the_library(subject, name, body, extra):
     mail = EmailMultiAlternatives(
         subject=subject,
         body=body,

@@ -144,7 +144,7 @@ def test_a_spoilt_parser_stays_spoilt():
         (b"ok", None),
     ],
 )
-def test_an_enhanced_code_is_read_if_it_is_of_the_replys_class(line, enhanced):
+def test_enhanced_code_is_read_if_it_is_of_the_class_of_the_reply(line, enhanced):
     assert Reply(250, (line,)).enhanced == enhanced
 
 

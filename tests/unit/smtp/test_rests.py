@@ -107,7 +107,7 @@ def test_nobody_waits_once_a_sign_in_was_taken():
     assert at_once(*[partial(ask, Resting(meet, "me"))] * 3) == ["a session"] * 3
 
 
-def test_who_waits_for_anothers_sign_in_waits_no_longer_than_it_may():
+def test_wait_for_the_sign_in_of_another_is_bounded():
     begun, answered = threading.Event(), threading.Event()
 
     def hang(deadline):
