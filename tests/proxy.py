@@ -51,7 +51,11 @@ class Proxy:
                 near.close()
                 continue
             self._flows.wait()
-            far = socket.create_connection(("127.0.0.1", self._to))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:  # what it leads to has ended
+                near.close()
+                continue
             self._socks += [near, far]
             for pair in [(near, far), (far, near)]:
                 threading.Thread(target=self._carry, args=pair, daemon=True).start()

@@ -48,6 +48,7 @@ def ask_and_end(site: Site, server: mailserver.MailServer, mails: int, drain: in
         process.wait(drain + MARGIN_SECONDS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_mails_in_flight_arrive_once_though_uvicorn_ends(site, server, signum):
     server.delay_seconds = 2

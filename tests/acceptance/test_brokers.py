@@ -23,7 +23,7 @@ from tests.proxy import proxy
 from tests.rounds import promise, states
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 KINDS = ["celery-redis", "celery-rabbitmq", "tasks-db", "tasks-rq"]
 

@@ -25,6 +25,7 @@ def test_killed_between_commit_and_send_the_mail_leaves_after_a_restart(site):
     assert len(server.mails) == 3
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_killed_in_a_burst_every_answered_request_has_its_mail(site):
     """200 requests, SIGKILL in the middle, a restart."""

@@ -19,6 +19,7 @@ CHECKS = (
 schemathesis = needs("schemathesis", lambda: importlib.util.find_spec("schemathesis"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signed_in", [True, False])
 def test_no_answer_is_outside_the_document(site, signed_in):
     with mailserver.running(port=site.ports.smtp), site.up():

@@ -15,6 +15,7 @@ challenges.issue("sign-in", subject="bob", recipient="bob@example.org")
 LEAVE_OUT = ("-e", "contenttypes", "-e", "auth.permission")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fresh", ["postgresql", "mysql"], indirect=True)
 def test_from_sqlite_by_a_fixture(fresh, tmp_path):  # noqa: F811
     older = Installation("sqlite", f"sqlite:///{tmp_path / 'older.sqlite3'}", tmp_path)

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("project", ["logins"])
 def test_journeys_of_another_project_succeed(project):
     """allauth's login by code, django-otp's e-mail device, and Django's password reset."""
@@ -23,6 +24,7 @@ def test_journeys_of_another_project_succeed(project):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("project", "journeys"), [("plain", 13), ("replica", 12)])
 def test_journeys_of_a_project_with_several_databases_succeed(project, journeys):
     """``plain``: one has our tables, and Django's own runner empties the audit between two tests.

@@ -14,6 +14,7 @@ from tests.waiting import wait_until
 CODES = int(os.environ.get("SECRECY_CODES", "50"))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600 + CODES)
 def test_no_code_in_database_or_log(site):
     """Every file that the kiosk wrote is searched for every code that it mailed."""

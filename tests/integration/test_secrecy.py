@@ -23,6 +23,7 @@ def _ten_digits(settings):
     settings.OTPMAIL_DIGITS = 10
 
 
+@pytest.mark.long
 def test_no_code_in_what_any_object_says_of_itself(settings):
     """Asked while the mail is in the backend's hands: a code is never more alive than then."""
     Witness.seen.clear()

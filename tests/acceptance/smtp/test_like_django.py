@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -37,7 +38,13 @@ OFFERS = {
     "CHUNKING": (b"PIPELINING", b"CHUNKING"),
     "nothing": (),
 }
-MAILS = dict(corpus.by_hand()) | dict(corpus.drawn(200))
+
+
+@cache
+def mails() -> dict[str, corpus.Make]:
+    """Make them once, and not before a test asks."""
+    return dict(corpus.by_hand()) | dict(corpus.drawn(200))
+
 
 STORED = [OFFERS["all"], OFFERS["nothing"]]
 
@@ -188,7 +195,7 @@ def test_every_mail_leaves_as_django_would_have_sent_it(server, settings):
         stored = through_outbox(server, settings)
     sent, different = 0, {}
     with Djangos(alias="default", **server.options) as djangos:
-        for number, (name, make) in enumerate(MAILS.items()):
+        for number, (name, make) in enumerate(mails().items()):
             by_django = end(server, through(djangos), make())
             by_us = [end(server, ours, make())]
             if stored and number % 2 == STORED.index(server.offers):

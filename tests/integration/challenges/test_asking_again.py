@@ -257,7 +257,9 @@ def test_continued_decoy_looks_like_any_other(settings, pass_time, seconds):
 
 def shape(issued):
     own = {"challenge_id", "reference", "expires_at", "resend_at"}
-    return {name: value for name, value in dataclasses.asdict(issued).items() if name not in own}
+    told = {name: value for name, value in dataclasses.asdict(issued).items() if name not in own}
+    told["delivery"] |= {"poll_after_ms": ...}  # by the milliseconds since the promise
+    return told
 
 
 # At the cap the oldest ends

@@ -22,7 +22,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 IN_PROCESS = ("immediate", "threads")
 KINDS = [*IN_PROCESS, "worker", "celery-redis", "celery-rabbitmq", "tasks-db", "tasks-rq"]
-GROUPED = [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS]
+WITH_A_BROKER = [pytest.mark.long]
+GROUPED = [
+    pytest.param(
+        kind, marks=[pytest.mark.xdist_group(kind), *(WITH_A_BROKER if "-" in kind else [])]
+    )
+    for kind in KINDS
+]
 
 
 @pytest.fixture(scope="module")

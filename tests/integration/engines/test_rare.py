@@ -173,6 +173,7 @@ def mail_by(route, number):
     )
 
 
+@pytest.mark.long
 def test_other_mail_behind_a_thousand_of_a_shut_route_is_sent(settings, deaf, server):
     settings.MAILERS = settings.MAILERS | {
         "bulk": {

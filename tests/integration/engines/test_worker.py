@@ -10,7 +10,7 @@ from tests.rounds import promise
 from tests.waiting import wait_until
 from tests.workers import worker
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
 
 
 @pytest.fixture(autouse=True)

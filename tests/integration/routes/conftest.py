@@ -1,4 +1,6 @@
+import sys
 import threading
+import traceback
 
 import pytest
 
@@ -22,6 +24,17 @@ def no_probe(monkeypatch):
 def tries_end(transactional_db):
     """What was outrun is recorded late: before the database is emptied, and not meanwhile."""
     yield
-    wait_until(
-        lambda: not any(thread.name.startswith("otpmail-try") for thread in threading.enumerate())
+    wait_until(lambda: not _tries(), told=_where_they_are)
+
+
+def _tries():
+    return [one for one in threading.enumerate() if one.name.startswith("otpmail-try")]
+
+
+def _where_they_are():
+    frames = sys._current_frames()
+    return "".join(
+        "".join(traceback.format_stack(frames[one.ident]))
+        for one in _tries()
+        if one.ident in frames
     )

@@ -49,17 +49,17 @@ def ask(process):
         return error
 
 
-def test_two_processes_that_ask_each_second_sign_in_ten_times_in_two_hours(clock):
+def test_two_processes_that_ask_all_the_time_sign_in_ten_times_in_two_hours(clock):
     """Their pools' keepers and probes signed in 82 times in 32 seconds."""
     server = Server()
     processes = [Resting(server, "me") for _ in range(2)]
     asked = []
-    for second in range(6 * HOUR):
+    for second in range(0, 6 * HOUR, 10):
         if second % HOUR == 0:
             asked.append(server.asked)
         for process in processes:
             ask(process)
-        clock.move(1)
+        clock.move(10)
     assert asked[1] <= 8
     assert asked[2] <= 13
     assert server.asked <= 6 * HOUR / (LASTING[1] * (1 - JITTER)) + 8
