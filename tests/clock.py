@@ -10,8 +10,8 @@ class Clock:
     """Stands where otpmail's modules have ``time``: its moments pass only when a test says so."""
 
     def __init__(self) -> None:
-        # Quarters and halves are exact from here. What still waits for one of these moments when the
-        # test is over has it behind itself by the machine's clock, which counts from its start.
+        # What still waits for such a moment when the test is over has it behind itself by the
+        # machine's clock, which counts from its start. Quarters and halves are exact.
         self._now = 16.0
 
     def monotonic(self) -> float:
