@@ -22,7 +22,7 @@ DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariad
 # What this machine does not have is skipped and says so; on CI that is a failure.
 missing = echo "skipped: $(1)"; test "$$CI" != true
 
-.PHONY: help demo check test test-each test-sqlite test-postgres test-mariadb test-oldest lint format types imports migrations lock clean
+.PHONY: help demo check test test-each test-sqlite test-postgres test-mariadb test-oldest lint format types imports migrations docs lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 | \2/p' Makefile | column -t -s '|'

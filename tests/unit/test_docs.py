@@ -172,7 +172,7 @@ def test_addresses_of_the_project_lead_to_what_is_there():
         r"https://[\w.]*(?:github\.com|readthedocs\.io)[\w./-]*\b/?",
         "\n".join(path.read_text() for path in sources),
     )
-    for address in shown:
+    for address in [*shown, checks.REFERENCE]:
         place = next((one for one in places if address.startswith(one)), None)
         assert place, address
         assert places[place](address.removeprefix(place)), address

@@ -8,19 +8,43 @@ Knows nothing of: what a check looks at.
 ``templates``, of whose pages ``visible`` is what a person sees.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
 
 from otpmail.checks import codes, databases, project, templates, values, ways
 
-register(databases.check_sqlite)
-register(databases.check_isolation)
-register(databases.check_routers)
+REFERENCE = "https://otpmail.readthedocs.io/en/stable/reference/checks.html"
+
+
+def address_of(check_id: str) -> str:
+    """Give the address of what the documentation says of a check."""
+    return f"{REFERENCE}#{check_id.replace('.', '-').lower()}"
+
+
+def _linked(check: Callable[..., Iterable[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
+    """Let each hint end with the address of its check."""
+
+    @wraps(check)
+    def linked(**kwargs: Any) -> list[CheckMessage]:
+        messages = list(check(**kwargs))
+        for message in messages:
+            message.hint = f"{message.hint}\n\tSee {address_of(str(message.id))}"
+        return messages
+
+    return linked
+
+
+register(_linked(databases.check_sqlite))
+register(_linked(databases.check_isolation))
+register(_linked(databases.check_routers))
+register(_linked(project.check_flush))
 
 
 @register()
+@_linked
 def check_settings(**_: Any) -> Iterable[CheckMessage]:
     """Look at each setting by itself, and only if all are of their type at what they say."""
     wrong = [*values.names(), *values.types()]
@@ -39,6 +63,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
+@_linked
 def check_deployment(**_: Any) -> Iterable[CheckMessage]:
     """Look at what matters where it is deployed, if all settings are of their type."""
     if list(values.types()):

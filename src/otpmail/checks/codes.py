@@ -27,7 +27,7 @@ PAIR = ("an hour", "a day")
 
 
 def own_keys() -> Iterable[CheckMessage]:
-    """W001: codes hang on ``SECRET_KEY``, whose rotation is then theirs too."""
+    """W001: codes are derived from a key that is made of ``SECRET_KEY``, and rotates with it."""
     if not settings.KEYS:
         yield Warning(
             "OTPMAIL_KEYS is not set: codes are derived from a key made of SECRET_KEY.",
@@ -37,7 +37,7 @@ def own_keys() -> Iterable[CheckMessage]:
 
 
 def strong_keys() -> Iterable[CheckMessage]:
-    """E023: a key that somebody could guess, or that is two keys' value."""
+    """E023: a key of the ring can be guessed, or is the value of two ids."""
     for key_id, why in keys.weak().items():
         yield Error(
             f"OTPMAIL_KEYS: key {key_id!r} {why}.",
@@ -47,7 +47,7 @@ def strong_keys() -> Iterable[CheckMessage]:
 
 
 def private_links() -> Iterable[CheckMessage]:
-    """E024: whoever listens reads the links with which codes are cancelled."""
+    """E024: the links in mails, which cancel codes, are not protected by TLS."""
     if urlsplit(settings.BASE_URL).scheme == "http":
         yield Error(
             "OTPMAIL_BASE_URL is http://: mails lead to a page without TLS.",
@@ -57,7 +57,10 @@ def private_links() -> Iterable[CheckMessage]:
 
 
 def ring() -> Iterable[CheckMessage]:
-    """E005: a key that is not 256 bits; E015: no class of keys; E022: a revoked one is in force."""
+    """E005: a key of the ring is not 32 bytes; E022: one is named as revoked besides.
+
+    E015: ``OTPMAIL_KEY_CLASS`` is no class of keys.
+    """
     try:
         kind = import_string(settings.KEY_CLASS)
     except ImportError:
@@ -87,9 +90,9 @@ def ring() -> Iterable[CheckMessage]:
 
 
 def purposes() -> Iterable[CheckMessage]:
-    """E006: a purpose overrides a rule that there is not; E007: its facts cannot be imported.
+    """E006: a purpose has a rule that does not exist; E032: no call takes a purpose's name.
 
-    E032: no call takes its name.
+    E007: what a purpose's ``FACTS`` names cannot be imported.
     """
     for purpose, rules in settings.PURPOSES.items():
         try:
@@ -118,7 +121,7 @@ def purposes() -> Iterable[CheckMessage]:
 
 
 def lives() -> Iterable[CheckMessage]:
-    """E009: a mail would be dead when it is promised."""
+    """E009: a code's life is so short that its mail is dropped before it is sent."""
     for purpose in map(Purpose, ["", *settings.PURPOSES]):
         if purpose.dead_mail >= purpose.life:
             yield Error(
@@ -130,7 +133,7 @@ def lives() -> Iterable[CheckMessage]:
 
 
 def digits() -> Iterable[CheckMessage]:
-    """E019: the long codes are the shorter ones."""
+    """E019: long codes have fewer digits than usual ones."""
     for purpose in map(Purpose, ["", *settings.PURPOSES]):
         if purpose.digits(long=True) < purpose.digits():
             yield Error(
@@ -154,7 +157,10 @@ def caps() -> Iterable[CheckMessage]:
 
 
 def links() -> Iterable[CheckMessage]:
-    """E016: ``OTPMAIL_BASE_URL`` is no address; E017: the page that it leads to is not there."""
+    """E016: ``OTPMAIL_BASE_URL`` is not scheme and host alone.
+
+    E017: the page that it leads to is not among the URLs.
+    """
     if not settings.BASE_URL:
         return
     if not ORIGIN.fullmatch(settings.BASE_URL):

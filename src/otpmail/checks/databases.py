@@ -44,7 +44,10 @@ def check_isolation(**_: Any) -> Iterable[CheckMessage]:
 
 
 def check_routers(**_: Any) -> Iterable[CheckMessage]:
-    """E025: our rows lie apart from one another; W011: from what a project writes with them."""
+    """E025: otpmail's rows are written to more than one database.
+
+    W011: otpmail's rows are written to another database than what a project writes with them.
+    """
     ours = {router.db_for_write(model) for model in apps.get_app_config("otpmail").get_models()}
     if len(ours) > 1:
         yield Error(

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
@@ -22,9 +22,8 @@ from otpmail.operations.metrics_view import LEAST_TOKEN
 FLUSH = "otpmail.management.commands.flush"
 
 
-@register()
 def check_flush(**_: Any) -> Iterable[CheckMessage]:
-    """W010: another app's ``flush`` hides ours, and meets the locks of the audit."""
+    """W010: another app's ``flush`` hides ours, and cannot empty the audit."""
     app = get_commands()["flush"]
     command = load_command_class(app, "flush") if isinstance(app, str) else app
     if all(base.__module__ != FLUSH for base in type(command).__mro__):
@@ -44,7 +43,7 @@ def time_zones() -> Iterable[CheckMessage]:
 
 
 def audit_days() -> Iterable[CheckMessage]:
-    """E033: the audit is to go sooner than the database lets it."""
+    """E033: the audit is to be deleted sooner than the database allows."""
     if 0 < settings.AUDIT_KEEP_DAYS < LEAST_DAYS:
         yield Error(
             f"OTPMAIL_AUDIT_KEEP_DAYS is below {LEAST_DAYS}: no younger entry can be deleted.",
@@ -54,7 +53,7 @@ def audit_days() -> Iterable[CheckMessage]:
 
 
 def engine() -> Iterable[CheckMessage]:
-    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what it stands on is missing."""
+    """E004: ``OTPMAIL_ENGINE`` is no engine; E011: what the engine needs is missing."""
     try:
         engine = import_string(settings.ENGINE)
     except (ImportError, ImproperlyConfigured) as error:
@@ -77,7 +76,7 @@ def engine() -> Iterable[CheckMessage]:
 
 
 def leases() -> Iterable[CheckMessage]:
-    """E010: others would take a living lease."""
+    """E010: a lease can lapse while its courier works."""
     if settings.LEASE_SECONDS <= 2 * settings.SWEEP_SECONDS:
         yield Error(
             "OTPMAIL_LEASE_SECONDS is not above twice OTPMAIL_SWEEP_SECONDS: "
@@ -88,7 +87,7 @@ def leases() -> Iterable[CheckMessage]:
 
 
 def couriers() -> Iterable[CheckMessage]:
-    """W005: codes wait behind other mail for a courier."""
+    """W005: other mail can hold every courier, and codes wait for one."""
     if settings.MAIL_COURIERS >= settings.COURIERS:
         yield Warning(
             "OTPMAIL_MAIL_COURIERS is not below OTPMAIL_COURIERS: no courier is kept for codes.",
@@ -98,7 +97,7 @@ def couriers() -> Iterable[CheckMessage]:
 
 
 def metrics() -> Iterable[CheckMessage]:
-    """E020: the token is too short to guard the metrics; E021: nothing can write them."""
+    """E020: the metrics' token is too short; E021: the package that writes metrics is missing."""
     if 0 < len(settings.METRICS_TOKEN) < LEAST_TOKEN:
         yield Error(
             f"OTPMAIL_METRICS_TOKEN has fewer than {LEAST_TOKEN} characters.",

@@ -38,7 +38,7 @@ def mails() -> Iterable[CheckMessage]:
 
 
 def _sample(purpose: str) -> Iterable[CheckMessage]:
-    """E031: what is to be shown is not what `issue` takes."""
+    """E031: a purpose's ``SAMPLE`` is not what ``issue`` takes."""
     sample = Purpose(purpose).sample
     is_mapping = isinstance(sample, Mapping)
     if not is_mapping or rendering.RESERVED.intersection(sample):
@@ -73,7 +73,10 @@ def _directories(engine: Any) -> Iterable[str | Path]:
 
 @sensitive_variables()
 def _parts(purpose: str) -> Iterable[CheckMessage]:
-    """E028: it cannot be rendered; W013: perhaps not, though it has rules and may have a sample."""
+    """E028: a template is missing or has a mistake.
+
+    W013: a template needs more than the purpose's ``SAMPLE`` has.
+    """
     code = DIGITS[: Purpose(purpose).digits()]
     for name in rendering.PARTS:
         try:
@@ -105,7 +108,7 @@ def _is_shown(code: str, name: str, text: str) -> bool:
 
 
 def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[CheckMessage]:
-    """E029: a body lacks the code; E030: a subject has it."""
+    """E029: a body does not show the code; E030: a subject holds the code."""
     if name != rendering.SUBJECT and not is_shown:
         yield Error(
             f"{name} of the mails for {purpose!r} does not show the code.",
@@ -122,7 +125,7 @@ def _place_of_code(purpose: str, name: str, *, is_shown: bool) -> Iterable[Check
 
 
 def _halves(purpose: str) -> Iterable[CheckMessage]:
-    """W014: the two bodies of one mail say different things."""
+    """W014: one body of a mail is the purpose's own, and the other is the default."""
     text, html = (_has_own(purpose, name) for name in ("body.txt", "body.html"))
     if text != html:
         has, lacks = ("body.txt", "body.html") if text else ("body.html", "body.txt")

@@ -29,7 +29,7 @@ OWN_TIMEOUT = {compat.OUR_SMTP: 10.0}
 
 
 def routes_known() -> Iterable[CheckMessage]:
-    """E003: a route that is no alias of ``MAILERS``; E012: one that leads into the outbox again."""
+    """E003: a route is no alias of ``MAILERS``; E012: a route leads into the outbox again."""
     known = set(compat.mailers()) or {compat.DEFAULT_ALIAS}
     for where, aliases in _named_routes():
         for alias in aliases:
@@ -48,7 +48,7 @@ def routes_known() -> Iterable[CheckMessage]:
 
 
 def domains() -> Iterable[CheckMessage]:
-    """E027: a rule for a domain that no address can have."""
+    """E027: a domain's rule is for no address that there can be."""
     for pattern in settings.DOMAIN_ROUTES:
         try:
             addresses.in_ascii(pattern)
@@ -61,7 +61,7 @@ def domains() -> Iterable[CheckMessage]:
 
 
 def sender() -> Iterable[CheckMessage]:
-    """E026: no attempt can ever be made with this sender."""
+    """E026: the sender of codes is no address that a mail can have."""
     name = "OTPMAIL_FROM" if settings.FROM else "DEFAULT_FROM_EMAIL"
     try:
         address = envelope_address(settings.FROM or django_settings.DEFAULT_FROM_EMAIL)
@@ -78,7 +78,7 @@ def sender() -> Iterable[CheckMessage]:
 
 
 def sealing() -> Iterable[CheckMessage]:
-    """E013: the outbox keeps mails, and nothing can seal them."""
+    """E013: the package that encrypts the outbox's mails is missing."""
     aliases = compat.mailers() or [compat.DEFAULT_ALIAS]
     if any(map(outbox.is_outbox, aliases)) and find_spec("cryptography") is None:
         yield Error(
@@ -89,7 +89,7 @@ def sealing() -> Iterable[CheckMessage]:
 
 
 def rates() -> Iterable[CheckMessage]:
-    """E014: a rate of a kind that there is not."""
+    """E014: a route has a rate of an unknown name."""
     for alias, rates in settings.ROUTE_RATES.items():
         for rate in set(rates) - RATES:
             yield Error(
@@ -100,7 +100,7 @@ def rates() -> Iterable[CheckMessage]:
 
 
 def hedging() -> Iterable[CheckMessage]:
-    """W007: a silent route is to get company, and there is no other."""
+    """W007: hedging is asked for, and there is one route only."""
     if isinstance(settings.HEDGE_AFTER, int | float) and len(routes.known()) == 1:
         yield Warning(
             "OTPMAIL_HEDGE_AFTER is set, and there is one route alone.",
@@ -110,7 +110,7 @@ def hedging() -> Iterable[CheckMessage]:
 
 
 def timeouts() -> Iterable[CheckMessage]:
-    """W002: Django's SMTP backend waits for ever by default, and a courier with it."""
+    """W002: a route of Django's SMTP backend has no timeout, so a courier may wait for ever."""
     for alias, backend, options in _ways():
         if backend == compat.SMTP and not options.get("timeout"):
             yield Warning(
@@ -121,7 +121,7 @@ def timeouts() -> Iterable[CheckMessage]:
 
 
 def short_timeouts() -> Iterable[CheckMessage]:
-    """W009: one silent step takes all the time that an attempt has, which is half a lease."""
+    """W009: a route's timeout is as long as an attempt may take, which is half a lease."""
     half = settings.LEASE_SECONDS / 2
     for alias, backend, options in _ways():
         timeout = options.get("timeout") or OWN_TIMEOUT.get(backend)
@@ -136,7 +136,7 @@ def short_timeouts() -> Iterable[CheckMessage]:
 
 
 def plain_routes() -> Iterable[CheckMessage]:
-    """W008: codes go over the network in the clear."""
+    """W008: codes are sent over the network without TLS."""
     for alias, backend, options in _ways():
         is_smtp = backend in {compat.SMTP, compat.OUR_SMTP}
         is_secret = options.get("use_tls") or options.get("use_ssl")
@@ -150,7 +150,7 @@ def plain_routes() -> Iterable[CheckMessage]:
 
 
 def sessions() -> Iterable[CheckMessage]:
-    """W006: codes wait behind other mail for a session to the mail server."""
+    """W006: other mail can hold every session to the mail server, and codes wait for one."""
     for alias, backend, options in _ways():
         size = options.get("pool_size", math.inf)
         if backend == compat.OUR_SMTP and size <= settings.MAIL_COURIERS:
@@ -163,13 +163,13 @@ def sessions() -> Iterable[CheckMessage]:
 
 
 def error_mails() -> Iterable[CheckMessage]:
-    """W012: mails that tell of errors go by the database, which may be what failed."""
+    """W012: mails about errors need the database, which may be what failed."""
     if django_settings.ADMINS and any(map(_mails_by_outbox, _handlers())):
         option = '"using": an alias of MAILERS' if django.VERSION >= (6, 1) else '"email_backend"'
         yield Warning(
             "Mails of AdminEmailHandler go through the outbox. While the database is away they are "
             "sent directly, and whoever meets the error waits for that.",
-            hint=f"Give the handler in LOGGING {option} that sends; see docs/how-to/watch.md.",
+            hint=f"Give the handler in LOGGING {option} that sends.",
             id="otpmail.W012",
         )
 

@@ -14,7 +14,7 @@ from django.utils.log import AdminEmailHandler
 
 from coop_kiosk import celery_app
 from otpmail.backends.outbox import BACKEND as OUTBOX
-from otpmail.checks import ways
+from otpmail.checks import address_of, ways
 from otpmail.conf import PREFIX
 from otpmail.crypto import keys
 from otpmail.db import compat
@@ -41,7 +41,7 @@ call_command("check")
 def found(settings):
     def find(deploy=False):
         told = [m for m in run_checks(include_deployment_checks=deploy) if "otpmail" in str(m.id)]
-        assert all(message.hint for message in told)
+        assert all(message.hint.endswith(f"See {address_of(message.id)}") for message in told)
         return {message.id: message for message in told}
 
     return find
@@ -128,7 +128,7 @@ def test_hedging_with_two_routes_is_no_mistake(settings, found, value):
 
 def test_misspelt_name_is_told_the_right_one(settings, found):
     settings.OTPMAIL_ROUTE = ["default"]
-    assert found()["otpmail.E001"].hint == "Did you mean OTPMAIL_ROUTES?"
+    assert found()["otpmail.E001"].hint.startswith("Did you mean OTPMAIL_ROUTES?\n")
 
 
 def test_without_time_zones_nothing_works(settings, found):
