@@ -4,7 +4,7 @@
 ``servers`` reads its options, ``pools`` keeps its sessions, ``translation`` stands between Django's
 mails and `otpmail.smtp`, ``asking`` whether one is still wanted. ``mailjet`` is Anymail's, mended.
 ``outbox`` puts any mail into a row, once ``proof`` has shown that the row makes the same mail
-again. ``policies`` write headers faster.
+again. ``flatten`` writes usual mails to bytes, and ``policies`` the headers of others, faster.
 
 In: Django's messages. Out: mails that were handed on, or rows.
 Knows nothing of: challenges, routes.

@@ -17,11 +17,12 @@ from email.parser import BytesHeaderParser
 from itertools import count
 from typing import Any
 
-from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail import EmailMessage
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail.addresses.spelling import spell_text
+from otpmail.backends.flatten import HOOKS
 from otpmail.backends.translation import as_mail
 from otpmail.delivery import serialization
 from otpmail.delivery.serialization import Rendition
@@ -50,10 +51,6 @@ LENT = {"from_email": "nobody", "body": ""}
 """What a mail may lack whose template an API keeps."""
 
 CLASSES_OF = frozenset({"anymail", "builtins", "django"})
-
-HOOKS = frozenset(
-    name for name in dir(EmailMultiAlternatives) if callable(getattr(EmailMultiAlternatives, name))
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

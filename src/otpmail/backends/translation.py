@@ -14,6 +14,7 @@ from django.core.mail import EmailMessage
 from otpmail.addresses import CONTROL, addr_spec, needs_utf8
 from otpmail.addresses.spelling import spell
 from otpmail.backends import policies
+from otpmail.backends.flatten import flatten
 from otpmail.outcomes import (
     Blame,
     Kind,
@@ -63,12 +64,17 @@ def as_mail(message: EmailMessage) -> Mail:
         raise ValueError("Invalid header: its name holds a control character")
     utf8 = any(map(needs_utf8, (sender, *recipients)))
     message = spell(message)
-    if django.VERSION >= (6, 0):
-        policy = policies.SMTPUTF8 if utf8 else policies.SMTP
-        content = message.message(policy=policy).as_bytes()
-    else:
-        content = message.message().as_bytes()
+    content = None if utf8 else flatten(message)
+    if content is None:
+        content = _written(message, utf8=utf8)
     return Mail(sender=sender, recipients=recipients, content=content, utf8=utf8)
+
+
+def _written(message: EmailMessage, *, utf8: bool) -> bytes:
+    if django.VERSION < (6, 0):
+        return message.message().as_bytes()
+    policy = policies.SMTPUTF8 if utf8 else policies.SMTP
+    return message.message(policy=policy).as_bytes()
 
 
 def envelope_address(address: object, *, phase: Phase = Phase.RCPT) -> str:
