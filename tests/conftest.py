@@ -11,7 +11,7 @@ from django.db.models.signals import post_migrate
 
 from otpmail import routes
 from otpmail.models import Challenge, Delivery
-from tests import backends, mailserver
+from tests import backends, listening, mailserver
 from tests.clock import Clock, modules_that_read_it
 from tests.mailserver import MailServer
 
@@ -35,6 +35,18 @@ def django_db_setup(django_db_setup: None) -> None:
     """Make no permissions anew after each test that commits: it took longer than most tests."""
     post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
     post_migrate.disconnect(create_contenttypes)
+
+
+@pytest.fixture(scope="session")
+def _listening() -> None:
+    listening.listen()
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_sent_with_what_the_reference_tells(_listening: None) -> Iterator[None]:
+    listening.lacking.clear()
+    yield
+    assert listening.lacking == []
 
 
 @pytest.fixture

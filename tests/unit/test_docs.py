@@ -11,11 +11,13 @@ from enum import Enum
 from pathlib import Path
 
 import pytest
+from django.dispatch import Signal
 
 import reference
-from otpmail import challenges, checks, conf, results
+from otpmail import challenges, checks, conf, results, signals
 from otpmail.management import commands
 from otpmail.operations import metrics
+from tests import listening
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -97,6 +99,16 @@ def test_every_command_is_told_with_its_arguments():
         source = (folder / f"{name}.py").read_text()
         arguments = re.findall(r'add_argument\(\s*"([^"]+)"', source)
         assert [one for one in arguments if f"| `{one}" not in text] == [], name
+
+
+def test_every_signal_is_told_with_its_arguments():
+    """That each is sent with them is seen in every test (`tests.listening`)."""
+    made = {name for name, one in vars(signals).items() if isinstance(one, Signal)}
+    assert listening.TOLD.keys() == made
+    assert all(listening.TOLD.values())
+    listening.Listener("circuit_closed")(sender=None)
+    assert listening.lacking == ["circuit_closed was sent without route"]
+    listening.lacking.clear()
 
 
 def test_every_metric_is_told_and_no_other_is_watched():
