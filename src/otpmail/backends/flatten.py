@@ -12,9 +12,10 @@ import base64
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from email import quoprimime
 from email.policy import compat32
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime, formatdate, make_msgid, parsedate_to_datetime
 from functools import lru_cache
 from itertools import chain
 from random import randrange
@@ -24,7 +25,9 @@ import django
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.message import EmailAlternative, forbid_multi_line_headers
+from django.core.mail.utils import DNS_NAME
 from django.utils.safestring import SafeString
+from django.utils.timezone import get_current_timezone
 
 from otpmail.addresses import PLAIN
 from otpmail.backends.policies import SMTP
@@ -33,8 +36,6 @@ CLASSES = frozenset({EmailMessage, EmailMultiAlternatives})
 STRINGS = frozenset({str, SafeString})
 MIME_TYPES = frozenset({"text/plain", "text/html"})
 CHARSET = "utf-8"
-
-FROZEN = ("date", "message-id")
 
 HOOKS = frozenset(
     name for name in dir(EmailMultiAlternatives) if callable(getattr(EmailMultiAlternatives, name))
@@ -59,8 +60,8 @@ WORDS = re.compile(r"(?!.*=\?)[!-~]+(?: [!-~]+)*")
 
 ID = re.compile(r"<[A-Za-z0-9.+_-]+@[A-Za-z0-9.-]+>")
 
-SENDERS = 256
-"""Fields that are folded once."""
+REMEMBERED = 256
+"""Senders, and dates: mails of one second have the same."""
 
 
 class _OtherShapeError(Exception):
@@ -90,7 +91,7 @@ def flatten(message: EmailMessage) -> bytes | None:
 
 
 def _is_known(message: EmailMessage) -> bool:
-    """Tell whether it is Django's own, of texts alone, in UTF-8, with an id and a date."""
+    """Tell whether it is Django's own, of texts alone, in UTF-8."""
     if type(message) not in CLASSES or not OWN.isdisjoint(vars(message)) or message.attachments:
         return False
     texts, headers = _texts(message), message.extra_headers
@@ -105,7 +106,6 @@ def _is_known(message: EmailMessage) -> bool:
         and MIME_TYPES.issuperset(text.mimetype for text in texts)
         and (len(texts) == 1 or bool(message.body))
         and len(names) == len(headers)
-        and names.issuperset(FROZEN)
         and all(map(ADDED.fullmatch, headers))
         and all(map(str.isprintable, lines))
     )
@@ -121,6 +121,11 @@ def _fields(message: Any) -> Iterator[tuple[str, str]]:
     yield "From", message.from_email
     addressees = {"To": message.to, "Cc": message.cc, "Reply-To": message.reply_to}
     yield from ((name, ", ".join(those)) for name, those in addressees.items() if those)
+    names = {name.lower() for name in message.extra_headers}
+    if "date" not in names:
+        yield "Date", _now()
+    if "message-id" not in names:
+        yield "Message-ID", make_msgid(domain=str(DNS_NAME))
     yield from message.extra_headers.items()
 
 
@@ -145,6 +150,7 @@ def _comes_out_as_it_is(name: str, value: str) -> bool:
             return WORDS.fullmatch(value) is not None
 
 
+@lru_cache(REMEMBERED)
 def _is_date(value: str) -> bool:
     try:
         return format_datetime(parsedate_to_datetime(value)) == value
@@ -192,6 +198,10 @@ if django.VERSION >= (6, 0):
         text = b"\n".join((*lines, b"")).decode("latin-1")
         return quoprimime.body_encode(text, LINE_LENGTH)
 
+    def _now() -> str:
+        zone = get_current_timezone() if settings.EMAIL_USE_LOCALTIME else UTC
+        return format_datetime(datetime.now(zone))
+
     def _fold(name: str, value: str) -> bytes:
         _, header = SMTP.header_store_parse(name, value)
         if not all(one.domain.isascii() for one in getattr(header, "addresses", ())):
@@ -215,8 +225,11 @@ else:
             raise _OtherShapeError
         return _Entity(mime_type, "7bit" if body.isascii() else "8bit", body)
 
+    def _now() -> str:
+        return formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
+
     def _fold(name: str, value: str) -> bytes:
         return compat32.fold_binary(*forbid_multi_line_headers(name, value, CHARSET))
 
 
-_fold_once = lru_cache(SENDERS)(_fold)
+_fold_once = lru_cache(REMEMBERED)(_fold)

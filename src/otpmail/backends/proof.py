@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from email.parser import BytesHeaderParser
 from itertools import count
 from typing import Any
 
@@ -34,6 +33,9 @@ BOUNDARY = re.compile(rb"={15}\d+==")
 
 FROZEN = ("Date", "Message-ID")
 """What Django writes into a mail that has none, and in this order."""
+
+FIELD = re.compile(rb"(?im)^(date|message-id):(.*(?:\n[ \t].*)*)")
+"""One of them, with the lines in which it goes on (RFC 5322, 2.2.3)."""
 
 READ = (
     "subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "attachments", "alternatives",
@@ -120,11 +122,14 @@ def _rendered(message: EmailMessage) -> Mail:
 def _headers(mail: Mail) -> dict[str, str]:
     """Read the frozen headers, as one printable line each."""
     head = re.split(rb"\r?\n\r?\n", mail.content, maxsplit=1)[0]
-    made = BytesHeaderParser().parsebytes(head)
+    fields = {
+        name.lower(): value.decode("ascii", "replace")
+        for name, value in reversed(FIELD.findall(head))
+    }
     return {
-        name: "".join(c for c in str(made[name]) if c.isprintable()).strip()
+        name: "".join(filter(str.isprintable, fields[key])).strip()
         for name in FROZEN
-        if name in made
+        if (key := name.lower().encode()) in fields
     }
 
 

@@ -19,6 +19,10 @@ from otpmail.backends.translation import as_mail
 from tests import corpus
 from tests.corpus.mails import Hooked
 
+BOUNDARY = re.compile(rb"={15}\d{19}==")
+VARYING = re.compile(rb"\d+|[A-Z][a-z]{2}\b")
+"""Of a date or an id that Django makes."""
+
 FROZEN = {"Message-ID": "<1@example.org>", "Date": "Tue, 24 Nov 2026 13:20:10 +0000"}
 
 
@@ -39,12 +43,15 @@ def of_django(message):
 
 
 def end(write, message):
-    """Give the bytes, or the type of what is raised."""
+    """Give the bytes, or the type of what is raised; what is drawn anew each time is left out."""
     try:
         content = write(message)
     except Exception as error:  # noqa: BLE001 - it is compared
         return type(error)
-    return content and re.sub(rb"={15}\d{19}==", b"boundary", content)
+    for name in {"date", "message-id"} - {name.lower() for name in message.extra_headers}:
+        field = rb"(?im)^%b:.*(?:\n .*)*" % name.encode()
+        content = content and re.sub(field, lambda found: VARYING.sub(b"", found[0]), content)
+    return content and BOUNDARY.sub(b"boundary", content)
 
 
 def assert_same(message):
@@ -88,7 +95,7 @@ ADDED = st.dictionaries(st.sampled_from(["X-Own", "Auto-Submitted", "X-" + "a" *
 
 
 @given(
-    headers=st.builds(lambda id_, date: {"Message-ID": id_, "date": date}, IDS, DATES),
+    headers=st.fixed_dictionaries({}, optional={"Message-ID": IDS, "date": DATES}),
     added=ADDED,
     named=st.fixed_dictionaries(
         {"subject": WORDS, "body": BODIES, "from_email": ADDRESSES},
@@ -104,10 +111,8 @@ def test_same_bytes_as_djangos(headers, added, named, html):
     "mails", [corpus.by_hand(), corpus.drawn(300, seed=4)], ids=["by hand", "drawn"]
 )
 def test_mails_of_every_kind_are_the_same(mails):
-    for name, make in mails:
-        message = make()
-        message.extra_headers = FROZEN | message.extra_headers
-        assert_same(message), name
+    for _, make in mails:
+        assert_same(make())
 
 
 USUAL = {
@@ -119,6 +124,7 @@ USUAL = {
     "name in UTF-8": letter(subject="Größe", from_email="Jörg <a@example.org>"),
     "other domain": letter(from_email="a@bücher.example"),
     "long subject": letter(subject="word " * 40),
+    "no id and no date": letter(headers={}),
     "added header": letter(headers=FROZEN | {"X-Own": "words"}),
 }
 
@@ -155,7 +161,6 @@ OTHERS = {
     "related": with_attribute("alternative_subtype", "related"),
     "lazy subject": letter(subject=lazystr("Hello")),
     "lazy address": letter(to=[lazystr("b@example.org")]),
-    "no date": letter(headers={"Message-ID": "<1@example.org>"}),
     "sender in the headers": letter(headers=FROZEN | {"From": "c@example.org"}),
     "header of a structure": letter(headers=FROZEN | {"Resent-To": "c@example.org"}),
     "header twice": letter(headers=FROZEN | {"date": FROZEN["Date"]}),
