@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from django.conf import settings as django_settings
+from django.utils.functional import empty
 
 PREFIX = "OTPMAIL_"
 
@@ -163,11 +164,17 @@ class Settings:
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""
-        if not name.isupper():
+        if name not in _DEFAULTS:
             return object.__getattribute__(self, name)
-        default = object.__getattribute__(self, name)
-        return getattr(django_settings, PREFIX + name, default)
+        full_name, default = _DEFAULTS[name]
+        # Not through Django's lazy object, where each look at what is not set raises inside.
+        known = django_settings._wrapped  # type: ignore[misc]  # noqa: SLF001
+        return getattr(django_settings if known is empty else known, full_name, default)
 
+
+_DEFAULTS = {
+    name: (PREFIX + name, default) for name, default in vars(Settings).items() if name.isupper()
+}
 
 settings = Settings()
 
