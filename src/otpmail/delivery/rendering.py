@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.template import Context
+from django.template.backends.django import Template as DjangoTemplate
 from django.template.loader import select_template
 from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
@@ -167,11 +170,15 @@ def _part(purpose: str, name: str, context: Mapping[str, object], code: str) -> 
 
 
 @sensitive_variables()
-def _rendered(purpose: str, name: str, values: Mapping[str, object]) -> str:
-    template = select_template([f"otpmail/{purpose}/{name}", f"otpmail/default/{name}"])
-    if name.endswith(".txt"):  # plain text has nothing to escape
-        values = {key: _plain(value) for key, value in values.items()}
-    return str(template.render(values)).strip() + "\n"
+def _rendered(purpose: str, name: str, values: dict[str, object]) -> str:
+    template: Any = select_template([f"otpmail/{purpose}/{name}", f"otpmail/default/{name}"])
+    if not name.endswith(".txt"):
+        text = template.render(values)
+    elif isinstance(template, DjangoTemplate):  # plain text has nothing to escape
+        text = template.template.render(Context(values, autoescape=False))
+    else:
+        text = template.render({key: _plain(value) for key, value in values.items()})
+    return str(text).strip() + "\n"
 
 
 def _context(delivery: Delivery, challenge: Challenge, facts: Facts) -> dict[str, object]:

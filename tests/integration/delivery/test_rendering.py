@@ -162,8 +162,21 @@ def test_letter_shows_nothing_of_itself():
     assert "123456" not in repr(Letter(mail=EmailMultiAlternatives("123456", "123456")))
 
 
-def test_plain_text_is_not_escaped(settings):
-    settings.TEMPLATES = [templates({"otpmail/sign-in/subject.txt": "Pay {{ payee }}"})]
+PLAIN = [
+    templates({"otpmail/sign-in/subject.txt": "Pay {{ payee|title }}"}),
+    {
+        "NAME": "other",
+        "BACKEND": "tests.escaping.Engine",
+        "DIRS": [],
+        "APP_DIRS": False,
+        "OPTIONS": {"otpmail/sign-in/subject.txt": "Pay $payee"},
+    },
+]
+
+
+@pytest.mark.parametrize("engine", PLAIN, ids=["Django's", "another engine"])
+def test_plain_text_is_not_escaped(settings, engine):
+    settings.TEMPLATES = [engine, templates({}) | {"NAME": "last"}]
     _, letter = send(context={"payee": "O'Brien & Sons"})
     assert letter.subject == "Pay O'Brien & Sons"
 
