@@ -1,6 +1,6 @@
 """``python -m benchmarks.backlog COUNT``: so many codes that are due at once, and nobody's.
 
-They are copies of one promise, each with its own ids, subject and recipient.
+They are copies of one promise, each with its own ids, owner and recipient.
 """
 
 import itertools
@@ -55,7 +55,7 @@ def main(count: int) -> None:
     from otpmail.models import Challenge, Delivery
 
     with transaction.atomic():
-        challenges.issue("sign-in", subject="0", recipient="m0@example.org")
+        challenges.issue("sign-in", owner="0", recipient="m0@example.org")
         challenge = Challenge.objects.get(purpose="sign-in")
         delivery = Delivery.objects.get(challenge=challenge)
         for numbers in itertools.batched(range(1, count), 500):
@@ -69,7 +69,7 @@ def copy_of(challenge: Any, number: int) -> Any:
     from otpmail.db.compat import uuid7
 
     values = {field.attname: getattr(challenge, field.attname) for field in challenge._meta.fields}
-    who = {"id": uuid7(), "subject": str(number), "recipient": f"m{number}@example.org"}
+    who = {"id": uuid7(), "owner": str(number), "recipient": f"m{number}@example.org"}
     return type(challenge)(**values | who)
 
 

@@ -183,7 +183,7 @@ def send(seconds: int) -> None:
         time.sleep(max(0.0, start + number / RATE - time.monotonic()))
         purpose = "short" if number % 10 == 9 else "sign-in"
         at = time.time()
-        code = challenges.issue(purpose, subject=str(number), recipient="a@example.org")
+        code = challenges.issue(purpose, owner=str(number), recipient="a@example.org")
         issued[code.challenge_id] = at
     until = time.monotonic() + 30
     while Delivery.objects.filter(state="queued").exists() and time.monotonic() < until:

@@ -16,12 +16,12 @@ from django.db import connections, models
 from otpmail import challenges, closing
 from otpmail.db import database
 from otpmail.delivery import courier, holders, leases
-from otpmail.models import Attempt, Challenge, Delivery, Lane, State
+from otpmail.models import Attempt, Challenge, ChallengeState, Delivery, Queue
 
 SPAN = timedelta(days=30)
 MEMBERS = 100_000
 A_ROUND = 10
-OWNER = holders.new()
+HOLDER = holders.new()
 
 # RFC 9562, 5.7: 48 bits of milliseconds, a version, a variant, and bits that look random.
 ID = """CREATE FUNCTION pg_temp.id_of(at timestamptz, n bigint, kind text) RETURNS uuid
@@ -36,7 +36,7 @@ def write(size: int) -> None:
     with connections[database.alias()].cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")  # no look at each foreign key
         cursor.execute(ID)
-        copy(cursor, size, Challenge, subject="m", recipient="'member' || m || '@example.org'")
+        copy(cursor, size, Challenge, owner="m", recipient="'member' || m || '@example.org'")
         copy(cursor, size, Delivery, challenge_id=id_of(Challenge))
         copy(cursor, size, Attempt, delivery_id=id_of(Delivery))
         cursor.execute("SET session_replication_role = origin")
@@ -48,8 +48,8 @@ def finish_one() -> None:
     """Bring one mail the whole way, to its code being typed."""
     promise()
     for delivery_id in claim():
-        courier.run([delivery_id], OWNER)
-    closing.end(Challenge.objects.get(), State.CONFIRMED, now=database.now())
+        courier.run([delivery_id], HOLDER)
+    closing.close(Challenge.objects.get(), ChallengeState.CONFIRMED, now=database.now())
 
 
 def copy(cursor: Any, size: int, model: type[models.Model], **changes: str) -> None:
@@ -90,25 +90,25 @@ def one_round() -> Iterator[tuple[str, float]]:
     took_ms, mine = timed(claim)
     yield "claim", took_ms
     for delivery_id in mine:
-        yield "round", timed(lambda delivery_id=delivery_id: courier.run([delivery_id], OWNER))[0]
+        yield "round", timed(lambda delivery_id=delivery_id: courier.run([delivery_id], HOLDER))[0]
     for _ in range(A_ROUND):
         promise()
     Delivery.objects.filter(pk__in=claim()).update(leased_by="gone", leased_until=database.now())
     took_ms, mine = timed(sweep)
     yield "sweep", took_ms
     for delivery_id in mine:
-        courier.run([delivery_id], OWNER)
+        courier.run([delivery_id], HOLDER)
 
 
 def promise() -> None:
     """Ask for a code, as a member among many."""
     member = randrange(MEMBERS)
-    challenges.issue("sign-in", subject=str(member), recipient=f"member{member}@example.org")
+    challenges.issue("sign-in", owner=str(member), recipient=f"member{member}@example.org")
 
 
 def claim() -> list[Any]:
     """Take up what is due."""
-    return leases.claim(OWNER, lane=Lane.CODE, now=database.now(), limit=A_ROUND)
+    return leases.claim(HOLDER, queue=Queue.CODE, now=database.now(), limit=A_ROUND)
 
 
 def sweep() -> list[Any]:

@@ -92,9 +92,9 @@ class Load:
                 if ending.wait(max(0.0, start + number / rate - time.monotonic())):
                     return
                 if not self.rests:
-                    pool.submit(self._insist, http, number)
+                    pool.submit(self._retry_on_database_error, http, number)
 
-    def _insist(self, http: httpx.Client, number: int) -> None:
+    def _retry_on_database_error(self, http: httpx.Client, number: int) -> None:
         for again in range(ASKS):
             time.sleep(again * AGAIN_SECONDS)
             asked = self.ask(http, number, again)

@@ -11,7 +11,7 @@ TASKS = {
     }
 }
 OTPMAIL_LIFE_SECONDS = 60
-OTPMAIL_DEAD_MAIL_SECONDS = 45  # so 15 s from the promise to its deadline
+OTPMAIL_LEAST_LIFE_SECONDS = 45  # so 15 s from the promise to its deadline
 OTPMAIL_SWEEP_SECONDS = 1
 OTPMAIL_CLIENT_QUOTA = ()  # all members ask from one address
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

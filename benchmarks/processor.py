@@ -110,15 +110,15 @@ def one_person(who: str) -> Iterator[tuple[str, float]]:
     from otpmail.addresses.requester import Client
 
     engine: Any = engines.current()
-    whose: Any = {"subject": who, "client": Client(address="192.0.2.1")}
-    issued, ms = timed(lambda: challenges.issue("a", subject=who, recipient=f"{who}@example.org"))
+    whose: Any = {"owner": who, "client": Client(address="192.0.2.1")}
+    issued, ms = timed(lambda: challenges.issue("a", owner=who, recipient=f"{who}@example.org"))
     yield "issue", ms
     yield "round, a code", timed(engine.round)[1]
     issued, ms = timed(lambda: challenges.issue("b", recipient=f"{who}@example.net", **whose))
     yield "issue, to a client", ms
     code = issued.challenge_id
     engine.round()
-    yield "status", timed(lambda: challenges.status("b", code, subject=who))[1]
+    yield "status", timed(lambda: challenges.status("b", code, owner=who))[1]
     yield "resend", timed(lambda: challenges.resend("b", code, **whose))[1]
     engine.round()
     typed = testing.live_code(code)

@@ -29,7 +29,7 @@ from django.test import override_settings
 from benchmarks import scratch
 from benchmarks.growth import HERE
 
-LIFTED = {f"OTPMAIL_{cap}": () for cap in ("RECIPIENT_QUOTA", "CLIENT_QUOTA", "FAILURE_BUDGET")}
+LIFTED = {f"OTPMAIL_{cap}": () for cap in ("RECIPIENT_QUOTA", "CLIENT_QUOTA", "LOCKOUT_FAILURES")}
 IMMEDIATE = {
     "transaction_mode": "IMMEDIATE",
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
@@ -113,7 +113,7 @@ def one_person(who: str) -> Iterator[tuple[str, Parts]]:
     from otpmail.addresses.requester import Client
 
     client = Client(address=f"2001:db8:{hash(who) & 0xFFFF:x}::1", device=who)
-    whose = {"subject": who, "client": client}
+    whose = {"owner": who, "client": client}
 
     def issue() -> Any:
         return challenges.issue("sign-in", recipient=f"{who}@example.org", **whose).challenge_id

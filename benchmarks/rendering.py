@@ -86,7 +86,7 @@ def promised() -> tuple[Any, Any]:
     challenge = Challenge(
         id=uuid4(),
         purpose="sign-in",
-        subject="7",
+        owner="7",
         recipient="alice@example.org",
         language="en",
         time_zone="Europe/Berlin",

@@ -29,7 +29,7 @@ SHOWN = 3
 
 WAITING = "SELECT count(*) AS waiting FROM otpmail_delivery WHERE state = 'queued'"
 DELIVERIES = """
-    SELECT t.id AS transfer, d.lane, d.message_id, d.state, d.reason, d.created_at, d.settled_at,
+    SELECT t.id AS transfer, d.queue, d.message_id, d.state, d.reason, d.created_at, d.settled_at,
         d.deadline, (SELECT count(*) FROM otpmail_attempt a WHERE a.delivery_id = d.id
             AND a.outcome = 'unknown') AS unknowns
     FROM otpmail_delivery d LEFT JOIN mobile_api_transfer t ON d.challenge_id = t.challenge_id"""

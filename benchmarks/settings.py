@@ -26,6 +26,8 @@ MAILERS = {
 OTPMAIL_ROUTES = ROUTES
 OTPMAIL_RECIPIENT_QUOTA = ()  # all codes go to one address
 # One code in ten lives so short that an outage of 30 s outlasts it.
-OTPMAIL_PURPOSES = {"short": {"LIFE_SECONDS": 15, "TOTAL_LIFE_SECONDS": 15, "DEAD_MAIL_SECONDS": 5}}
+OTPMAIL_PURPOSES = {
+    "short": {"LIFE_SECONDS": 15, "TOTAL_LIFE_SECONDS": 15, "LEAST_LIFE_SECONDS": 5}
+}
 LOGGING["handlers"].pop("console")  # noqa: F405
 LOGGING["root"]["handlers"] = ["file"]  # noqa: F405

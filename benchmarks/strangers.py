@@ -37,7 +37,7 @@ def questions(count: int) -> Iterator[Question]:
         return mallory.post(f"/api/v1/transfers/{name}/confirm", {"code": "123456"}, JSON)
 
     def verify(name: UUID) -> object:
-        return challenges.verify("transfer", name, "123456", subject="mallory")
+        return challenges.verify("transfer", name, "123456", owner="mallory")
 
     yield "POST confirm", confirm, unknown, transfers
     yield "challenges.verify", verify, unknown, issued

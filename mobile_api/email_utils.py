@@ -7,7 +7,7 @@ Knows nothing of: HTTP, mail servers, what the code will be.
 from django.conf import settings
 
 from mobile_api import ledger
-from mobile_api.ledger import PURPOSE, subject
+from mobile_api.ledger import PURPOSE, owner
 from mobile_api.models import Account, Transfer
 from mobile_api.money import is_large
 from otpmail import challenges
@@ -23,7 +23,7 @@ def send_code(transfer: Transfer, client: Client) -> Issued | OverCap | InvalidA
         raise ValueError("nobody types a code for the cooperative's own account")
     return challenges.issue(
         PURPOSE,
-        subject=subject(member.pk),
+        owner=owner(member.pk),
         recipient=member.email,
         facts=ledger.facts(transfer),
         client=client,

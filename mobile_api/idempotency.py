@@ -20,7 +20,7 @@ from mobile_api.problems import KEY_MISMATCH, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class IdempotentRequest:
     """A request under a key. ``content`` is all that makes it another request."""
 
     member: Member
@@ -43,7 +43,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoredResponse:
     """What a request was answered, to the byte."""
 
     status: int
@@ -58,7 +58,7 @@ class Answer:
         )
 
 
-def once(ask: Ask | None, act: Callable[[], Answer]) -> Answer:
+def once(ask: IdempotentRequest | None, act: Callable[[], StoredResponse]) -> StoredResponse:
     """Give the stored answer, or act. ``act`` keeps its answer in the transaction that it works in.
 
     Of two at once one is the first: the other's work is rolled back or refused, and it is given
@@ -74,7 +74,7 @@ def once(ask: Ask | None, act: Callable[[], Answer]) -> Answer:
         raise
 
 
-def find(ask: Ask | None) -> Answer | None:
+def find(ask: IdempotentRequest | None) -> StoredResponse | None:
     """Give the stored answer. Raises the problem if the key belongs to another request."""
     if ask is None:
         return None
@@ -83,10 +83,10 @@ def find(ask: Ask | None) -> Answer | None:
         return None
     if not ask.is_that_of(row.fingerprint):
         raise Problem(KEY_MISMATCH, "This Idempotency-Key was used for another request before.")
-    return Answer(status=row.status, body=row.body, location=row.location)
+    return StoredResponse(status=row.status, body=row.body, location=row.location)
 
 
-def keep(ask: Ask | None, answer: Answer) -> None:
+def keep(ask: IdempotentRequest | None, answer: StoredResponse) -> None:
     """Store an answer. Joins the caller's transaction."""
     if ask is None:
         return

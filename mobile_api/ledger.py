@@ -63,7 +63,7 @@ def facts(transfer: Transfer) -> Facts:
     }
 
 
-def subject(member_id: int | None) -> str:
+def owner(member_id: int | None) -> str:
     """Name whose a transfer's code is: the payer's."""
     return str(member_id)
 
@@ -75,7 +75,7 @@ def _check_receipt(transfer: Transfer, receipt: str, now: datetime) -> None:
         receipt,
         challenge_id=transfer.challenge,
         purpose=PURPOSE,
-        subject=subject(transfer.payer.member_id),
+        owner=owner(transfer.payer.member_id),
         facts=facts(transfer),
         confirmed_at=now,
     ):

@@ -6,24 +6,24 @@ Knows nothing of: HTTP.
 
 from typing import Any
 
-from mobile_api import progress
-from mobile_api.ledger import PURPOSE, subject
+from mobile_api import advice
+from mobile_api.ledger import PURPOSE, owner
 from mobile_api.models import Member, Transfer
 from mobile_api.schemas import Confirmed, DeliveryOut, Receipt, TransferOut
 from otpmail import challenges
-from otpmail.results import Issued, NotFound, Progress, Shown
+from otpmail.results import ChallengeView, Issued, NotFound, Progress
 
 CODE_MEMBERS = ("reference", "recipient", "digits", "expires_at", "resend_at", "guesses_left")
 
 
-def promised_out(transfer: Transfer, issued: Issued) -> TransferOut:
+def enqueued_out(transfer: Transfer, issued: Issued) -> TransferOut:
     """Show a transfer whose mail was promised a moment ago; asks the database nothing."""
     return TransferOut(**_shown(transfer), **_code(issued))
 
 
 def transfer_out(member: Member, transfer: Transfer) -> TransferOut:
     """Show a member's transfer, its code's life and how far its newest mail is."""
-    status = challenges.status(PURPOSE, transfer.challenge, subject=subject(member.pk))
+    status = challenges.status(PURPOSE, transfer.challenge, owner=owner(member.pk))
     return TransferOut(**_shown(transfer), **_code(status))
 
 
@@ -49,7 +49,7 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _code(code: Shown | NotFound) -> dict[str, Any]:
+def _code(code: ChallengeView | NotFound) -> dict[str, Any]:
     if isinstance(code, NotFound):  # purged
         return dict.fromkeys((*CODE_MEMBERS, "delivery"))
     shown = {name: getattr(code, name) for name in CODE_MEMBERS}
@@ -58,12 +58,12 @@ def _code(code: Shown | NotFound) -> dict[str, Any]:
 
 def _delivery(mail: Progress) -> DeliveryOut:
     return DeliveryOut(
-        state=mail.word,
+        state=mail.status,
         reason=mail.reason,
-        attempted=mail.attempted,
+        rounds=mail.rounds,
         took_ms=mail.took_ms,
         slow=mail.slow,
         next=mail.next_step,
         poll_after_ms=mail.poll_after_ms,
-        advice=progress.advice(mail),
+        advice=advice.advice(mail),
     )

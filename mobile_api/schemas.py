@@ -21,7 +21,7 @@ from pydantic import (
 
 from mobile_api.models import MAX_AMOUNT_MINOR
 from mobile_api.problems import TYPE_PREFIX, moment
-from otpmail.results import Step, Word
+from otpmail.results import MailStatus, NextStep
 
 _NO_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Controls and separators of lines break mails and logs, and PostgreSQL takes no NUL; surrogates
@@ -118,12 +118,12 @@ class AccountOut(Schema):
 class DeliveryOut(Schema):
     """How far the newest mail is. ``accepted``: a mail server took it, no more is known."""
 
-    state: Word
+    state: MailStatus
     reason: str = Field(description="Why it failed or was dropped.")
-    attempted: int
+    rounds: int
     took_ms: int | None = Field(description="From the promise to the last that is known.")
     slow: bool = Field(description="Mail is slow just now, this one and others.")
-    next: Step = Field(description="What the member can do.")
+    next: NextStep = Field(description="What the member can do.")
     poll_after_ms: int | None = Field(
         description="When to ask again, with If-None-Match; null when nothing more will come."
     )

@@ -12,11 +12,11 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from mobile_api import ledger, problems
-from mobile_api.answers import problem_of
 from mobile_api.email_utils import send_code
-from mobile_api.ledger import PURPOSE, subject
+from mobile_api.ledger import PURPOSE, owner
 from mobile_api.models import Account, Member, Transfer, TransferState
 from mobile_api.problems import Problem
+from mobile_api.result_problems import problem_of
 from mobile_api.schemas import NewTransfer
 from otpmail import challenges, receipts
 from otpmail.challenges import Client
@@ -90,7 +90,7 @@ def confirm(
         PURPOSE,
         transfer.challenge,
         typed,
-        subject=subject(member.pk),
+        owner=owner(member.pk),
         confirmed=post,
         client=client,
     )
@@ -106,9 +106,7 @@ def confirm(
 
 def resend(member: Member, transfer: Transfer, client: Client) -> Resent:
     """Promise one more mail."""
-    result = challenges.resend(
-        PURPOSE, transfer.challenge, subject=subject(member.pk), client=client
-    )
+    result = challenges.resend(PURPOSE, transfer.challenge, owner=owner(member.pk), client=client)
     if isinstance(result, Resent):
         return result
     raise problem_of(result)
@@ -116,9 +114,7 @@ def resend(member: Member, transfer: Transfer, client: Client) -> Resent:
 
 def cancel(member: Member, transfer: Transfer, client: Client) -> None:
     """End the code, and the transfer with it."""
-    result = challenges.cancel(
-        PURPOSE, transfer.challenge, subject=subject(member.pk), client=client
-    )
+    result = challenges.cancel(PURPOSE, transfer.challenge, owner=owner(member.pk), client=client)
     if not isinstance(result, Cancelled):
         raise problem_of(result)
 

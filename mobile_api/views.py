@@ -20,10 +20,9 @@ from ninja import Header, Router, Status
 
 from mobile_api import auth, idempotency, problems, transfers
 from mobile_api.auth import MemberRequest
-from mobile_api.clients import client_of
-from mobile_api.idempotency import Answer, Ask
+from mobile_api.idempotency import IdempotentRequest, StoredResponse
 from mobile_api.models import Account, Member, Transfer
-from mobile_api.presenters import confirmed_out, promised_out, transfer_out
+from mobile_api.presenters import confirmed_out, enqueued_out, transfer_out
 from mobile_api.problems import (
     EVERYWHERE,
     UNAUTHENTICATED,
@@ -32,6 +31,7 @@ from mobile_api.problems import (
     declared,
     polled,
 )
+from mobile_api.requester import client_of
 from mobile_api.schemas import (
     AccountOut,
     Cancelled,
@@ -162,10 +162,10 @@ def create_transfer(
     """
     ask = _ask(request, idempotency_key, body.model_dump_json())
 
-    def act() -> Answer:
+    def act() -> StoredResponse:
         transfer = transfers.draft(ask.member, body)
         with transaction.atomic():  # only writes in here: SQLite has one writer at a time
-            answer = _promised(transfer, transfers.start(transfer, client_of(request)))
+            answer = _enqueued(transfer, transfers.start(transfer, client_of(request)))
             idempotency.keep(ask, answer)
         return answer
 
@@ -219,7 +219,7 @@ def confirm_transfer(
     def posted(transfer: Transfer) -> None:
         idempotency.keep(ask, _confirmed(transfer))
 
-    def act() -> Answer:
+    def act() -> StoredResponse:
         transfer = transfers.find(member, transfer_id)
         confirmed = transfers.confirm(member, transfer, body.code, client=client, posted=posted)
         return _confirmed(confirmed)
@@ -255,17 +255,19 @@ def cancel_transfer(request: MemberRequest, transfer_id: UUID) -> Cancelled:
     return Cancelled()
 
 
-def _ask(request: MemberRequest, key: str, content: str) -> Ask:
-    return Ask(member=request.auth.member, key=key, content=f"{request.path}\n{content}")
+def _ask(request: MemberRequest, key: str, content: str) -> IdempotentRequest:
+    return IdempotentRequest(
+        member=request.auth.member, key=key, content=f"{request.path}\n{content}"
+    )
 
 
-def _promised(transfer: Transfer, issued: Issued) -> Answer:
-    return Answer(
+def _enqueued(transfer: Transfer, issued: Issued) -> StoredResponse:
+    return StoredResponse(
         status=201,
-        body=promised_out(transfer, issued).model_dump_json(),
+        body=enqueued_out(transfer, issued).model_dump_json(),
         location=reverse("mobile_api:get_transfer", args=[transfer.pk]),
     )
 
 
-def _confirmed(transfer: Transfer) -> Answer:
-    return Answer(status=200, body=confirmed_out(transfer).model_dump_json())
+def _confirmed(transfer: Transfer) -> StoredResponse:
+    return StoredResponse(status=200, body=confirmed_out(transfer).model_dump_json())

@@ -11,8 +11,8 @@ from django.core.mail.backends.locmem import EmailBackend
 
 from otpmail import challenges
 from otpmail.events import handling
-from otpmail.events.handling import Report
-from otpmail.models import Challenge, Delivery, Reported
+from otpmail.events.handling import ReceivedEvent
+from otpmail.models import Challenge, Delivery, DeliveryEvent
 
 
 class SlowToOpen(EmailBackend):
@@ -21,7 +21,7 @@ class SlowToOpen(EmailBackend):
     def open(self) -> Any:
         """Take so long that it does not matter any more."""
         for challenge in Challenge.objects.filter(state="pending"):
-            challenges.cancel(challenge.purpose, challenge.pk, subject=challenge.subject)
+            challenges.cancel(challenge.purpose, challenge.pk, owner=challenge.owner)
         return super().open()
 
 
@@ -54,14 +54,14 @@ class BreaksOff(BaseEmailBackend):
 class SlowerThanItsReport(EmailBackend):
     """While its connection is opened, a provider that had the mail before tells what came of it."""
 
-    word: ClassVar[Reported]
+    word: ClassVar[DeliveryEvent]
 
     def open(self) -> Any:
         """Hear it."""
         for delivery in Delivery.objects.filter(state="queued"):
-            dead = self.word is Reported.BOUNCED
-            told = Report(word=self.word, at=delivery.created_at, address_is_dead=dead)
-            handling.take(delivery.pk, told)
+            dead = self.word is DeliveryEvent.BOUNCED
+            told = ReceivedEvent(kind=self.word, at=delivery.created_at, address_is_dead=dead)
+            handling.handle(delivery.pk, told)
         return super().open()
 
 
@@ -71,7 +71,9 @@ class FasterThanOurNote(EmailBackend):
     def send_messages(self, email_messages: Any) -> int:
         """Take it, and say so last."""
         for delivery in Delivery.objects.all():
-            handling.take(delivery.pk, Report(word=Reported.DELIVERED, at=delivery.created_at))
+            handling.handle(
+                delivery.pk, ReceivedEvent(kind=DeliveryEvent.DELIVERED, at=delivery.created_at)
+            )
         return super().send_messages(email_messages)
 
 

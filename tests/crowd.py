@@ -85,10 +85,10 @@ def _in_processes(processes: int, command: list[str], environment: dict[str, str
     return [line for lines in told for line in lines.splitlines()]
 
 
-def _issue(subject: str, recipient: str) -> object:
+def _issue(owner: str, recipient: str) -> object:
     from otpmail import challenges
 
-    return challenges.issue("sign-in", subject=subject, recipient=recipient)
+    return challenges.issue("sign-in", owner=owner, recipient=recipient)
 
 
 def _verify(challenge_id: str, typed: str) -> object:
@@ -96,14 +96,14 @@ def _verify(challenge_id: str, typed: str) -> object:
 
     from otpmail import challenges
 
-    return challenges.verify("sign-in", UUID(challenge_id), typed, subject="alice")
+    return challenges.verify("sign-in", UUID(challenge_id), typed, owner="alice")
 
 
-def _take(owner: str) -> object:
+def _take(name: str) -> object:
     from otpmail.db import database
     from otpmail.limits.counters import Allowance
 
-    return Allowance("test", owner, (10, 20)).take(database.now())
+    return Allowance("test", name, (10, 20)).take(database.now())
 
 
 DEEDS: dict[str, Callable[..., object]] = {"issue": _issue, "verify": _verify, "take": _take}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from otpmail.engines import Engine
-from otpmail.models import Lane
+from otpmail.models import Queue
 
 
 class Deaf(Engine):
@@ -13,11 +13,11 @@ class Deaf(Engine):
     def start(self) -> None:
         """Begin nothing."""
 
-    def owner(self, lane: Lane) -> str:
+    def holder(self, queue: Queue) -> str:
         """Take nothing."""
         return ""
 
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Hear nothing."""
 
     def stop(self, seconds: float) -> None:
@@ -27,6 +27,6 @@ class Deaf(Engine):
 class Broken(Deaf):
     """Cannot even say whose a row would be."""
 
-    def owner(self, lane: Lane) -> str:
+    def holder(self, queue: Queue) -> str:
         """Find no broker."""
         raise OSError("no broker")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.handshake import Server, open_session
 from otpmail.smtp.mails import Mail
-from otpmail.smtp.opening import Server, open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.session import Session, Timeouts
 

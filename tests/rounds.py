@@ -7,7 +7,7 @@ from uuid import UUID
 from otpmail import challenges
 from otpmail.db import database
 from otpmail.delivery import courier, leases
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.models import Attempt, Delivery, Queue
 from otpmail.results import Issued
 from otpmail.testing import live_code
 
@@ -20,13 +20,13 @@ _NUMBERS = itertools.count(1)
 def promise(**changes: Any) -> Any:
     """Promise Alice a code: a new one each time, since she has a sub-address for each."""
     recipient = f"alice+{next(_NUMBERS)}@example.org"
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": recipient} | changes
+    named = {"purpose": "sign-in", "owner": "alice", "recipient": recipient} | changes
     return challenges.issue(**named)
 
 
 def verify(issued: Issued, typed: str, **changes: Any) -> object:
     """Type a code for Alice."""
-    named = {"purpose": "sign-in", "subject": "alice"} | changes
+    named = {"purpose": "sign-in", "owner": "alice"} | changes
     return challenges.verify(named.pop("purpose"), issued.challenge_id, typed, **named)
 
 
@@ -42,7 +42,7 @@ def other_than(code: str) -> str:
 
 def carry() -> list[float | None]:
     """Claim what is free and do one round with each."""
-    claimed = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10)
+    claimed = leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=10)
     return [one_round(delivery_id) for delivery_id in claimed]
 
 
@@ -58,14 +58,14 @@ def carry_for(clock: Any, seconds: float) -> None:
         clock.move(0.25)
         leases.release(ME)
         Delivery.objects.update(due_at=database.now())
-        for lane in Lane:
-            for delivery_id in leases.claim(ME, lane=lane, now=database.now(), limit=10):
+        for queue in Queue:
+            for delivery_id in leases.claim(ME, queue=queue, now=database.now(), limit=10):
                 courier.run([delivery_id], ME)
 
 
-def one_round(delivery_id: UUID, owner: str = ME) -> float | None:
+def one_round(delivery_id: UUID, holder: str = ME) -> float | None:
     """Do a round with one delivery."""
-    return courier.run([delivery_id], owner).waits[delivery_id]
+    return courier.run([delivery_id], holder).waits[delivery_id]
 
 
 def states() -> set[str]:

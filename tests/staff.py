@@ -8,7 +8,7 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-PULSE = "delivery/pulse"
+STATS = "delivery/stats"
 MODELS = ["challenge", "delivery", "auditentry", "suppression"]
 
 
@@ -35,7 +35,7 @@ def signed_in(user: object) -> Client:
 
 def pages(client: Client) -> Iterator[str]:
     """Show every list and every row, and how mail stands."""
-    yield shown(client, PULSE)
+    yield shown(client, STATS)
     for model in MODELS:
         yield shown(client, model)
         for row in apps.get_model("otpmail", model).objects.all():

@@ -33,7 +33,7 @@ class Kills(Fault):
     on = {"postgres": EVERY, "mariadb": EMBEDDED, "sqlite": EMBEDDED}
     short = {"postgres": ("worker",)}
     # A mail has 15 s until its deadline, so some outages outlast it.
-    environment = {"OTPMAIL_LIFE_SECONDS": "60", "OTPMAIL_DEAD_MAIL_SECONDS": "45"}
+    environment = {"OTPMAIL_LIFE_SECONDS": "60", "OTPMAIL_LEAST_LIFE_SECONDS": "45"}
     allowance = Allowance(statuses=NO_ANSWER, lets_give_up=True, backlog_seconds=10)
     rate = 8
     span: ClassVar[float] = 12

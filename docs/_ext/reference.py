@@ -20,7 +20,7 @@ from django.core.management.base import BaseCommand
 
 from otpmail import challenges, conf, results, signals
 from otpmail import checks as otpmail_checks
-from otpmail.checks import kinds, values
+from otpmail.checks import validators, values
 from otpmail.delivery import rendering
 from otpmail.operations import metrics as otpmail_metrics
 from otpmail.purposes import OVERRIDES
@@ -121,7 +121,7 @@ def _entries() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def _kind(name: str, kind: Any) -> str:
     least, most = values.BOUNDS.get(name, (0, math.inf))
-    return kinds.told(kind, least, most) + (", not empty" if name in values.NOT_EMPTY else "")
+    return validators.told(kind, least, most) + (", not empty" if name in values.NOT_EMPTY else "")
 
 
 def _reasons(module: ModuleType) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 In: the rows. Out: pages of Django's admin, where a project has it. Knows nothing of: how to change
 a row, for none can be added, changed or deleted here.
 
-Addresses are masked, and a subject, what a code was bound to and its random bytes are not shown.
+Addresses are masked, and an owner, what a code was bound to and its random bytes are not shown.
 The lists cost the same on millions of rows: they are read by the key, which sorts by time, and no
 count goes beyond `MOST`.
 """
@@ -70,7 +70,7 @@ class Since(admin.SimpleListFilter):
         return queryset.filter(pk__gte=_first_id(period)) if period else queryset
 
 
-class Standing(admin.SimpleListFilter):
+class StateFilter(admin.SimpleListFilter):
     """By what has an index: what waits, and what was not sent."""
 
     title = "state"
@@ -121,7 +121,7 @@ class Rows(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     @override
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Refuse all but the filters: a column that is not shown could be found by trying."""
-        return lookup in {Since.parameter_name, Standing.parameter_name}
+        return lookup in {Since.parameter_name, StateFilter.parameter_name}
 
 
 class Searched(Rows):
@@ -178,11 +178,11 @@ class Attempts(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 class DeliveryAdmin(Searched):
     """Which mails wait or were not sent, why, and what the last server replied."""
 
-    list_display = ("id", "to", "state", "reason", "attempted", "route", "reply", "created_at")
-    list_filter = (Standing, Since)
+    list_display = ("id", "to", "state", "reason", "rounds", "route", "reply", "created_at")
+    list_filter = (StateFilter, Since)
     fields = (
-        *("id", "challenge", "generation", "lane", "to", "message_id", "state", "reason"),
-        *("attempted", "avoid", "reported", "reported_at", "reported_reason"),
+        *("id", "challenge", "generation", "queue", "to", "message_id", "state", "reason"),
+        *("rounds", "avoid", "event", "event_at", "event_reason"),
         *("created_at", "due_at", "deadline", "settled_at", "leased_by", "leased_until"),
     )
     inlines = (Attempts,)
@@ -190,16 +190,16 @@ class DeliveryAdmin(Searched):
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Read with it what its line tells, and not what is sealed."""
-        rows = super().get_queryset(request).select_related("challenge", "sealed")
-        return rows.defer("sealed__content").prefetch_related("attempts")
+        rows = super().get_queryset(request).select_related("challenge", "stored")
+        return rows.defer("stored__content").prefetch_related("attempts")
 
     @override
     def get_urls(self) -> list[URLPattern]:
         """Add the page that tells how mail stands."""
-        page = self.admin_site.admin_view(self.show_pulse)
-        return [path("pulse/", page, name="otpmail_pulse"), *super().get_urls()]
+        page = self.admin_site.admin_view(self.show_stats)
+        return [path("stats/", page, name="otpmail_stats"), *super().get_urls()]
 
-    def show_pulse(self, request: HttpRequest) -> HttpResponse:
+    def show_stats(self, request: HttpRequest) -> HttpResponse:
         """Show what waits, what each route does, and what became of mails and challenges."""
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -213,7 +213,7 @@ class DeliveryAdmin(Searched):
             "routes": [
                 {
                     "name": name,
-                    "state": circuits.get(name),
+                    "circuit": circuits.get(name),
                     "tried": [row for row in tried if row.route == name],
                 }
                 for name in names
@@ -222,13 +222,13 @@ class DeliveryAdmin(Searched):
             "ended": list(stats.ended(now - stats.RECENTLY).items()),
         }
         context = {**self.admin_site.each_context(request), **told}
-        return TemplateResponse(request, "admin/otpmail/pulse.html", context)
+        return TemplateResponse(request, "admin/otpmail/stats.html", context)
 
     def to(self, delivery: Delivery) -> str:
         """Mask the address; of other mail that is settled, none is kept."""
         if delivery.challenge is not None:
             return mask(delivery.challenge.recipient)
-        return delivery.sealed.to if hasattr(delivery, "sealed") else ""
+        return delivery.stored.to if hasattr(delivery, "stored") else ""
 
     def route(self, delivery: Delivery) -> str:
         """Name the route of the last attempt."""
@@ -249,9 +249,9 @@ class AuditEntryAdmin(Searched):
     """What was done with a challenge, from where."""
 
     challenge_column = "challenge_id"
-    list_display = ("at", "deed", "challenge_id", "purpose", "recipient", "address", "credential")
+    list_display = ("at", "action", "challenge_id", "purpose", "recipient", "address", "credential")
     fields = (
-        *("at", "deed", "challenge_id", "generation", "purpose", "recipient"),
+        *("at", "action", "challenge_id", "generation", "purpose", "recipient"),
         *("address", "credential", "key_id"),
     )
 

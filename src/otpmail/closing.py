@@ -21,8 +21,8 @@ from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.exceptions import RolledBackError
 from otpmail.exceptions.foreign import ends_process
-from otpmail.models import Challenge, State
-from otpmail.models.audit import Deed
+from otpmail.models import Challenge, ChallengeState
+from otpmail.models.audit import AuditAction
 from otpmail.outcomes.describing import log_fault
 from otpmail.signals import challenge_ended
 
@@ -38,8 +38,13 @@ _TAKEN_BACK = (
 log = logging.getLogger("otpmail")
 
 
-def end(
-    challenge: Challenge, state: State, *, now: datetime, client: Client = NOBODY, **also: Any
+def close(
+    challenge: Challenge,
+    state: ChallengeState,
+    *,
+    now: datetime,
+    client: Client = NOBODY,
+    **also: Any,
 ) -> bool:
     """End a pending challenge, erase its random bytes, and tell ``challenge_ended``.
 
@@ -54,13 +59,13 @@ def end(
             return False
         challenge.state, challenge.ended_at, challenge.nonce = state, now, None
         challenge.older_nonces = None
-        audit.write(Deed(state), challenge, now=now, client=client)
+        audit.write(AuditAction(state), challenge, now=now, client=client)
         challenge_ended.send(sender=Challenge, challenge=challenge, using=database.alias())
-        check_ended(challenge)
+        check_closed(challenge)
     return True
 
 
-def check_ended(challenge: Challenge) -> None:
+def check_closed(challenge: Challenge) -> None:
     """Raise `RolledBackError` if what ran since it was ended took that back, and did not say so.
 
     A database is asked: MariaDB takes all back for a deadlock, PostgreSQL keeps nothing after any
@@ -80,7 +85,9 @@ def expire(*, now: datetime, seconds: float) -> bool:
     Processes that do so at once share the work. A challenge that a receiver refuses to end is
     passed over. Returns whether there is more that can be ended at once.
     """
-    return _end_all(_pending().filter(closes_at__lte=now), State.EXPIRED, now=now, seconds=seconds)
+    return _end_all(
+        _pending().filter(closes_at__lte=now), ChallengeState.EXPIRED, now=now, seconds=seconds
+    )
 
 
 def revoke(*, now: datetime, seconds: float) -> bool:
@@ -88,24 +95,26 @@ def revoke(*, now: datetime, seconds: float) -> bool:
     if not settings.REVOKED_KEYS:
         return False
     theirs = _pending().filter(key_id__in=list(settings.REVOKED_KEYS))
-    return _end_all(theirs, State.CANCELLED, now=now, seconds=seconds)
+    return _end_all(theirs, ChallengeState.CANCELLED, now=now, seconds=seconds)
 
 
 class _Places(threading.local):
     """Where a thread's last sweep ran out of time: what is refused there holds up no other."""
 
     def __init__(self) -> None:
-        self.after: dict[State, tuple[datetime, UUID]] = {}
+        self.after: dict[ChallengeState, tuple[datetime, UUID]] = {}
 
 
 _places = _Places()
 
 
 def _pending() -> QuerySet[Challenge]:
-    return Challenge.objects.filter(state=State.PENDING)
+    return Challenge.objects.filter(state=ChallengeState.PENDING)
 
 
-def _end_all(over: QuerySet[Challenge], state: State, *, now: datetime, seconds: float) -> bool:
+def _end_all(
+    over: QuerySet[Challenge], state: ChallengeState, *, now: datetime, seconds: float
+) -> bool:
     until, ended = time.monotonic() + seconds, 0
     while batch := _next(over, _places.after.get(state)):
         looked_at, ended_now = _end_batch([pk for _, pk in batch], state, now=now, until=until)
@@ -131,7 +140,7 @@ def _next(
 
 
 def _end_batch(
-    ids: Sequence[UUID], state: State, *, now: datetime, until: float
+    ids: Sequence[UUID], state: ChallengeState, *, now: datetime, until: float
 ) -> tuple[int, int]:
     """End them in one transaction, while there is time. Returns how many it saw, and ended.
 
@@ -157,9 +166,9 @@ def _locked(ids: Sequence[UUID]) -> dict[UUID, Challenge]:
     return {row.pk: row for row in rows.select_for_update(skip_locked=skip_locked)}
 
 
-def _try_to_end(challenge: Challenge, state: State, *, now: datetime) -> bool:
+def _try_to_end(challenge: Challenge, state: ChallengeState, *, now: datetime) -> bool:
     try:
-        return end(challenge, state, now=now)
+        return close(challenge, state, now=now)
     except BaseException as error:  # a receiver that refuses one holds up no other
         if ends_process(error):
             raise

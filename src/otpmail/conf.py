@@ -73,7 +73,7 @@ class Settings:
     TOTAL_LIFE_SECONDS: int = 1800
     """From issue to the end of a challenge, over all its generations."""
 
-    DEAD_MAIL_SECONDS: int = 120
+    LEAST_LIFE_SECONDS: int = 120
     """With less life left than this, a mail is not sent any more."""
 
     GUESSES: int = 5
@@ -98,12 +98,12 @@ class Settings:
     """Whether each resend makes a new code, and the older one is dead at once."""
 
     OPEN_CHALLENGES: int = 3
-    """Challenges of a purpose that one subject has open; one more, and the oldest ends."""
+    """Challenges of a purpose that one owner has open; one more, and the oldest ends."""
 
-    FAILURE_BUDGET: Sequence[int] = (10, 20)
-    """Wrong codes a subject bears an hour and a day, over all challenges. Empty: no end."""
+    LOCKOUT_FAILURES: Sequence[int] = (10, 20)
+    """Wrong codes an owner bears an hour and a day, over all challenges. Empty: no end."""
 
-    BLOCK_SECONDS: Sequence[int] = (900, 86400)
+    LOCKOUT_SECONDS: Sequence[int] = (900, 86400)
     """Wait for new challenges past that budget: the first, doubled each time, and the longest."""
 
     RECIPIENT_QUOTA: Sequence[int] = (10, 20)
@@ -112,7 +112,7 @@ class Settings:
     CLIENT_QUOTA: Sequence[int] = (60, 300)
     """Mails that one client asks for an hour and a day, if ``client`` is given. Empty: no end."""
 
-    DEVICE_RESERVE: Sequence[int] = (3, 6)
+    TRUSTED_DEVICE_QUOTA: Sequence[int] = (3, 6)
     """Mails past `RECIPIENT_QUOTA` for a device that confirmed a code of that address before."""
 
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
@@ -151,7 +151,7 @@ class Settings:
     """How many of them may carry other mail at once; the rest are kept for codes."""
 
     QUEUE_SIZE: int = 1000
-    """Deliveries a process keeps in memory a lane; what is over waits in its row for a sweep."""
+    """Deliveries a process keeps in memory a queue; what is over waits in its row for a sweep."""
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""

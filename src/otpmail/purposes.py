@@ -27,7 +27,7 @@ OVERRIDES = frozenset(
         "BEFORE_SIGN_IN",
         "LIFE_SECONDS",
         "TOTAL_LIFE_SECONDS",
-        "DEAD_MAIL_SECONDS",
+        "LEAST_LIFE_SECONDS",
         "GUESSES",
         "COOL_DOWN_SECONDS",
         "SENDS",
@@ -126,7 +126,7 @@ class Purpose:
 
     @property
     def open_challenges(self) -> int:
-        """Challenges that one subject has open."""
+        """Challenges that one owner has open."""
         return cast("int", self._rule("OPEN_CHALLENGES"))
 
     @property
@@ -145,9 +145,9 @@ class Purpose:
         return self._span("TOTAL_LIFE_SECONDS")
 
     @property
-    def dead_mail(self) -> timedelta:
+    def least_life(self) -> timedelta:
         """Life that must be left for a mail to be worth sending."""
-        return self._span("DEAD_MAIL_SECONDS")
+        return self._span("LEAST_LIFE_SECONDS")
 
     @property
     def keep_code(self) -> timedelta:

@@ -21,7 +21,7 @@ from uuid import UUID
 from otpmail.crypto import keys, linking
 from otpmail.crypto.transaction_data import Facts
 from otpmail.db import arguments
-from otpmail.models import Challenge, State
+from otpmail.models import Challenge, ChallengeState
 
 MAX_LENGTH = 140
 """Characters of a receipt at most."""
@@ -35,7 +35,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def of(challenge: Challenge) -> str:
     """Give a confirmed challenge's receipt. Raises ValueError for any other challenge."""
     key = keys.find(challenge.key_id)
-    if challenge.state != State.CONFIRMED or challenge.ended_at is None or key is None:
+    if challenge.state != ChallengeState.CONFIRMED or challenge.ended_at is None or key is None:
         raise ValueError(f"no receipt for {challenge}")
     shown = _text(linking.shown(key, challenge.recipient, challenge.context))
     mac = _mac(key, bytes(challenge.binding), challenge.ended_at)
@@ -47,7 +47,7 @@ def check(
     *,
     challenge_id: UUID | str,
     purpose: str,
-    subject: str,
+    owner: str,
     facts: Facts | None,
     confirmed_at: datetime,
     recipient: str | None = None,
@@ -62,7 +62,7 @@ def check(
     cannot be what was told of a code, and `NotHereError` if its key is not known here, or its key
     service is away.
     """
-    pk = _looked_at(challenge_id, purpose, subject, facts, confirmed_at)
+    pk = _looked_at(challenge_id, purpose, owner, facts, confirmed_at)
     lines = arguments.context({} if context is None else context)
     if recipient is not None:
         arguments.text("recipient", recipient)
@@ -84,7 +84,7 @@ def check(
         key,
         challenge_id=pk,
         purpose=purpose,
-        subject=subject,
+        owner=owner,
         shown=_bytes(shown),
         facts=facts,
     )
@@ -92,9 +92,9 @@ def check(
 
 
 def _looked_at(
-    challenge_id: object, purpose: str, subject: str, facts: object, confirmed_at: object
+    challenge_id: object, purpose: str, owner: str, facts: object, confirmed_at: object
 ) -> UUID:
-    arguments.check(purpose=purpose, subject=subject)
+    arguments.check(purpose=purpose, owner=owner)
     arguments.moment("confirmed_at", confirmed_at)
     if facts is not None:
         arguments.facts(facts)

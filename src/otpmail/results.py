@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from uuid import UUID
 
-from otpmail.models import State
+from otpmail.models import ChallengeState
 
 
-class Word(StrEnum):
+class MailStatus(StrEnum):
     """How far a mail has come, in one word."""
 
     QUEUED = "queued"
@@ -27,7 +27,7 @@ class Word(StrEnum):
     DROPPED = "dropped"
 
 
-class Step(StrEnum):
+class NextStep(StrEnum):
     """What the person who waits for a mail can do."""
 
     WAIT = "wait"
@@ -42,11 +42,11 @@ class Step(StrEnum):
 class Progress:
     """How far a mail has come, and what to do meanwhile."""
 
-    word: Word
-    next_step: Step
+    status: MailStatus
+    next_step: NextStep
     reason: str = ""
     """Why it failed or was dropped: one of `otpmail.models.Reason`."""
-    attempted: int = 0
+    rounds: int = 0
     took_ms: int | None = None
     """From the promise to the last that is known; None while nothing is."""
     poll_after_ms: int | None = None
@@ -56,7 +56,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ChallengeView:
     """What a person may see of a challenge and its newest mail."""
 
     reference: str
@@ -70,7 +70,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issued(Shown):
+class Issued(ChallengeView):
     """A challenge stands and its mail is promised, once the caller's transaction commits."""
 
     challenge_id: UUID
@@ -82,14 +82,14 @@ class Issued(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status(Shown):
+class Status(ChallengeView):
     """How far a challenge and its newest mail have come."""
 
-    state: State
+    state: ChallengeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Open(Shown):
+class Open(ChallengeView):
     """A challenge whose code can still be typed, or sent again."""
 
     challenge_id: UUID
@@ -139,7 +139,7 @@ class Cap(Enum):
     CLIENT = "client"
     """Mails that this client asked for."""
     FAILURES = "failures"
-    """Wrong codes of this subject, over all its challenges."""
+    """Wrong codes of this owner, over all its challenges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherChallenge:
-    """The code of another open challenge of the same subject and purpose, as of another tab.
+    """The code of another open challenge of the same owner and purpose, as of another tab.
 
     A guess was spent of this challenge, if the code is as long as its own, and of each other that
     it was compared with.
@@ -233,7 +233,7 @@ class Ended:
     ``can_resend``: only this generation is over, and a resend makes a new code.
     """
 
-    state: State
+    state: ChallengeState
     can_resend: bool = False
 
 

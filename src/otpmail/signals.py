@@ -45,7 +45,7 @@ guess_failed = Event()
 link_cancelled = Event()
 """``challenge``: the reader of its mail said that it was not theirs, and it was cancelled."""
 
-delivery_promised = Event()
+delivery_enqueued = Event()
 """``delivery``, ``challenge``: the promise is committed."""
 
 delivery_accepted = Event()
@@ -66,8 +66,8 @@ delivery_dropped = Event()
 delivery_refused = Event()
 """``delivery``, ``challenge``: not even tried; the delivery's reason says why."""
 
-delivery_reported = Event()
-"""``delivery``, ``route``: a provider told what became of the mail: ``delivery.reported``."""
+delivery_event_received = Event()
+"""``delivery``, ``route``: a provider told what became of the mail: ``delivery.event``."""
 
 circuit_opened = Event()
 """``route``, ``outcome``, ``flaps``: it is out of order; now and then one mail asks whether it
@@ -80,9 +80,9 @@ circuit_closed = Event()
 """``route``: it works again."""
 
 
-@receiver(delivery_promised)
-def _log_promised(delivery: "Delivery", **_: Any) -> None:
-    _log(logging.DEBUG, delivery, f"Email promised {_who(delivery)}")
+@receiver(delivery_enqueued)
+def _log_enqueued(delivery: "Delivery", **_: Any) -> None:
+    _log(logging.DEBUG, delivery, f"Email enqueued {_who(delivery)}")
 
 
 @receiver(delivery_accepted)
@@ -127,16 +127,16 @@ def _log_refused(delivery: "Delivery", **_: Any) -> None:
     _log(logging.WARNING, delivery, f"Email refused reason={delivery.reason} {_who(delivery)}")
 
 
-@receiver(delivery_reported)
-def _log_reported(delivery: "Delivery", route: str, **_: Any) -> None:
-    level = logging.INFO if delivery.reported == "delivered" else logging.WARNING
-    waited = (delivery.reported_at or delivery.created_at) - delivery.created_at
+@receiver(delivery_event_received)
+def _log_event(delivery: "Delivery", route: str, **_: Any) -> None:
+    level = logging.INFO if delivery.event == "delivered" else logging.WARNING
+    waited = (delivery.event_at or delivery.created_at) - delivery.created_at
     _log(
         level,
         delivery,
-        f"Email {delivery.reported} delivery={delivery.pk} challenge={delivery.challenge_id} "
+        f"Email {delivery.event} delivery={delivery.pk} challenge={delivery.challenge_id} "
         f"{_where(route)} waited_ms={waited.total_seconds() * 1000:.0f} "
-        f"reason={delivery.reported_reason!r}",
+        f"reason={delivery.event_reason!r}",
     )
 
 
@@ -171,7 +171,7 @@ def _log_guess(challenge: "Challenge", guesses_left: int, **_: Any) -> None:
 @receiver(link_cancelled)
 def _log_link(challenge: "Challenge", **_: Any) -> None:
     # Somebody typed another's address, or sits in another's session.
-    log.warning("Email cancelled by the link in it %s", challenge.told)
+    log.warning("Email cancelled by the link in it %s", challenge.log_fields)
 
 
 @receiver(challenge_ended)
@@ -189,13 +189,13 @@ def _log(level: int, delivery: "Delivery", line: str) -> None:
 
 
 def _who(delivery: "Delivery") -> str:
-    return f"delivery={delivery.pk} {delivery.told}"
+    return f"delivery={delivery.pk} {delivery.log_fields}"
 
 
 def _how(delivery: "Delivery", attempt: "Attempt") -> str:
     waited = (attempt.started_at - delivery.created_at).total_seconds()
     return (
-        f"attempt={delivery.attempted} {_where(attempt.route)} outcome={attempt.outcome} "
+        f"round={delivery.rounds} {_where(attempt.route)} outcome={attempt.outcome} "
         f"waited_ms={waited * 1000:.0f} took_ms={attempt.took_ms} reply={attempt.reply!r}"
     )
 

@@ -24,7 +24,7 @@ from otpmail.crypto import cancel_link
 from otpmail.db import database
 from otpmail.display import languages
 from otpmail.exceptions import foreign
-from otpmail.models import Challenge, State
+from otpmail.models import Challenge, ChallengeState
 from otpmail.results import Cancelled
 from otpmail.signals import link_cancelled
 
@@ -49,7 +49,7 @@ def cancel(request: HttpRequest) -> HttpResponse:
         return _page("unknown")
     if _is_live(challenge) and _cancel(challenge):
         return _page("done", challenge)
-    return _page("used" if challenge.state == State.CONFIRMED else "over", challenge)
+    return _page("used" if challenge.state == ChallengeState.CONFIRMED else "over", challenge)
 
 
 @sensitive_variables()
@@ -62,15 +62,15 @@ def _find(request: HttpRequest) -> Challenge | None:
 
 
 def _is_live(challenge: Challenge) -> bool:
-    return challenge.state == State.PENDING and database.now() < challenge.closes_at
+    return challenge.state == ChallengeState.PENDING and database.now() < challenge.closes_at
 
 
 def _cancel(challenge: Challenge) -> bool:
-    result = challenges.cancel(challenge.purpose, challenge.pk, subject=challenge.subject)
+    result = challenges.cancel(challenge.purpose, challenge.pk, owner=challenge.owner)
     challenge.refresh_from_db()
     if not isinstance(result, Cancelled):
         return False
-    foreign.tell(link_cancelled, sender=Challenge, challenge=challenge)
+    foreign.send_signal(link_cancelled, sender=Challenge, challenge=challenge)
     return True
 
 

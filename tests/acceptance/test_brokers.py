@@ -13,8 +13,8 @@ import redis
 
 from demo import machine
 from otpmail import engines
-from otpmail.engines import line
-from otpmail.engines.line import PUBLISH_SECONDS
+from otpmail.engines import publisher
+from otpmail.engines.publisher import PUBLISH_SECONDS
 from otpmail.models import Attempt, Delivery
 from tests import brokers, mailserver
 from tests.brokers import HOST, celery_settings, celery_worker, redis_server, rq_settings
@@ -122,7 +122,7 @@ def test_worker_that_ends_gives_back_what_waits_for_its_retry(
         lead(settings, celery_settings(url))
         with celery_worker(url, theirs.port, tmp_path / "worker", pool=pool) as process:
             promise()
-            wait_until(lambda: Delivery.objects.get().attempted == 1)
+            wait_until(lambda: Delivery.objects.get().rounds == 1)
             process.terminate()
             assert process.wait(timeout=60) == 0
     delivery = Delivery.objects.get()
@@ -194,7 +194,7 @@ def test_with_the_broker_away_requests_are_fast_and_this_process_sends(
         server.wait_for(20)
         wait_until(lambda: states() == {"accepted"})
         assert " down " in repr(engine)
-        monkeypatch.setattr(line, "PUBLISH_SECONDS", 100)
+        monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 100)
         promise()
         server.wait_for(21)  # nobody waits for that broker any more
         engine.stop(5)
@@ -265,7 +265,7 @@ def test_rabbitmq_that_falls_silent_or_is_cut_off_holds_nobody(settings, server,
         with celery_worker(url, theirs.port, tmp_path / "worker", sweep_seconds=25):
             promise()
             theirs.wait_for(1)
-            wait_until(engine._line._last.done.is_set)  # RabbitMQ may confirm after that
+            wait_until(engine._publisher._last.done.is_set)  # RabbitMQ may confirm after that
             between.cut()
             between.drops = 1
             promise()

@@ -99,7 +99,7 @@ def test_dead_mail_server_changes_no_answer(site):
         alice = site.alice()
         answer = alice.ask()
         assert answer.status_code == 201
-        wait_until(lambda: alice.look(answer.json()["id"])["delivery"]["attempted"] >= 1)
+        wait_until(lambda: alice.look(answer.json()["id"])["delivery"]["rounds"] >= 1)
         assert alice.look(answer.json()["id"])["delivery"]["state"] == "delayed"
     assert "WARNING otpmail" in site.log.read_text()
 
@@ -108,7 +108,7 @@ def test_mail_server_down_for_two_attempts_gets_the_mail_at_the_third(site):
     with site.up():
         alice = site.alice()
         transfer = alice.ask().json()
-        wait_until(lambda: alice.look(transfer["id"])["delivery"]["attempted"] == 2)
+        wait_until(lambda: alice.look(transfer["id"])["delivery"]["rounds"] == 2)
         with mailserver.running(port=site.ports.smtp) as server:
             (mail,) = server.wait_for(1)
             code = text_of(mail).split()[0]

@@ -48,7 +48,7 @@ django.setup()
 from otpmail import challenges
 
 def ask(request):
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
 
 urlpatterns = [path("", ask)]
 

@@ -14,8 +14,8 @@ from otpmail import challenges, engines
 from otpmail.models import Delivery
 from django.db import connections
 
-def issue(subject):
-    challenges.issue("sign-in", subject=subject, recipient="alice@example.org")
+def issue(owner):
+    challenges.issue("sign-in", owner=owner, recipient="alice@example.org")
 
 engines.current().start()
 issue("alice")

@@ -35,7 +35,7 @@ from django.utils import timezone
 apps = MigrationExecutor(connection).loader.project_state([("otpmail", "{state}")]).apps
 now, later = timezone.now(), timezone.now() + timedelta(hours=1)
 challenge = apps.get_model("otpmail", "Challenge").objects.create(
-    purpose="x", subject="alice", recipient="alice@example.org", binding=bytes(32),
+    purpose="x", owner="alice", recipient="alice@example.org", binding=bytes(32),
     binding_version=1, key_id="k", nonce=bytes(16), digits=6, created_at=now, expires_at=later,
     closes_at=later, resend_at=later,
 )
@@ -63,7 +63,7 @@ def run(statement):
         cursor.execute(statement)
         return cursor.fetchone()[0] if cursor.description else None
 for statement in (
-    "UPDATE otpmail_auditentry SET deed = 'wrong'", "DELETE FROM otpmail_auditentry"
+    "UPDATE otpmail_auditentry SET action = 'wrong'", "DELETE FROM otpmail_auditentry"
 ):
     try:
         run(statement)

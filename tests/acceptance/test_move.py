@@ -8,9 +8,9 @@ WRITE = """
 from otpmail import challenges
 from otpmail.audit import chain
 from otpmail.db import database
-challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
 chain.seal(now=database.now())
-challenges.issue("sign-in", subject="bob", recipient="bob@example.org")
+challenges.issue("sign-in", owner="bob", recipient="bob@example.org")
 """
 LEAVE_OUT = ("-e", "contenttypes", "-e", "auth.permission")
 

@@ -9,7 +9,7 @@ from otpmail import challenges, routes
 from otpmail.backends.outbox import BACKEND as OUTBOX
 from otpmail.models import Attempt, Delivery
 from otpmail.outcomes import Blame, Kind
-from otpmail.routes.tries import hand_over
+from otpmail.routes import transport
 from otpmail.testing import live_code
 from tests import providers
 from tests.crowd import at_once
@@ -56,12 +56,14 @@ def a_mail(to="alice@example.org"):
 
 
 def send(mail=None):
-    (outcome,) = hand_over("default", [mail or a_mail()], seconds=10, still_wanted=lambda _: True)
+    (outcome,) = transport.send(
+        "default", [mail or a_mail()], seconds=10, still_valid=lambda _: True
+    )
     return outcome
 
 
 def test_provider_takes_the_mail_whole(provider):
-    issued = challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    issued = challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     delivery, attempt = Delivery.objects.get(), Attempt.objects.get()
     assert (delivery.state, attempt.outcome) == ("accepted", "accepted"), attempt.reply
     (taken,) = provider.taken
@@ -173,7 +175,7 @@ def test_answer_that_is_no_answer_leaves_the_mail_in_doubt(provider):
 
 def test_mail_waits_as_long_as_the_provider_asks(provider):
     provider.fault = Answer(429, {"message": "slow down"}, {"Retry-After": "30"})
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     delivery = Delivery.objects.get()
     assert delivery.state == "queued"
     assert (delivery.due_at - delivery.created_at).total_seconds() >= 30
@@ -214,8 +216,8 @@ def test_provider_that_asks_to_be_left_alone_is_gone_round(settings):
             for name, each in (("first", first), ("second", second))
         }
         first.fault = Answer(429, {"Message": "slow down"}, {"Retry-After": "60"})
-        for subject in ("alice", "bob"):
-            challenges.issue("sign-in", subject=subject, recipient=f"{subject}@example.org")
+        for owner in ("alice", "bob"):
+            challenges.issue("sign-in", owner=owner, recipient=f"{owner}@example.org")
         routes.close()
     assert [taken.to for taken in second.taken] == ["alice@example.org", "bob@example.org"]
     attempts = Attempt.objects.order_by("pk").values_list("route", "outcome")
@@ -237,6 +239,6 @@ def test_feature_that_a_provider_lacks_is_of_the_fit(settings):
         outcome = send(mail)
         mail = a_mail()
         mail.metadata = {"otpmail": object()}
-        assert (send(mail).kind, send(mail).blame) == (Kind.PERMANENT, Blame.FIT)
+        assert (send(mail).kind, send(mail).blame) == (Kind.PERMANENT, Blame.CAPABILITY)
         routes.close()
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT), outcome
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.CAPABILITY), outcome

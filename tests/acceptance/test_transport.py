@@ -54,7 +54,7 @@ def trusted(authority, monkeypatch) -> None:
 def send(settings, port: int) -> Attempt:
     settings.OTPMAIL_RETRY_SECONDS = []
     route_through(settings, OUR_BACKEND, host="localhost", port=port, use_tls=True, timeout=30)
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     return Attempt.objects.get()
 
 

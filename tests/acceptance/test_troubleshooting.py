@@ -385,7 +385,7 @@ def found(settings, caplog, row: Row) -> list[str]:
         options = {"host": "127.0.0.1", "port": port, "timeout": 0.5, "min_warm": 0}
         mailserver.route_through(settings, mailserver.OUR_BACKEND, **options | row.options)
         with caplog.at_level("INFO"):
-            challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+            challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     own = [record for record in caplog.records if record.name.startswith("otpmail")]
     assert own
     assert all("\n" not in record.getMessage() for record in own)

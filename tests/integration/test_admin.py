@@ -17,10 +17,10 @@ from otpmail.backends.outbox import EmailBackend
 from otpmail.db import database
 from otpmail.db.compat import first_uuid7
 from otpmail.limits import suppressions
-from otpmail.models import AuditEntry, Challenge, Delivery, Reported, SealedMail
+from otpmail.models import AuditEntry, Challenge, Delivery, DeliveryEvent, StoredMessage
 from tests.mailserver import route_to, routes_to, running
 from tests.rounds import carry, promise
-from tests.staff import MODELS, PULSE, pages, shown, signed_in, staff, superuser
+from tests.staff import MODELS, STATS, pages, shown, signed_in, staff, superuser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.admin_urls")]
 
@@ -78,8 +78,8 @@ def test_an_operator_sees_how_mail_stands(operator, settings):
         for _ in range(3):
             promise()
         carry()
-        promise(subject="bob")
-        page = words(shown(operator, PULSE))
+        promise(owner="bob")
+        page = words(shown(operator, STATS))
         routes.close()
     assert re.search(r"Code 1 \d+\.", page)  # one waits
     assert re.search(r"a open for \d+ s 3 3 transient", page)
@@ -95,14 +95,14 @@ def words(page):
 
 def test_how_mail_stands_is_shown_to_who_may_view_deliveries_alone():
     nobody = get_user_model().objects.create_user("somebody", is_staff=True)
-    assert signed_in(nobody).get(f"/admin/otpmail/{PULSE}/").status_code == 403
-    assert Client().get(f"/admin/otpmail/{PULSE}/").status_code in {302, 400}
+    assert signed_in(nobody).get(f"/admin/otpmail/{STATS}/").status_code == 403
+    assert Client().get(f"/admin/otpmail/{STATS}/").status_code in {302, 400}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_not_even_a_superuser_adds_changes_or_deletes(issued, model):
     carry()
-    suppressions.suppress("bob@example.org", Reported.BOUNCED, since=database.now())
+    suppressions.suppress("bob@example.org", DeliveryEvent.BOUNCED, since=database.now())
     root, rows = superuser(), apps.get_model("otpmail", model).objects
     row = rows.first()
     before = rows.values().get(pk=row.pk)
@@ -113,10 +113,10 @@ def test_not_even_a_superuser_adds_changes_or_deletes(issued, model):
     assert rows.values().get(pk=row.pk) == before
 
 
-def test_no_page_holds_an_address_a_subject_or_what_a_code_is_made_of(operator, issued):
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+def test_no_page_holds_an_address_an_owner_or_what_a_code_is_made_of(operator, issued):
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
     carry()
-    suppressions.suppress("alice@example.org", Reported.BOUNCED, since=database.now())
+    suppressions.suppress("alice@example.org", DeliveryEvent.BOUNCED, since=database.now())
     challenge = Challenge.objects.get()
     told = "".join(pages(operator))
     assert "a***@example.org" in told
@@ -131,7 +131,7 @@ def test_no_page_holds_an_address_a_subject_or_what_a_code_is_made_of(operator, 
     [
         {"nonce__gte": "a"},
         {"recipient__startswith": "a"},
-        {"subject": "alice"},
+        {"owner": "alice"},
         {"deliveries__message_id": "x"},
         {"challenge__recipient__startswith": "a"},
     ],
@@ -143,13 +143,13 @@ def test_what_is_not_shown_is_not_found_by_trying(operator, issued, query, setti
 
 
 def test_a_challenge_its_mails_and_deeds_are_found_by_id_and_reference(operator, issued):
-    promise(subject="bob")
-    challenge, delivery = Challenge.objects.get(subject="alice"), Delivery.objects.first()
+    promise(owner="bob")
+    challenge, delivery = Challenge.objects.get(owner="alice"), Delivery.objects.first()
     deeds = AuditEntry.objects.filter(challenge_id=challenge.pk)
     for term in (str(challenge.pk), challenge.pk.hex, f" {challenge.reference.lower()} "):
         assert found(shown(operator, "challenge", q=term)) == [str(challenge.pk)]
         assert found(shown(operator, "delivery", q=term)) == [str(delivery.pk)]
-        assert found(shown(operator, "auditentry", q=term)) == [str(deed.pk) for deed in deeds]
+        assert found(shown(operator, "auditentry", q=term)) == [str(action.pk) for action in deeds]
     assert found(shown(operator, "delivery", q=str(delivery.pk))) == [str(delivery.pk)]
     assert found(shown(operator, "challenge", q=str(delivery.pk))) == [str(challenge.pk)]
 
@@ -169,11 +169,11 @@ def test_other_words_find_nothing(operator, issued, term):
 
 def test_mails_that_wait_or_were_not_sent_can_be_told_apart(operator, issued):
     dropped = Delivery.objects.get()
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     carry()
-    promise(subject="bob")
+    promise(owner="bob")
     free = Delivery.objects.get(state="queued")
-    promise(subject="carol")
+    promise(owner="carol")
     held = Delivery.objects.filter(state="queued").exclude(pk=free.pk).get()
     Delivery.objects.filter(pk=held.pk).update(
         leased_by="elsewhere/1/1/me", leased_until=database.now()
@@ -195,12 +195,12 @@ def test_a_list_can_be_of_the_last_hour(operator, issued):
 def test_other_mail_is_shown_by_its_first_recipient_as_long_as_it_is_kept(operator, issued):
     letter = EmailMessage("Our news", "All of it", to=["bob@example.org"])
     EmailBackend().send_messages([letter])
-    delivery = Delivery.objects.get(lane="mail")
+    delivery = Delivery.objects.get(queue="mail")
     for path in ("delivery", f"delivery/{delivery.pk}/change"):
         told = shown(operator, path)
         assert "b***@example.org" in told
         assert "Our news" not in told
-    SealedMail.objects.all().delete()
+    StoredMessage.objects.all().delete()
     assert found(shown(operator, "delivery"))[0] == str(delivery.pk)
 
 
@@ -225,7 +225,7 @@ def test_a_list_of_mails_costs_the_same_whatever_it_shows(operator, issued):
 
     few = queries()
     for number in range(20):
-        promise(subject=str(number))
+        promise(owner=str(number))
     carry()
     assert mail.outbox
     assert queries() == few

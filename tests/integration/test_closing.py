@@ -13,7 +13,7 @@ from otpmail import challenges, closing
 from otpmail.crypto import keys
 from otpmail.db import database
 from otpmail.db.compat import uuid7
-from otpmail.models import AuditEntry, Challenge, Delivery, State
+from otpmail.models import AuditEntry, Challenge, ChallengeState, Delivery
 from otpmail.results import Cancelled, Ended, Verified
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
@@ -38,7 +38,7 @@ def make(count: int, *, over_seconds: int = 10, **columns) -> list[Challenge]:
             **{
                 "id": uuid7(),
                 "purpose": "sign-in",
-                "subject": "alice",
+                "owner": "alice",
                 "recipient": "alice@example.org",
                 "binding": bytes(32),
                 "binding_version": 2,
@@ -113,7 +113,7 @@ def test_two_sweeps_share_a_thousand_and_end_each_once(ended):
     assert together(expire, expire) == [False, False]
     assert sorted(pk for pk, _ in ended) == sorted(row.pk for row in rows)
     assert states() == {"expired": 1000}
-    entries = Counter(AuditEntry.objects.values_list("challenge_id", "deed"))
+    entries = Counter(AuditEntry.objects.values_list("challenge_id", "action"))
     assert entries == {(row.pk, "expired"): 1 for row in rows}
     if connection.features.has_select_for_update_skip_locked:
         assert len({thread for _, thread in ended}) == 2
@@ -132,7 +132,7 @@ def test_what_a_receiver_refuses_is_passed_over_and_met_once_a_sweep(ended):
     assert expire() is False
     assert refused == dict.fromkeys(bad, 1)
     assert states() == {"expired": 246, "pending": 4}
-    assert AuditEntry.objects.filter(deed="expired").count() == 246
+    assert AuditEntry.objects.filter(action="expired").count() == 246
     assert expire() is False
     assert refused == dict.fromkeys(bad, 2)
 
@@ -173,7 +173,7 @@ def test_a_receiver_that_breaks_the_whole_transaction_holds_up_nobody(ended):
     ended.hook = break_it
     expire()
     assert states() == {"expired": 4, "pending": 1}
-    assert AuditEntry.objects.filter(deed="expired").count() == 4
+    assert AuditEntry.objects.filter(action="expired").count() == 4
 
 
 def test_nothing_to_do_takes_no_lock(django_assert_num_queries):
@@ -199,7 +199,7 @@ def test_revoked_keys_are_swept_in_the_same_way(ended, settings):
 
 def test_sweeps_meet_those_who_verify_and_cancel_and_nobody_is_hurt(ended):
     """All lock the challenge first, and then what it is bound to: here its delivery."""
-    issued = [rounds.promise(subject=str(number)) for number in range(30)]
+    issued = [rounds.promise(owner=str(number)) for number in range(30)]
     typed = [live_code(one.challenge_id) for one in issued]
     later = database.now() + timedelta(hours=1)
 
@@ -208,27 +208,25 @@ def test_sweeps_meet_those_who_verify_and_cancel_and_nobody_is_hurt(ended):
 
     def verify():
         return [
-            challenges.verify(
-                "sign-in", one.challenge_id, code, subject=str(number), confirmed=bound
-            )
+            challenges.verify("sign-in", one.challenge_id, code, owner=str(number), confirmed=bound)
             for number, (one, code) in enumerate(zip(issued, typed, strict=True))
         ]
 
     def cancel():
         return [
-            challenges.cancel("sign-in", issued[number].challenge_id, subject=str(number))
+            challenges.cancel("sign-in", issued[number].challenge_id, owner=str(number))
             for number in reversed(range(30))
         ]
 
     def sweep():
-        while Challenge.objects.filter(state=State.PENDING).exists():
+        while Challenge.objects.filter(state=ChallengeState.PENDING).exists():
             closing.expire(now=later, seconds=LONG)
 
     ended.hook = bound
     verified, cancelled, *_ = together(verify, cancel, sweep, sweep)
     assert {type(result) for result in verified} <= {Verified, Ended}
     assert len(ended) == len({pk for pk, _ in ended}) == 30
-    ends = AuditEntry.objects.filter(deed__in=["expired", "cancelled", "confirmed"])
+    ends = AuditEntry.objects.filter(action__in=["expired", "cancelled", "confirmed"])
     assert ends.count() == 30
     counts = states()
     assert counts.get("confirmed", 0) == sum(isinstance(result, Verified) for result in verified)

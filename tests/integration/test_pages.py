@@ -81,7 +81,7 @@ def test_first_example_answers_each_result(project, post):
 def test_first_example_tells_of_too_many_mails(project, post, settings):
     settings.OTPMAIL_RECIPIENT_QUOTA = [1, 1]
     views = project.modules().views
-    challenges.issue("new-address", subject="somebody", recipient="new@example.org")
+    challenges.issue("new-address", owner="somebody", recipient="new@example.org")
     assert "Too many mails" in views.ask(post(email="new@example.org"))
 
 
@@ -130,7 +130,7 @@ def test_two_people_are_asked_at_once(project, alice):
 def test_code_is_typed_a_page_before_its_step(project, post, alice):
     modules = project.modules()
     modules.views.ask(post(email="new@example.org"))
-    (issued,) = challenges.open(subject=str(alice.pk))
+    (issued,) = challenges.open(owner=str(alice.pk))
     asked = issued.challenge_id, newest_code(), str(alice.pk)
     assert isinstance(modules.two_pages.first_page(*asked), results.Held)
     done = modules.two_pages.second_page(issued.challenge_id, str(alice.pk))
@@ -163,7 +163,7 @@ def test_bound_code_does_what_it_was_for(project, transfer, alice):
         transfer.receipt,
         challenge_id=transfer.challenge_id,
         purpose="transfer",
-        subject=str(alice.pk),
+        owner=str(alice.pk),
         facts=codes.facts_of(transfer),
         confirmed_at=done.confirmed_at,
     )
@@ -217,10 +217,10 @@ def test_right_code_signs_in(project, alice):
 @on("docs/how-to/show-progress.md")
 def test_progress_is_told_as_json(project, post, alice):
     request = post()
-    issued = challenges.issue("new-address", subject=str(alice.pk), recipient=alice.email)
+    issued = challenges.issue("new-address", owner=str(alice.pk), recipient=alice.email)
     request.session["challenge"] = str(issued.challenge_id)
     told = json.loads(project.modules().views.progress(request).content)
-    assert (told["word"], told["next_step"]) == ("accepted", "type-code")
+    assert (told["status"], told["next_step"]) == ("accepted", "type-code")
     request.session["challenge"] = None
     assert project.modules().views.progress(request).status_code == 404
 
@@ -248,8 +248,8 @@ def test_tests_of_a_project_pass(project):
 def test_engine_of_the_page_sends_what_is_due(project, settings, pass_time):
     engines = project.modules().engines
     settings.OTPMAIL_ENGINE = "bank.engines.CronEngine"
-    issued = challenges.issue("new-address", subject="alice", recipient="alice@example.org")
-    dead = challenges.issue("new-address", subject="bob", recipient="bob@example.org")
+    issued = challenges.issue("new-address", owner="alice", recipient="alice@example.org")
+    dead = challenges.issue("new-address", owner="bob", recipient="bob@example.org")
     pass_time(dead.challenge_id, timedelta(hours=1).total_seconds())
     assert mail.outbox == []
     engines.send_what_is_due()
@@ -269,7 +269,7 @@ def test_key_service_makes_and_checks_codes(project, monkeypatch, settings):
         assert [*project.configure()] == [[], []]
         settings.OTPMAIL_KEY_CLASS = "bank.keys.KmsKey"
         settings.OTPMAIL_KEYS = {"mine": "alias/otpmail"}  # others may have made keys of the page
-        issued = challenges.issue("new-address", subject="alice", recipient="alice@example.org")
+        issued = challenges.issue("new-address", owner="alice", recipient="alice@example.org")
         code = live_code(issued.challenge_id)
-        done = challenges.verify("new-address", issued.challenge_id, code, subject="alice")
+        done = challenges.verify("new-address", issued.challenge_id, code, owner="alice")
     assert isinstance(done, results.Verified)

@@ -28,13 +28,13 @@ def ring(settings):
 def confirm(**named):
     issued = challenges.issue(
         "order",
-        subject="alice",
+        owner="alice",
         recipient="alice@example.org",
         facts=orders.place(),
         context={"shop": "Potatoes & Sons"},
     )
     code = live_code(issued.challenge_id)
-    result = challenges.verify("order", issued.challenge_id, code, subject="alice", **named)
+    result = challenges.verify("order", issued.challenge_id, code, owner="alice", **named)
     return issued.challenge_id, result
 
 
@@ -42,7 +42,7 @@ def proves(confirmed_id, result, **changes):
     said = {
         "challenge_id": confirmed_id,
         "purpose": "order",
-        "subject": "alice",
+        "owner": "alice",
         "facts": dict(orders.ORDER),
         "confirmed_at": result.confirmed_at,
     }
@@ -56,14 +56,14 @@ def test_receipt_proves_what_was_confirmed(ring):
 
 
 @pytest.mark.parametrize(
-    "other", ["challenge_id", "purpose", "subject", "facts", "confirmed_at", "recipient", "context"]
+    "other", ["challenge_id", "purpose", "owner", "facts", "confirmed_at", "recipient", "context"]
 )
 def test_receipt_proves_nothing_else(ring, other):
     challenge_id, result = confirm()
     changes = {
         "challenge_id": uuid4(),
         "purpose": "sign-in",
-        "subject": "mallory",
+        "owner": "mallory",
         "recipient": "mallory@example.org",
         "context": {"shop": "another"},
         "facts": orders.ORDER | {"amount_minor": 12_51},
@@ -109,7 +109,7 @@ def test_receipt_outlives_the_rotation_of_its_key_and_not_its_revocation(ring, s
 def test_what_is_no_receipt_is_none_and_no_fault(ring, receipt):
     """No more is logged than a real key's id would be."""
     now = datetime.now(UTC)
-    said = {"challenge_id": uuid4(), "purpose": "order", "subject": "alice", "confirmed_at": now}
+    said = {"challenge_id": uuid4(), "purpose": "order", "owner": "alice", "confirmed_at": now}
     assert not receipts.check(receipt, facts={}, **said)
 
 
@@ -140,7 +140,7 @@ def test_receipt_under_another_key_of_the_same_name_is_none(ring, settings):
 
 
 def test_there_is_no_receipt_before_the_code_is_typed(ring):
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     with pytest.raises(ValueError, match="no receipt"):
         receipts.of(Challenge.objects.get())
 
@@ -157,7 +157,7 @@ JUNK = [None, 7, b"2.old.a.b", "", "2", "2...", "2.old.a", "ü.ü.ü.ü", "2.old
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_what_is_no_receipt_is_none(ring, junk):
     confirmed_id, result = confirm()
-    said = {"purpose": "order", "subject": "alice", "facts": dict(orders.ORDER)}
+    said = {"purpose": "order", "owner": "alice", "facts": dict(orders.ORDER)}
     at = result.confirmed_at
     assert receipts.check(junk, challenge_id=confirmed_id, confirmed_at=at, **said) is False
 
@@ -168,7 +168,7 @@ def test_what_is_no_receipt_is_none(ring, junk):
         ({"challenge_id": "junk"}, ValueError, "challenge_id is a UUID"),
         ({"challenge_id": None}, ValueError, "challenge_id is a UUID"),
         ({"purpose": 7}, TypeError, "purpose is a str"),
-        ({"subject": None}, TypeError, "subject is a str"),
+        ({"owner": None}, TypeError, "owner is a str"),
         ({"facts": 7}, TypeError, "facts is a mapping"),
         ({"facts": {"a": 1.5}}, TypeError, "facts"),
         ({"confirmed_at": None}, TypeError, "confirmed_at is a datetime"),

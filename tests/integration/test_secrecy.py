@@ -5,7 +5,7 @@ from django.test import Client
 
 from otpmail import challenges
 from otpmail.delivery import courier
-from otpmail.exceptions.foreign import Rarely
+from otpmail.exceptions.foreign import OncePerMinute
 from otpmail.testing import live_code
 from tests.backends import Witness
 from tests.mailserver import route_through, route_to, running
@@ -29,18 +29,20 @@ def test_no_code_in_what_any_object_says_of_itself(settings):
     Witness.seen.clear()
     route_through(settings, "tests.backends.Witness")
     for number in range(CODES):
-        challenges.issue("sign-in", subject=str(number), recipient="alice@example.org")
+        challenges.issue("sign-in", owner=str(number), recipient="alice@example.org")
     assert len(Witness.seen) == CODES
     for code, said in Witness.seen:
         assert len(code) == 10
-        assert any("Letter" in words for words in said)
+        assert any("RenderedMessage" in words for words in said)
         assert [words for words in said if code in words] == []
 
 
 @pytest.mark.parametrize("debug", [True, False])
 def test_no_code_in_what_is_said_of_a_broken_template(settings, caplog, monkeypatch, debug):
     """``include`` names what it did not find, and here that is the code."""
-    monkeypatch.setattr(courier, "_rarely", Rarely())  # a test before may have told it
+    monkeypatch.setattr(
+        courier, "_once_per_minute", OncePerMinute()
+    )  # a test before may have told it
     broken = {"otpmail/sign-in/body.txt": "{{ code }} is your code. {% include code %}"}
     loaders = [
         ("django.template.loaders.locmem.Loader", broken),
@@ -49,7 +51,7 @@ def test_no_code_in_what_is_said_of_a_broken_template(settings, caplog, monkeypa
     engine = "django.template.backends.django.DjangoTemplates"
     settings.TEMPLATES = [{"BACKEND": engine, "OPTIONS": {"loaders": loaders, "debug": debug}}]
     settings.DEBUG, settings.OTPMAIL_RETRY_SECONDS = debug, []
-    issued = challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    issued = challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     assert "cannot be rendered" in caplog.text
     assert "TemplateDoesNotExist" in caplog.text
     assert live_code(issued.challenge_id) not in caplog.text
@@ -67,7 +69,7 @@ def test_no_code_and_no_address_in_what_an_operator_sees(settings, replies):
     for number, (challenge_id, code) in enumerate(codes.items()):
         typed = ["0000000000", code, None][number % 3]
         if typed:
-            challenges.verify("sign-in", challenge_id, typed, subject=str(number))
+            challenges.verify("sign-in", challenge_id, typed, owner=str(number))
     seen = _metrics(settings) + "".join(_admin(settings))
     assert 'otpmail_challenges_ended_recently{state="confirmed"} 3.0' in seen
     assert "a***@example.org" in seen
@@ -76,7 +78,7 @@ def test_no_code_and_no_address_in_what_an_operator_sees(settings, replies):
 
 
 def _issue(number):
-    issued = challenges.issue("sign-in", subject=str(number), recipient="alice@example.org")
+    issued = challenges.issue("sign-in", owner=str(number), recipient="alice@example.org")
     return issued.challenge_id, live_code(issued.challenge_id)
 
 

@@ -31,7 +31,7 @@ def _base(settings):
 
 @pytest.fixture
 def issued():
-    return challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    return challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_both_parts_of_the_mail_hold_the_link(issued, link):
 
 def test_without_a_base_address_there_is_no_link(settings):
     settings.OTPMAIL_BASE_URL = ""
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     letter = mail.outbox[-1]
     assert "Cancel it" not in letter.body + letter.alternatives[0][0]
 
@@ -106,7 +106,7 @@ def test_the_button_cancels_once(reader, link, issued, caplog):
 
 def test_who_comes_after_the_code_was_used_is_told(reader, link, issued):
     code = live_code(issued.challenge_id)
-    challenges.verify("sign-in", issued.challenge_id, code, subject="alice")
+    challenges.verify("sign-in", issued.challenge_id, code, owner="alice")
     answer = press(reader, link)
     assert answer.status_code == 410
     assert "used already" in answer.content.decode()
@@ -121,7 +121,7 @@ def test_link_ends_with_the_challenge(reader, link, issued, pass_time):
 
 def test_link_of_an_older_code_still_cancels(reader, link, issued, pass_time):
     pass_time(issued.challenge_id, 601)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
     assert press(reader, link).status_code == 200
 
 

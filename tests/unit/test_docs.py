@@ -124,7 +124,7 @@ def test_each_part_that_is_made_has_its_place_on_one_page():
 
 
 def calls_in_prose():
-    """Give each call that a doc shows in a line, as `challenges.open(subject=...)`."""
+    """Give each call that a doc shows in a line, as `challenges.open(owner=...)`."""
     for doc in DOCS:
         for span in re.findall(r"`([a-z][\w.]*\([^`]*\))`", doc.read_text()):
             with contextlib.suppress(SyntaxError):

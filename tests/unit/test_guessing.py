@@ -16,7 +16,7 @@ def default(name):
 
 def waits():
     """The waits of somebody who never rests."""
-    first, longest = default("BLOCK_SECONDS")
+    first, longest = default("LOCKOUT_SECONDS")
     return (min(first * 2**number, longest) for number in itertools.count())
 
 
@@ -28,17 +28,17 @@ def bursts(seconds):
 
 def worst_day():
     open_guesses = default("OPEN_CHALLENGES") * default("GUESSES")
-    return 2 * default("FAILURE_BUDGET")[1] + open_guesses * bursts(DAY)
+    return 2 * default("LOCKOUT_FAILURES")[1] + open_guesses * bursts(DAY)
 
 
 def average_day():
     """The best of all rhythms: so many bursts, then rest until the waits are short again."""
     open_guesses = default("OPEN_CHALLENGES") * default("GUESSES")
-    rest = default("BLOCK_SECONDS")[1]
+    rest = default("LOCKOUT_SECONDS")[1]
     ends = list(itertools.islice(itertools.accumulate(waits()), 30))
     rhythms = [DAY * number / (end + rest) for number, end in enumerate(ends, start=1)]
     without_rest = DAY / rest
-    return default("FAILURE_BUDGET")[1] + round(open_guesses * max(*rhythms, without_rest))
+    return default("LOCKOUT_FAILURES")[1] + round(open_guesses * max(*rhythms, without_rest))
 
 
 def row(who, guesses, digits):
@@ -51,7 +51,7 @@ def test_the_table_of_guesses_follows_from_the_defaults():
     wanted = [
         row("at one challenge, whatever is resent or reissued", guesses, digits),
         row("at one challenge with a long code", guesses, long),
-        row("in one subject's stolen session, on its worst day", worst_day(), digits),
+        row("in one owner's stolen session, on its worst day", worst_day(), digits),
         row("the same, if all its codes are long", worst_day(), long),
         row("there, for months, on an average day", average_day(), digits),
         row("before sign-in, at one address, on its worst day", mails * guesses, long),
@@ -66,6 +66,6 @@ def test_what_a_further_purpose_adds_follows_from_the_defaults():
 
 
 def test_the_kiosk_runs_on_these_numbers(settings):
-    for name in ("GUESSES", "DIGITS", "LONG_DIGITS", "FAILURE_BUDGET", "BLOCK_SECONDS"):
+    for name in ("GUESSES", "DIGITS", "LONG_DIGITS", "LOCKOUT_FAILURES", "LOCKOUT_SECONDS"):
         assert not hasattr(settings, f"OTPMAIL_{name}")
     assert Purpose("transfer").guesses == default("GUESSES")

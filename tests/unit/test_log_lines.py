@@ -58,8 +58,8 @@ def test_each_line_begins_with_the_word_to_search_for():
 
 DELIVERY = {
     "pk": "d",
-    "told": "to=a***@example.org",
-    "attempted": 1,
+    "log_fields": "to=a***@example.org",
+    "rounds": 1,
     "created_at": datetime(2026, 1, 1, tzinfo=UTC),
     "is_log_mail": False,
 }

@@ -24,20 +24,28 @@ from otpmail.db import database
 from otpmail.db.database import RowSet
 from otpmail.db.statements import Insert
 from otpmail.models import Challenge
-from otpmail.models.audit import ADDRESS_LENGTH, CREDENTIAL_LENGTH, PERSONAL, AuditEntry, Deed
+from otpmail.models.audit import (
+    ADDRESS_LENGTH,
+    CREDENTIAL_LENGTH,
+    PERSONAL,
+    AuditAction,
+    AuditEntry,
+)
 
 SUBKEY = "otpmail audit"
 
 _ADD = Insert(AuditEntry)
 
 
-def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NOBODY) -> None:
+def write(
+    action: AuditAction, *challenges: Challenge, now: datetime, client: Client = NOBODY
+) -> None:
     """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
     address = str(ip_of(client.address) or "")  # else anybody's text would be in it
     for challenge in challenges:
         entry = AuditEntry(
             at=now,
-            deed=deed,
+            action=action,
             challenge_id=challenge.pk,
             generation=challenge.generation,
             purpose=challenge.purpose,
@@ -46,37 +54,37 @@ def write(deed: Deed, *challenges: Challenge, now: datetime, client: Client = NO
             credential=client.credential[:CREDENTIAL_LENGTH],
             key_id=challenge.key_id,
             recipient_mac="",
-            subject_mac="",
+            owner_mac="",
         )
-        if deed is Deed.ISSUED:
+        if action is AuditAction.ISSUED:
             key = keys.current()
             entry.recipient_mac = _of_recipient(key, challenge.recipient)
-            entry.subject_mac = _of_subject(key, challenge.subject)
+            entry.owner_mac = _of_owner(key, challenge.owner)
         _ADD(entry)
 
 
-def challenges_of(recipient: str | None, subject: str | None) -> set[UUID]:
+def challenges_of(recipient: str | None, owner: str | None) -> set[UUID]:
     """Name the challenges of an address or an owner that the audit tells of, pruned ones too.
 
     Raises `NotHereError` if entries stand under a key that is not here: they may be theirs.
     """
-    nobodys()
+    unattributable_keys()
     ring = keys.readable().values()
     theirs = Q()
     if recipient is not None:
         theirs |= Q(recipient_mac__in=[_of_recipient(key, recipient) for key in ring])
-    if subject is not None:
-        theirs |= Q(subject_mac__in=[_of_subject(key, subject) for key in ring])
-    issued = AuditEntry.objects.filter(theirs, deed=Deed.ISSUED)
+    if owner is not None:
+        theirs |= Q(owner_mac__in=[_of_owner(key, owner) for key in ring])
+    issued = AuditEntry.objects.filter(theirs, action=AuditAction.ISSUED)
     return {*issued.values_list("challenge_id", flat=True)}
 
 
-def nobodys() -> list[str]:
+def unattributable_keys() -> list[str]:
     """Name the revoked keys of entries of which nobody can tell any more whose they are.
 
     Raises `NotHereError` for a key that is unknown here.
     """
-    issued = AuditEntry.objects.filter(deed=Deed.ISSUED).exclude(recipient_mac="")
+    issued = AuditEntry.objects.filter(action=AuditAction.ISSUED).exclude(recipient_mac="")
     unread = issued.exclude(key_id__in=keys.readable()).order_by("key_id")
     found = [*unread.values_list("key_id", flat=True).distinct()]
     return [key_id for key_id in found if keys.find(key_id) is None]
@@ -90,7 +98,7 @@ def of(challenge_ids: Collection[UUID]) -> QuerySet[AuditEntry]:
 def mask_all(challenge_ids: Collection[UUID], *, now: datetime) -> None:
     """Empty what their entries tell of a person, and add to each challenge's that this was done."""
     with database.atomic():
-        entries = of(challenge_ids).exclude(deed=Deed.ERASED)
+        entries = of(challenge_ids).exclude(action=AuditAction.ERASED)
         newest = {entry.challenge_id: entry for entry in entries}
         # Not by the model's own rows, which refuse; the database lets this one change pass.
         masked: QuerySet[Any] = RowSet(AuditEntry).filter(challenge_id__in=newest)
@@ -98,15 +106,17 @@ def mask_all(challenge_ids: Collection[UUID], *, now: datetime) -> None:
         for entry in newest.values():
             kept = ("challenge_id", "generation", "purpose", "key_id")
             told = {name: getattr(entry, name) for name in kept}
-            _ADD(AuditEntry(at=now, deed=Deed.ERASED, **told, **dict.fromkeys(PERSONAL, "")))
+            _ADD(
+                AuditEntry(at=now, action=AuditAction.ERASED, **told, **dict.fromkeys(PERSONAL, ""))
+            )
 
 
 def _of_recipient(key: SigningKey, recipient: str) -> str:
     return _mac(key, f"recipient {recipient.lower()}")
 
 
-def _of_subject(key: SigningKey, subject: str) -> str:
-    return _mac(key, f"subject {subject}")
+def _of_owner(key: SigningKey, owner: str) -> str:
+    return _mac(key, f"owner {owner}")
 
 
 def _mac(key: SigningKey, whose: str) -> str:

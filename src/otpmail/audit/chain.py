@@ -34,7 +34,7 @@ from otpmail.db import database
 from otpmail.db.database import RowSet
 from otpmail.exceptions import NotHereError
 from otpmail.models import Challenge
-from otpmail.models.audit import PERSONAL, AuditEntry, AuditSeal, Deed
+from otpmail.models.audit import PERSONAL, AuditAction, AuditEntry, AuditSeal
 
 STEP = 1000
 """Entries a seal; and ids that a seal says are missing, the newest."""
@@ -44,7 +44,7 @@ LEAST_DAYS = 7
 
 _SUBKEY = "otpmail audit chain"
 _ENTRY = struct.Struct(">Q32s32s")
-_TOLD = ("pk", "at", "deed", "challenge_id", "generation", "purpose", "key_id")
+_TOLD = ("pk", "at", "action", "challenge_id", "generation", "purpose", "key_id")
 _START = AuditSeal(number=0, last=0, pruned=0, missing=[], digest=bytes(32))
 
 
@@ -84,7 +84,7 @@ def anchor() -> str:
     return f"{newest.number}:{bytes(newest.digest).hex()}" if newest.number else ""
 
 
-def faults(expected: str = "") -> Iterator[str]:
+def problems(expected: str = "") -> Iterator[str]:
     """Tell what is wrong with entries and seals. ``expected`` is an `anchor` of before."""
     walk = _Walk(_newest())
     if not walk.newest.number and (AuditEntry.objects.exists() or Challenge.objects.exists()):
@@ -210,7 +210,7 @@ def _whose(key: keys.SigningKey, entry: AuditEntry) -> bytes:
 def _is_erased(entry: AuditEntry) -> bool:
     if any(getattr(entry, name) for name in PERSONAL):
         return False
-    erased = AuditEntry.objects.filter(challenge_id=entry.challenge_id, deed=Deed.ERASED)
+    erased = AuditEntry.objects.filter(challenge_id=entry.challenge_id, action=AuditAction.ERASED)
     return erased.exists()
 
 

@@ -25,7 +25,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail import routes
 from otpmail.addresses.masking import mask
-from otpmail.backends.proof import Proven, prove
+from otpmail.backends.roundtrip import StorableMail, check_roundtrip
 from otpmail.backends.servers import invalid
 from otpmail.conf import settings
 from otpmail.crypto import encryption
@@ -35,7 +35,7 @@ from otpmail.delivery import outbox
 from otpmail.engines import enqueue
 from otpmail.exceptions import UnstorableMailError
 from otpmail.exceptions.foreign import ends_process
-from otpmail.models import Delivery, Lane, SealedMail
+from otpmail.models import Delivery, Queue, StoredMessage
 from otpmail.outcomes import Kind
 from otpmail.outcomes.describing import describe
 from otpmail.runtime import logmails
@@ -87,12 +87,12 @@ class EmailBackend(BaseEmailBackend):
             return 0
 
     def _take(self, messages: Sequence[EmailMessage], *, are_log_mails: bool = False) -> int:
-        mails = [self._seal(message) for message in messages]
+        mails = [self._stored(message) for message in messages]
         for mail in mails:
             mail.delivery.is_log_mail = are_log_mails
         # After a fault that it is not told of, the caller's transaction goes on.
         with database.atomic(savepoint=self.fail_silently or are_log_mails):
-            self._promise(mails)
+            self._enqueue(mails)
         return len(mails)
 
     def _take_of_log(
@@ -128,45 +128,46 @@ class EmailBackend(BaseEmailBackend):
                 routes=self.routes,
                 seconds=DIRECT_SECONDS,
                 may_double=False,
-                still_wanted=lambda: set(range(len(messages))),
+                still_valid=lambda: set(range(len(messages))),
             )
         sent = sum(
-            Kind.ACCEPTED in {try_.outcome.kind for try_ in round_.tries} for round_ in rounds
+            Kind.ACCEPTED in {route_attempt.outcome.kind for route_attempt in result.route_attempts}
+            for result in rounds
         )
         if sent < len(messages):
             failed = [
-                f"route={try_.route} server={compat.server_of(try_.route)} {try_.outcome.reply}"
-                for round_ in rounds
-                for try_ in round_.tries
-                if try_.outcome.kind is not Kind.ACCEPTED
+                f"route={route_attempt.route} server={compat.server_of(route_attempt.route)} {route_attempt.outcome.reply}"
+                for result in rounds
+                for route_attempt in result.route_attempts
+                if route_attempt.outcome.kind is not Kind.ACCEPTED
             ]
             _tell_loss("; ".join(failed) or f"no route is open of {', '.join(self.routes)}")
         return sent
 
-    def _promise(self, mails: Sequence[SealedMail]) -> None:
+    def _enqueue(self, mails: Sequence[StoredMessage]) -> None:
         now = database.now()
-        enqueue.make(Lane.MAIL, lambda owner: outbox.put_mails(mails, now=now, owner=owner))
+        enqueue.enqueue(Queue.MAIL, lambda holder: outbox.put_mails(mails, now=now, holder=holder))
 
     @sensitive_variables()
-    def _seal(self, message: EmailMessage) -> SealedMail:
-        proven = prove(message)
-        self._check_routes(type(message).__name__, proven)
-        delivery = Delivery(id=uuid7(), message_id=proven.message_id)
-        key_id, content = encryption.seal(proven.text, delivery.pk)
-        return SealedMail(
+    def _stored(self, message: EmailMessage) -> StoredMessage:
+        storable = check_roundtrip(message)
+        self._check_routes(type(message).__name__, storable)
+        delivery = Delivery(id=uuid7(), message_id=storable.message_id)
+        key_id, content = encryption.encrypt(storable.text, delivery.pk)
+        return StoredMessage(
             delivery=delivery,
             key_id=key_id,
             content=content,
             routes=self.routes,
-            to=mask(proven.recipients[0]),
-            recipients=len(proven.recipients),
+            to=mask(storable.recipients[0]),
+            recipients=len(storable.recipients),
         )
 
-    def _check_routes(self, name: str, proven: Proven) -> None:
+    def _check_routes(self, name: str, storable: StorableMail) -> None:
         for route in self.routes:
-            if proven.has_hooks and is_api(route):
+            if storable.has_hooks and is_api(route):
                 why = f"{name} makes its message itself, but the route {route!r} reads attributes"
-            elif not (proven.has_sender or is_api(route)):
+            elif not (storable.has_sender or is_api(route)):
                 why = f"this {name} has no from_email, and the route {route!r} knows no templates"
             else:
                 continue

@@ -17,8 +17,8 @@ from django.utils.module_loading import import_string
 
 from otpmail.smtp.auth import Credentials
 from otpmail.smtp.errors import InvalidArgumentError, Phase
+from otpmail.smtp.handshake import Security, Server
 from otpmail.smtp.modes import Mode
-from otpmail.smtp.opening import Security, Server
 from otpmail.smtp.session import Timeouts
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.crypto import salted_hmac
 from django.utils.functional import cached_property
 
-from otpmail.backends.asking import Asking
 from otpmail.backends.pools import close_pools, pool_for
 from otpmail.backends.servers import as_text, invalid, server_of
 from otpmail.backends.translation import (
@@ -29,16 +28,17 @@ from otpmail.backends.translation import (
     as_smtplib,
     spoils_sessions,
 )
+from otpmail.backends.validity import ValidityCheck
 from otpmail.outcomes import Outcome
 from otpmail.smtp.certificates import Certificates
 from otpmail.smtp.client import deliver
 from otpmail.smtp.deadlines import NEVER, Deadline
 from otpmail.smtp.errors import WireError
+from otpmail.smtp.handshake import open_session
 from otpmail.smtp.mails import Mail, Sent
-from otpmail.smtp.opening import open_session
 from otpmail.smtp.pool import Limits, Pool
-from otpmail.smtp.rests import Resting
 from otpmail.smtp.session import Session
+from otpmail.smtp.sign_in_backoff import SignInBackoff
 from otpmail.smtp.tokens import WithTokens
 from otpmail.smtp.window import Result
 
@@ -223,24 +223,24 @@ class EmailBackend(BaseEmailBackend):
         messages: Sequence[EmailMessage],
         *,
         timeout: float | None = None,
-        still_wanted: Callable[[EmailMessage], bool] | None = None,
+        still_valid: Callable[[EmailMessage], bool] | None = None,
     ) -> list[Outcome | None]:
         """Send mails together and tell each one's outcome; never raises for a mail's fate.
 
         What a mail's ``message()`` raises is its outcome too, unless it ends the process.
-        ``timeout`` bounds the whole call, in seconds. ``still_wanted`` is asked right before each
+        ``timeout`` bounds the whole call, in seconds. ``still_valid`` is asked right before each
         envelope is written, and before a body that is a step of its own; where it says no, the mail
         is not sent and its outcome is ``None``. Where the server knows how, all are in flight at
         once, however small the ``window``: whoever gives several wants no more than that.
         """
         deadline = Deadline.after(timeout)
         mails, outcomes = as_mails(messages)
-        asking = Asking(messages, mails, still_wanted or (lambda _: True))
+        check = ValidityCheck(messages, mails, still_valid or (lambda _: True))
         ends = self._deliver(
-            [*mails.values()], window=len(mails), deadline=deadline, still_wanted=asking
+            [*mails.values()], window=len(mails), deadline=deadline, still_valid=check
         )
         for place, end in zip(mails, ends, strict=True):
-            outcomes[place] = as_outcome(end) or asking.failed.get(place)
+            outcomes[place] = as_outcome(end) or check.failed.get(place)
         return [outcomes[place] for place in range(len(messages))]
 
     def _sendings(self, messages: Sequence[EmailMessage]) -> Iterator[tuple[Result, Mail]]:
@@ -273,7 +273,9 @@ class EmailBackend(BaseEmailBackend):
             whose = repr((self.host, self.port, self.username, self.password))
             known = salted_hmac("otpmail.rests", whose, algorithm="sha256").hexdigest()
             by_token = credentials.token is not None
-            opens = WithTokens(server, credentials, known) if by_token else Resting(opens, known)
+            opens = (
+                WithTokens(server, credentials, known) if by_token else SignInBackoff(opens, known)
+            )
         return Pool(opens, name=name, limits=self.limits)
 
 

@@ -132,12 +132,12 @@ def _outcome_of(end: Result) -> Outcome | None:
             outcome = of_reply(end.reply.code, end.reply.text, stage=stage)
             return replace(outcome, retry_after_seconds=end.retry_after)
         case UnsupportedError() | InvalidArgumentError():
-            of_the_mail = Blame.FIT if isinstance(end, UnsupportedError) else Blame.MAIL
+            of_the_mail = Blame.CAPABILITY if isinstance(end, UnsupportedError) else Blame.MAIL
             is_early = end.phase in OPENING
             blame = Blame.ROUTE if is_early else of_the_mail
             return Outcome(kind=Kind.PERMANENT, reply=named(end), blame=blame, is_lasting=is_early)
         case TimedOutError() if end.phase is Phase.POOL:  # all sessions are in use: of no route
-            return Outcome(kind=Kind.TRANSIENT, reply=named(end), blame=Blame.FIT)
+            return Outcome(kind=Kind.TRANSIENT, reply=named(end), blame=Blame.CAPABILITY)
         case _:
             return _of_break(end)
 

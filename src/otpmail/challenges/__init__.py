@@ -1,14 +1,14 @@
 """The one place to ask for a code: `issue`, `resend`, `verify`, `cancel`, `status`; all async too.
 
-For several people of one deed, `issue_many`; of all that a subject has at a time, `open` and
+For several people of one deed, `issue_many`; of all that an owner has at a time, `open` and
 `cancel_all`; for a code that is typed a page before its step, `consume`. A person's mistake is a
 result (``otpmail.results``), a fault an exception. `Client` is who asks, `Facts` what a
 code stands for.
 
 All else here is private: ``issuing`` makes a challenge, ``resending`` promises its mails,
-``checking`` looks at what was typed, ``holding`` keeps a right code for a following page,
-``cancelling`` ends, ``telling`` says how things stand, with ``lookup`` of a challenge and
-``progress`` of its mail; ``asynchronous`` makes each call one for async views.
+``checking`` looks at what was typed, ``consuming`` keeps a right code for a following page,
+``cancelling`` ends, ``queries`` says how things stand, with ``lookup`` of a challenge and
+``mail_progress`` of its mail; ``asynchronous`` makes each call one for async views.
 
 In: a purpose, an owner, who asks. Out: results.
 Knows nothing of: HTTP, when a mail is sent.
@@ -18,11 +18,11 @@ from otpmail.addresses.requester import Client
 from otpmail.challenges.asynchronous import awaited
 from otpmail.challenges.cancelling import cancel, cancel_all
 from otpmail.challenges.checking import verify
-from otpmail.challenges.holding import consume
+from otpmail.challenges.consuming import consume
 from otpmail.challenges.issuing import To, issue, issue_many
+from otpmail.challenges.queries import open_ as open  # noqa: A004 - read as challenges.open
+from otpmail.challenges.queries import status
 from otpmail.challenges.resending import resend
-from otpmail.challenges.telling import open_ as open  # noqa: A004 - read as challenges.open
-from otpmail.challenges.telling import status
 from otpmail.crypto.transaction_data import Facts
 
 __all__ = [

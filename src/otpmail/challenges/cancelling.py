@@ -1,6 +1,6 @@
-"""A subject ends what is pending: one challenge (`cancel`), or all (`cancel_all`).
+"""An owner ends what is pending: one challenge (`cancel`), or all (`cancel_all`).
 
-In: a purpose, a challenge's id, a subject (whose), who asks. Out: results.
+In: a purpose, a challenge's id, an owner (whose), who asks. Out: results.
 Knows nothing of: what a challenge is bound to; whoever hears ``challenge_ended`` ends that too.
 """
 
@@ -11,34 +11,36 @@ from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import lookup
 from otpmail.db import arguments, database
 from otpmail.limits import lockout
-from otpmail.models import State
+from otpmail.models import ChallengeState
 from otpmail.results import AlreadyUsed, Cancelled, Ended, NotFound
 
 
 def cancel(
-    purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
+    purpose: str, challenge_id: UUID | str, *, owner: str, client: Client = NOBODY
 ) -> Cancelled | AlreadyUsed | Ended | NotFound:
     """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
-    arguments.check(purpose=purpose, subject=subject, client=client)
-    challenge = lookup.find(purpose, challenge_id, subject)
+    arguments.check(purpose=purpose, owner=owner, client=client)
+    challenge = lookup.find(purpose, challenge_id, owner)
     if challenge is None:
         return NotFound()
     now = database.now()
-    if closing.end(challenge, State.CANCELLED, now=now, client=client):
+    if closing.close(challenge, ChallengeState.CANCELLED, now=now, client=client):
         return Cancelled()
     with database.atomic():  # a locking read: no snapshot of before
         return lookup.over(lookup.locked(challenge.pk), now)
 
 
-def cancel_all(*, subject: str, purpose: str | None = None, client: Client = NOBODY) -> int:
-    """End all that a subject has pending, of one purpose or of each: after a sign-out, say.
+def cancel_all(*, owner: str, purpose: str | None = None, client: Client = NOBODY) -> int:
+    """End all that an owner has pending, of one purpose or of each: after a sign-out, say.
 
     Returns how many there were. Joins the caller's transaction: all end, or none.
     """
-    arguments.check_all(purpose=purpose, subject=subject, client=client)
+    arguments.check_all(purpose=purpose, owner=owner, client=client)
     now = database.now()
     with database.atomic():
-        lockout.hold(subject, now)  # who issues locks several of them too, in an order of its own
-        pending = lookup.pending_of(subject, purpose=purpose)
-        ended = [closing.end(one, State.CANCELLED, now=now, client=client) for one in pending]
+        lockout.lock(owner, now)  # who issues locks several of them too, in an order of its own
+        pending = lookup.pending_of(owner, purpose=purpose)
+        ended = [
+            closing.close(one, ChallengeState.CANCELLED, now=now, client=client) for one in pending
+        ]
     return sum(ended)

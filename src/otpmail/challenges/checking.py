@@ -1,6 +1,6 @@
 """What is typed back: `verify`.
 
-In: a purpose, a challenge's id, a subject (whose), what was typed, who asks. Out: results.
+In: a purpose, a challenge's id, an owner (whose), what was typed, who asks. Out: results.
 Knows nothing of: how a mail comes to be promised, HTTP.
 
 A guess is counted before it is looked at, and a right code is consumed in the same transaction as
@@ -19,14 +19,14 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail import audit, closing
 from otpmail.addresses.requester import NOBODY, Client
-from otpmail.challenges import holding, lookup
+from otpmail.challenges import consuming, lookup
 from otpmail.crypto import derive, keys
 from otpmail.db import arguments, database
 from otpmail.delivery import rendering
 from otpmail.exceptions import InsideTransactionError, NotHereError, foreign
 from otpmail.limits import guesses, lockout, rates
-from otpmail.models import Challenge, State
-from otpmail.models.audit import Deed
+from otpmail.models import Challenge, ChallengeState
+from otpmail.models.audit import AuditAction
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -59,7 +59,7 @@ def verify(
     challenge_id: UUID | str,
     typed: str | None,
     *,
-    subject: str,
+    owner: str,
     confirmed: Callable[[Challenge], None] | None = None,
     consume: bool = True,
     client: Client = NOBODY,
@@ -83,7 +83,7 @@ def verify(
        does what the code stood for, and may keep its receipt (``receipts.of(challenge)``). If that
        raises, the challenge stays pending and the guess is given back. With ``consume=False`` the
        challenge is held for a following page instead, which calls `challenges.consume`.
-    5. A wrong one, or what is no code of this length, is compared with the subject's other open
+    5. A wrong one, or what is no code of this length, is compared with the owner's other open
        challenges of the purpose, a guess of each; if it is another's, that is told.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold; and
@@ -97,8 +97,8 @@ def verify(
     if confirmed is not None:
         arguments.function("confirmed", confirmed)
         _check_outside(consume=consume)
-    arguments.check(purpose=purpose, subject=subject, client=client)
-    challenge = lookup.find(purpose, challenge_id, subject)
+    arguments.check(purpose=purpose, owner=owner, client=client)
+    challenge = lookup.find(purpose, challenge_id, owner)
     if challenge is None:
         return NotFound()
     right = _confirming(confirmed, client) if consume else _holding(client)
@@ -110,7 +110,7 @@ def verify(
     )
     if isinstance(result, Wrong | Superseded):
         left = result.guesses_left
-        foreign.tell(guess_failed, sender=Challenge, challenge=challenge, guesses_left=left)
+        foreign.send_signal(guess_failed, sender=Challenge, challenge=challenge, guesses_left=left)
     if isinstance(result, Wrong | Malformed):
         return _of_another(challenge, typed, client) or result
     return result
@@ -124,28 +124,30 @@ def _read(typed: object, challenge: Challenge) -> str | None:
 def _confirming(confirmed: Callable[[Challenge], None] | None, client: Client) -> Right:
     def confirm(challenge: Challenge, now: datetime) -> Verified | None:
         given_back = {"failures": F("failures") - 1}
-        if not closing.end(challenge, State.CONFIRMED, now=now, client=client, **given_back):
+        if not closing.close(
+            challenge, ChallengeState.CONFIRMED, now=now, client=client, **given_back
+        ):
             return None
         # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
-        lockout.give_back(challenge.subject)
+        lockout.give_back(challenge.owner)
         rates.remember(challenge.recipient, client, now)
         if confirmed is not None:
             confirmed(challenge)
-            closing.check_ended(challenge)
-        return holding.verified(challenge, now)
+            closing.check_closed(challenge)
+        return consuming.verified(challenge, now)
 
     return confirm
 
 
 def _holding(client: Client) -> Right:
-    return lambda challenge, now: holding.hold(challenge, client, now)
+    return lambda challenge, now: consuming.hold(challenge, client, now)
 
 
 @sensitive_variables()
 def _guess(
     challenge: Challenge, code: str, right: Right, client: Client
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
-    if challenge.state == State.PENDING:
+    if challenge.state == ChallengeState.PENDING:
         keys.find(challenge.key_id)  # raises before anything is counted
     guess = _count_guess(challenge)
     if guess is None:
@@ -191,7 +193,7 @@ def _count_guess(challenge: Challenge) -> _Guess | None:
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
         with database.atomic(durable=True):
-            number = guesses.take_guess(challenge, purpose=rules, now=now)
+            number = guesses.count_guess(challenge, purpose=rules, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
             "verify() must not run inside a transaction: a rollback would give the guess back. "
@@ -205,13 +207,18 @@ def _decide(
     challenge_id: UUID, typed: str, guess: _Guess, right: Right, client: Client
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
     challenge, now = lookup.locked(challenge_id), database.now()
-    if challenge.state != State.PENDING or now >= challenge.expires_at:
+    if challenge.state != ChallengeState.PENDING or now >= challenge.expires_at:
         return lookup.over(challenge, now)
     is_changed = rendering.facts_of(challenge, lock=True) is None
     code = None if is_changed else rendering.code_of(challenge)
-    if code is None:  # or its key was revoked; nothing was compared, so the subject pays nothing
-        ended = _end(challenge, State.CHANGED if is_changed else State.CANCELLED, now, client)
-        lockout.give_back(challenge.subject)
+    if code is None:  # or its key was revoked; nothing was compared, so the owner pays nothing
+        ended = _end(
+            challenge,
+            ChallengeState.CHANGED if is_changed else ChallengeState.CANCELLED,
+            now,
+            client,
+        )
+        lockout.give_back(challenge.owner)
         return ended
     if not derive.compare(code, typed) or challenge.is_decoy:
         guess.was_wrong = True
@@ -235,11 +242,11 @@ def _wrong(
 
 def _spend(challenge: Challenge, guess: _Guess, now: datetime, client: Client) -> Ended | None:
     """Write down that a guess is spent; the last one ends the challenge."""
-    lockout.enforce(challenge.subject, now)
-    audit.write(Deed.WRONG, challenge, now=now, client=client)
+    lockout.enforce(challenge.owner, now)
+    audit.write(AuditAction.WRONG, challenge, now=now, client=client)
     # By its own number: a later one may be looked at, and be right.
     is_last = guess.number >= Purpose(challenge.purpose).guesses
-    return _end(challenge, State.EXHAUSTED, now, client) if is_last else None
+    return _end(challenge, ChallengeState.EXHAUSTED, now, client) if is_last else None
 
 
 @sensitive_variables()
@@ -252,18 +259,18 @@ def _is_older(challenge: Challenge, typed: str) -> bool:
     return any(compared)
 
 
-def _end(challenge: Challenge, state: State, now: datetime, client: Client) -> Ended:
-    closing.end(challenge, state, now=now, client=client)
+def _end(challenge: Challenge, state: ChallengeState, now: datetime, client: Client) -> Ended:
+    closing.close(challenge, state, now=now, client=client)
     return Ended(state=state)
 
 
 @sensitive_variables()
 def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherChallenge | None:
-    """Tell of which other open challenge of the same subject and purpose it is the code, if of any.
+    """Tell of which other open challenge of the same owner and purpose it is the code, if of any.
 
     One after the other: what is not compared costs nothing.
     """
-    whose = lookup.open_of(challenge.subject, purpose=challenge.purpose, now=database.now())
+    whose = lookup.open_of(challenge.owner, purpose=challenge.purpose, now=database.now())
     for other in whose:
         code = None if other.pk == challenge.pk else _read(typed, other)
         if code is not None and _is_code_of(other, code, client):

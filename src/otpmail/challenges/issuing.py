@@ -1,6 +1,6 @@
 """A promise of a code: `issue` makes a challenge, or continues the one that is open; `issue_many`.
 
-In: a purpose, a subject (whose), an address, the facts it is bound to, who asks. Out: results.
+In: a purpose, an owner (whose), an address, the facts it is bound to, who asks. Out: results.
 Knows nothing of: what is typed back, when a mail is sent.
 
 Whoever asks twice for the same has one challenge, in both tabs; whoever asks for too much at once
@@ -26,8 +26,8 @@ from otpmail.delivery import rendering
 from otpmail.display import zones
 from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.limits import lockout, rates
-from otpmail.models import Challenge, Delivery, State
-from otpmail.models.audit import Deed
+from otpmail.models import Challenge, ChallengeState, Delivery
+from otpmail.models.audit import AuditAction
 from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
@@ -45,7 +45,7 @@ from otpmail.results import (
 class To:
     """One of those who get a code: whose it is, and where it is mailed."""
 
-    subject: str
+    owner: str
     recipient: str
 
 
@@ -53,7 +53,7 @@ class To:
 def issue(
     purpose: str,
     *,
-    subject: str,
+    owner: str,
     recipient: str,
     facts: Facts | None = None,
     context: Mapping[str, str] | None = None,
@@ -63,7 +63,7 @@ def issue(
 ) -> Issued | OverCap | InvalidAddress:
     """Promise a code to an address, or one more mail of the code that was promised before.
 
-    ``subject`` is whose it is: only they can type it back. ``facts`` are what the code stands for
+    ``owner`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.crypto.transaction_data``): templates show them as they stand when a mail is
     made. ``context`` is what they show besides, each value made one line of plain text; it is
     frozen here, as recipient and owner are. ``client`` is who asks. ``long``: much is at stake.
@@ -71,7 +71,7 @@ def issue(
     code is right, and all else is the same. An address that is suppressed gets the same answer, and
     its delivery has failed.
 
-    While the same is open (purpose, subject, address, facts, context), it is continued: the same
+    While the same is open (purpose, owner, address, facts, context), it is continued: the same
     challenge and, as `resend` rules, the same code, and one more mail if the cool-down is over. So
     keep out of a context what differs at each press, such as the time. If as many of a purpose are
     open as may be, the oldest ends as superseded.
@@ -84,7 +84,7 @@ def issue(
     """
     issued = issue_many(
         purpose,
-        [To(subject=subject, recipient=recipient)],
+        [To(owner=owner, recipient=recipient)],
         facts=facts,
         context=context,
         client=client,
@@ -108,7 +108,7 @@ def issue_many(
 
     Returns what each is told, in the order of ``to``. Two transactions that issue one by one to the
     same people in another order wait for each other crosswise, and the database ends one; two calls
-    of this do not. Raises what `issue` raises, and ValueError for more addresses of one subject
+    of this do not. Raises what `issue` raises, and ValueError for more addresses of one owner
     than may have a code at a time.
     """
     asked: list[Challenge] = []
@@ -118,7 +118,7 @@ def issue_many(
             return NoneIssued(position=position, why=challenge)
         asked.append(challenge)
     _check_owners(asked, Purpose(purpose).open_challenges)
-    return database.again_if_deadlocked(lambda: _issue_all(asked, facts, client))
+    return database.retry_if_deadlocked(lambda: _issue_all(asked, facts, client))
 
 
 def _asked(
@@ -131,7 +131,7 @@ def _asked(
     long: bool,
     decoy: bool,
 ) -> Challenge | InvalidAddress:
-    arguments.check(purpose=purpose, subject=to.subject, client=client)
+    arguments.check(purpose=purpose, owner=to.owner, client=client)
     rules = Purpose(purpose)
     if facts is not None:
         arguments.facts(facts)
@@ -146,7 +146,7 @@ def _asked(
         return InvalidAddress(reason=str(error))
     asked = Challenge(
         purpose=purpose,
-        subject=to.subject,
+        owner=to.owner,
         recipient=recipient,
         language=get_language() or "",
         context=lines,
@@ -159,7 +159,7 @@ def _asked(
 
 def _check_owners(asked: Sequence[Challenge], most: int) -> None:
     """Refuse more codes for one owner than may stand: the last would end the first."""
-    of_each = Counter(subject for subject, _ in {(one.subject, one.recipient) for one in asked})
+    of_each = Counter(owner for owner, _ in {(one.owner, one.recipient) for one in asked})
     if of_each.most_common(1)[0][1] > most:
         raise ValueError(f"to names one subject with more than {most} addresses (OPEN_CHALLENGES)")
 
@@ -170,17 +170,17 @@ def _issue_all(
     """Take the owners first, each one's own, and last of all what many share."""
     issued: list[Issued] = []
     with database.atomic():
-        for subject in sorted({one.subject for one in asked}):
-            lockout.hold(subject, database.now())
+        for owner in sorted({one.owner for one in asked}):
+            lockout.lock(owner, database.now())
         now = database.now()  # two presses at once: the second sees the first's
-        room = rates.Room(client, now)
+        mail_limits = rates.MailLimits(client, now)
         for position, one in enumerate(asked):
-            result = _issue_one(one, facts, client, room, now, before=issued)
+            result = _issue_one(one, facts, client, mail_limits, now, before=issued)
             if isinstance(result, OverCap):
                 database.roll_back()
                 return NoneIssued(position=position, why=result)
             issued.append(result)
-        if refused := room.take():
+        if refused := mail_limits.take():
             database.roll_back()
             return NoneIssued(position=len(asked) - 1, why=refused)
     return issued
@@ -190,17 +190,17 @@ def _issue_one(
     asked: Challenge,
     facts: Facts | None,
     client: Client,
-    room: rates.Room,
+    mail_limits: rates.MailLimits,
     now: datetime,
     *,
     before: Sequence[Issued],
 ) -> Issued | OverCap:
-    others = lookup.open_of(asked.subject, purpose=asked.purpose, now=now)
+    others = lookup.open_of(asked.owner, purpose=asked.purpose, now=now)
     ours = {one.challenge_id for one in before}
     others.sort(key=lambda one: one.pk in ours)  # the last to be ended
     same = next((one for one in others if _is_same(one, asked, facts)), None)
-    continued = _continue(same, client, now, room) if same else None
-    return continued or _begin(asked, others, client, now, room)
+    continued = _continue(same, client, now, mail_limits) if same else None
+    return continued or _begin(asked, others, client, now, mail_limits)
 
 
 def _canonical(recipient: str, rules: Purpose) -> str:
@@ -225,11 +225,11 @@ def _is_same(one: Challenge, asked: Challenge, facts: Facts | None) -> bool:
 
 
 def _continue(
-    challenge: Challenge, client: Client, now: datetime, room: rates.Room
+    challenge: Challenge, client: Client, now: datetime, mail_limits: rates.MailLimits
 ) -> Issued | OverCap | None:
     """Send one more mail if it may be. None if there is nothing to continue any more."""
-    result = resending.again(challenge, client, now, room)
-    told = lookup.newest_mail(challenge.purpose, challenge.pk, challenge.subject)
+    result = resending.try_resend(challenge, client, now, mail_limits)
+    told = lookup.newest_mail(challenge.purpose, challenge.pk, challenge.owner)
     if isinstance(result, AlreadyUsed | Ended) or told is None:
         return None
     challenge, delivery = told
@@ -246,21 +246,21 @@ def _begin(
     others: list[Challenge],
     client: Client,
     now: datetime,
-    room: rates.Room,
+    mail_limits: rates.MailLimits,
 ) -> Issued | OverCap:
     """Make a new challenge; the oldest of its purpose end if there are too many."""
     rules = Purpose(challenge.purpose)
-    retry_at = lockout.blocked_until(challenge.subject, now)
+    retry_at = lockout.locked_out_until(challenge.owner, now)
     if retry_at is not None:
         return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
-    if refused := room.ask(challenge.recipient):
+    if refused := mail_limits.check(challenge.recipient):
         return refused
     for oldest in others[: max(0, len(others) + 1 - rules.open_challenges)]:
-        closing.end(oldest, State.SUPERSEDED, now=now, client=client)
+        closing.close(oldest, ChallengeState.SUPERSEDED, now=now, client=client)
     _start(challenge, rules, now)
     challenge.save(force_insert=True)
-    audit.write(Deed.ISSUED, challenge, now=now, client=client)
-    return _issued(challenge, resending.promise(challenge, now), now)
+    audit.write(AuditAction.ISSUED, challenge, now=now, client=client)
+    return _issued(challenge, resending.enqueue_mail(challenge, now), now)
 
 
 def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
@@ -274,7 +274,7 @@ def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
 
 def _issued(challenge: Challenge, delivery: Delivery, now: datetime, **own: bool) -> Issued:
     rules = Purpose(challenge.purpose)
-    return lookup.shown(
+    return lookup.view(
         Issued,
         challenge,
         delivery,

@@ -1,6 +1,6 @@
 """Where a challenge stands: whose it is, what they may see of it, why it takes no code now.
 
-In: a challenge or its id, a subject, the time. Out: the row, or a result.
+In: a challenge or its id, an owner, the time. Out: the row, or a result.
 Knows nothing of: what is done with it.
 """
 
@@ -12,52 +12,52 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from otpmail.addresses.masking import mask
-from otpmail.challenges import progress
+from otpmail.challenges import mail_progress
 from otpmail.crypto import keys
 from otpmail.db import arguments
-from otpmail.models import Challenge, Delivery, State
+from otpmail.models import Challenge, ChallengeState, Delivery
 from otpmail.purposes import Purpose
-from otpmail.results import AlreadyUsed, Ended, Shown
+from otpmail.results import AlreadyUsed, ChallengeView, Ended
 
 
-def find(purpose: str, challenge_id: object, subject: str) -> Challenge | None:
-    """Read a challenge of this subject. Another's looks like none, and so does what is no id."""
+def find(purpose: str, challenge_id: object, owner: str) -> Challenge | None:
+    """Read a challenge of this owner. Another's looks like none, and so does what is no id."""
     pk = arguments.challenge_id(challenge_id)
     if pk is None:
         return None
     # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
     rows = Challenge.objects
-    challenge = rows.filter(pk=pk, purpose=purpose, subject=subject).first()
-    return challenge if challenge and is_mine(challenge, purpose, subject) else None
+    challenge = rows.filter(pk=pk, purpose=purpose, owner=owner).first()
+    return challenge if challenge and is_mine(challenge, purpose, owner) else None
 
 
-def pending_of(subject: str, *, purpose: str | None = None) -> list[Challenge]:
-    """Read a subject's pending challenges, of one purpose or of each; the oldest first."""
-    rows = Challenge.objects.filter(subject=subject, state=State.PENDING)
+def pending_of(owner: str, *, purpose: str | None = None) -> list[Challenge]:
+    """Read an owner's pending challenges, of one purpose or of each; the oldest first."""
+    rows = Challenge.objects.filter(owner=owner, state=ChallengeState.PENDING)
     if purpose is not None:
         rows = rows.filter(purpose=purpose)
     found = rows.order_by("pk")  # as all do who lock several
-    return [one for one in found if is_mine(one, purpose or one.purpose, subject)]
+    return [one for one in found if is_mine(one, purpose or one.purpose, owner)]
 
 
-def open_of(subject: str, *, purpose: str | None = None, now: datetime) -> list[Challenge]:
+def open_of(owner: str, *, purpose: str | None = None, now: datetime) -> list[Challenge]:
     """Read those of them whose code can be typed, or sent again."""
-    return [one for one in pending_of(subject, purpose=purpose) if is_open(one, now)]
+    return [one for one in pending_of(owner, purpose=purpose) if is_open(one, now)]
 
 
 def newest_mail(
-    purpose: str, challenge_id: object, subject: str
+    purpose: str, challenge_id: object, owner: str
 ) -> tuple[Challenge, Delivery] | None:
-    """Read a challenge of this subject, with the one of its mails to tell of."""
+    """Read a challenge of this owner, with the one of its mails to tell of."""
     pk = arguments.challenge_id(challenge_id)
     if pk is None:
         return None
-    named = {"challenge__purpose": purpose, "challenge__subject": subject}
+    named = {"challenge__purpose": purpose, "challenge__owner": owner}
     deliveries = list(_mails().filter(challenge_id=pk, **named))
     challenge = deliveries[0].challenge if deliveries else None
-    if challenge is None or not is_mine(challenge, purpose, subject):
+    if challenge is None or not is_mine(challenge, purpose, owner):
         return None
-    return challenge, progress.newest(deliveries)
+    return challenge, mail_progress.newest(deliveries)
 
 
 def with_newest_mails(challenges: list[Challenge]) -> list[tuple[Challenge, Delivery]]:
@@ -65,7 +65,7 @@ def with_newest_mails(challenges: list[Challenge]) -> list[tuple[Challenge, Deli
     mails = defaultdict(list)
     for mail in _mails().filter(challenge__in=challenges):
         mails[mail.challenge].append(mail)
-    return [(one, progress.newest(mails[one])) for one in challenges if mails[one]]
+    return [(one, mail_progress.newest(mails[one])) for one in challenges if mails[one]]
 
 
 def _mails() -> QuerySet[Delivery]:
@@ -80,13 +80,13 @@ def locked(challenge_id: UUID) -> Challenge:
     return rows.get(pk=challenge_id)
 
 
-def is_mine(challenge: Challenge, purpose: str, subject: str) -> bool:
-    """Tell whether it is of this purpose and subject, to the letter."""
+def is_mine(challenge: Challenge, purpose: str, owner: str) -> bool:
+    """Tell whether it is of this purpose and owner, to the letter."""
     # Compared again: a database's collation may hold 'alice' and 'ALICE' to be one.
-    return (challenge.purpose, challenge.subject) == (purpose, subject)
+    return (challenge.purpose, challenge.owner) == (purpose, owner)
 
 
-def shown[S: Shown](
+def view[S: ChallengeView](
     result: Callable[..., S],
     challenge: Challenge,
     delivery: Delivery,
@@ -108,7 +108,7 @@ def shown[S: Shown](
         expires_at=challenge.expires_at,
         resend_at=challenge.resend_at,
         guesses_left=guesses_left(challenge),
-        delivery=progress.of(challenge, delivery, now=now),
+        delivery=mail_progress.of(challenge, delivery, now=now),
         **own,
     )
 
@@ -120,14 +120,14 @@ def guesses_left(challenge: Challenge) -> int:
 
 def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
     """Say why a challenge takes no code now."""
-    if challenge.state == State.CONFIRMED and challenge.ended_at is not None:
+    if challenge.state == ChallengeState.CONFIRMED and challenge.ended_at is not None:
         return AlreadyUsed(confirmed_at=challenge.ended_at)
-    if challenge.state != State.PENDING:
-        return Ended(state=State(challenge.state))
+    if challenge.state != ChallengeState.PENDING:
+        return Ended(state=ChallengeState(challenge.state))
     rules = Purpose(challenge.purpose)
     if challenge.failures >= rules.guesses:
-        return Ended(state=State.EXHAUSTED)
-    return Ended(state=State.EXPIRED, can_resend=can_reissue(challenge, rules, now))
+        return Ended(state=ChallengeState.EXHAUSTED)
+    return Ended(state=ChallengeState.EXPIRED, can_resend=can_reissue(challenge, rules, now))
 
 
 def is_open(challenge: Challenge, now: datetime) -> bool:
@@ -144,6 +144,6 @@ def can_be_typed(challenge: Challenge, now: datetime) -> bool:
 
 def can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
     """Tell whether a resend at that moment can make the next generation."""
-    has_life = challenge.closes_at - when > rules.dead_mail
+    has_life = challenge.closes_at - when > rules.least_life
     has_guesses = challenge.failures < rules.guesses
     return has_life and has_guesses and challenge.generation < rules.generations

@@ -21,8 +21,8 @@ from otpmail.delivery import outbox
 from otpmail.engines import enqueue
 from otpmail.exceptions import foreign
 from otpmail.limits import guesses, rates, suppressions
-from otpmail.models import Challenge, Delivery, Lane, Reason, State
-from otpmail.models.audit import Deed
+from otpmail.models import Challenge, ChallengeState, Delivery, Queue, Reason
+from otpmail.models.audit import AuditAction
 from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, NotFound, OverCap, Resent, TooSoon
 from otpmail.signals import delivery_refused
@@ -30,39 +30,39 @@ from otpmail.signals import delivery_refused
 
 @sensitive_variables()
 def resend(
-    purpose: str, challenge_id: UUID | str, *, subject: str, client: Client = NOBODY
+    purpose: str, challenge_id: UUID | str, *, owner: str, client: Client = NOBODY
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
     """Promise one more mail: the same code while it has life enough, else the next generation.
 
     Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
     Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
     """
-    arguments.check(purpose=purpose, subject=subject, client=client)
+    arguments.check(purpose=purpose, owner=owner, client=client)
 
     def act() -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
-        challenge, now = lookup.find(purpose, challenge_id, subject), database.now()
+        challenge, now = lookup.find(purpose, challenge_id, owner), database.now()
         if challenge is None:
             return NotFound()
-        room = rates.Room(client, now)
+        mail_limits = rates.MailLimits(client, now)
         with database.atomic():
-            result = again(challenge, client, now, room)
-            if refused := room.take():
+            result = try_resend(challenge, client, now, mail_limits)
+            if refused := mail_limits.take():
                 database.roll_back()
         return refused or result
 
-    return database.again_if_deadlocked(act)
+    return database.retry_if_deadlocked(act)
 
 
-def again(
-    challenge: Challenge, client: Client, now: datetime, room: rates.Room
+def try_resend(
+    challenge: Challenge, client: Client, now: datetime, mail_limits: rates.MailLimits
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
     """Do what `resend` does with a challenge that was found; its room is asked for, not taken."""
     rules = Purpose(challenge.purpose)
-    if challenge.state != State.PENDING or now >= challenge.closes_at:
+    if challenge.state != ChallengeState.PENDING or now >= challenge.closes_at:
         return lookup.over(challenge, now)
     if keys.find(challenge.key_id) is None:  # revoked
-        closing.end(challenge, State.CANCELLED, now=now, client=client)
-        return Ended(state=State.CANCELLED)
+        closing.close(challenge, ChallengeState.CANCELLED, now=now, client=client)
+        return Ended(state=ChallengeState.CANCELLED)
     if now < challenge.resend_at:
         return TooSoon(retry_at=challenge.resend_at)
     keeps = _keeps_code(challenge, rules, now)
@@ -72,57 +72,61 @@ def again(
         return OverCap(retry_at=soon if lookup.can_reissue(challenge, rules, soon) else None)
     if not keeps and not lookup.can_reissue(challenge, rules, now):
         return OverCap(retry_at=None)
-    if refused := room.ask(challenge.recipient):
+    if refused := mail_limits.check(challenge.recipient):
         return refused
     return _resend(challenge, rules, now, client, keeps=keeps)
 
 
-def send_again(delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime) -> bool:
+def resend_by_other_route(
+    delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime
+) -> bool:
     """Promise one more mail of a challenge's delivery, by another route; once a generation.
 
     Returns False if there is no other route, or the code is dead, or it was done before. Joins the
     caller's transaction, which has locked the challenge.
     """
-    live = challenge.state == State.PENDING and challenge.generation == delivery.generation
+    live = challenge.state == ChallengeState.PENDING and challenge.generation == delivery.generation
     others = set(Purpose(challenge.purpose).routes) - {avoid}
     if not live or now >= delivery.deadline or not others:
         return False
     rows = Delivery.objects.filter(challenge=challenge)
     if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
         return False
-    _promise(challenge, now, avoid=avoid)
+    _enqueue_mail(challenge, now, avoid=avoid)
     return True
 
 
-def promise(challenge: Challenge, now: datetime) -> Delivery:
+def enqueue_mail(challenge: Challenge, now: datetime) -> Delivery:
     """Promise a mail of a challenge, or write down why it is not even tried."""
     if not suppressions.is_suppressed(challenge.recipient, now=now):
-        return _promise(challenge, now)
+        return _enqueue_mail(challenge, now)
     delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
 
     def kept() -> None:
-        foreign.tell(delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge)
+        foreign.send_signal(
+            delivery_refused, sender=Delivery, delivery=delivery, challenge=challenge
+        )
 
     database.on_commit(kept)
     return delivery
 
 
-def _promise(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
-    def put(owner: str) -> list[Delivery]:
-        return [outbox.put(challenge, now=now, owner=owner, avoid=avoid)]
+def _enqueue_mail(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
+    def put(holder: str) -> list[Delivery]:
+        return [outbox.put(challenge, now=now, holder=holder, avoid=avoid)]
 
-    (delivery,) = enqueue.make(Lane.CODE, put)
+    (delivery,) = enqueue.enqueue(Queue.CODE, put)
     return delivery
 
 
 def _resend(
     challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
-    take = guesses.take_resend if keeps else guesses.take_reissue
+    take = guesses.count_resend if keeps else guesses.count_reissue
     if take(challenge, purpose=rules, now=now):
-        deed = Deed.RESENT if keeps else Deed.REISSUED
-        audit.write(deed, challenge, now=now, client=client)
-        promise(challenge, now)
+        action = AuditAction.RESENT if keeps else AuditAction.REISSUED
+        audit.write(action, challenge, now=now, client=client)
+        enqueue_mail(challenge, now)
         return Resent(
             generation=challenge.generation,
             expires_at=challenge.expires_at,
@@ -130,7 +134,7 @@ def _resend(
             sends_left=rules.sends - challenge.sends,
         )
     challenge = lookup.locked(challenge.pk)  # somebody was first: another click, or the end
-    if challenge.state != State.PENDING:
+    if challenge.state != ChallengeState.PENDING:
         return lookup.over(challenge, now)
     return TooSoon(retry_at=challenge.resend_at)
 

@@ -3,9 +3,9 @@
 In: the settings. Out: Django's check messages; each hint names the setting to change.
 Knows nothing of: what a check looks at.
 
-``values`` come first, since the others believe them: whether each is of its kind (``kinds``). Then
-``codes``, ``ways`` (how mail leaves), ``project`` (what otpmail stands in), ``databases`` and
-``templates``, of whose pages ``visible`` is what a person sees.
+``values`` come first, since the others believe them: whether each is of its kind (``validators``). Then
+``codes``, ``routes`` (how mail leaves), ``project`` (what otpmail stands in), ``databases`` and
+``templates``, of whose pages ``visible_text`` is what a person sees.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Tags, register
 
-from otpmail.checks import codes, databases, project, templates, values, ways
+from otpmail.checks import codes, databases, project, routes, templates, values
 
 REFERENCE = "https://otpmail.readthedocs.io/en/stable/reference/checks.html"
 
@@ -51,9 +51,16 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
     if wrong:
         return wrong
     rules = (
-        *(ways.routes_known, ways.sealing, ways.rates, ways.hedging, ways.domains, ways.sender),
-        *(ways.timeouts, ways.short_timeouts, ways.plain_routes, ways.sessions),
-        *(ways.error_mails,),
+        *(
+            routes.routes_known,
+            routes.encryption,
+            routes.rates,
+            routes.hedging,
+            routes.domains,
+            routes.sender,
+        ),
+        *(routes.timeouts, routes.short_timeouts, routes.plain_routes, routes.sessions),
+        *(routes.error_mails,),
         *(project.time_zones, project.engine, project.leases, project.couriers, project.metrics),
         project.audit_days,
         *(codes.ring, codes.purposes, codes.lives, codes.digits, codes.caps, codes.links),

@@ -17,7 +17,7 @@ from otpmail.crypto import keys
 from otpmail.db import arguments
 from otpmail.purposes import FACTS, OVERRIDES, SAMPLE, Purpose
 
-CAPS = ("FAILURE_BUDGET", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "DEVICE_RESERVE")
+CAPS = ("LOCKOUT_FAILURES", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "TRUSTED_DEVICE_QUOTA")
 ORIGIN = re.compile(
     r"https?://([^\s/?#@:\\\[\]<>\"]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/*", re.IGNORECASE
 )
@@ -123,9 +123,9 @@ def purposes() -> Iterable[CheckMessage]:
 def lives() -> Iterable[CheckMessage]:
     """E009: a code's life is so short that its mail is dropped before it is sent."""
     for purpose in map(Purpose, ["", *settings.PURPOSES]):
-        if purpose.dead_mail >= purpose.life:
+        if purpose.least_life >= purpose.life:
             yield Error(
-                f"DEAD_MAIL_SECONDS is not below LIFE_SECONDS for purpose {purpose.name!r}: "
+                f"LEAST_LIFE_SECONDS is not below LIFE_SECONDS for purpose {purpose.name!r}: "
                 "no mail would leave.",
                 hint="The defaults are 120 and 600.",
                 id="otpmail.E009",
@@ -145,7 +145,7 @@ def digits() -> Iterable[CheckMessage]:
 
 def caps() -> Iterable[CheckMessage]:
     """E018: a cap is not one an hour and one a day, or a wait not the first and the longest."""
-    caps = {name: getattr(settings, name) for name in (*CAPS, "BLOCK_SECONDS")}
+    caps = {name: getattr(settings, name) for name in (*CAPS, "LOCKOUT_SECONDS")}
     for name, cap in caps.items():
         is_pair = len(cap) == len(PAIR) and cap[0] <= cap[1]
         if not is_pair and (cap or name not in CAPS):

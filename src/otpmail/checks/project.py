@@ -67,10 +67,10 @@ def engine() -> Iterable[CheckMessage]:
             id="otpmail.E004",
         )
         return
-    for fault in engine.faults():
+    for wrong in engine.check():
         yield Error(
-            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {fault.message}.",
-            hint=fault.hint,
+            f"OTPMAIL_ENGINE {settings.ENGINE!r} cannot work: {wrong.message}.",
+            hint=wrong.hint,
             id="otpmail.E011",
         )
 

@@ -16,7 +16,7 @@ from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail.checks import visible
+from otpmail.checks import visible_text
 from otpmail.conf import settings
 from otpmail.delivery import rendering
 from otpmail.purposes import Purpose
@@ -103,7 +103,7 @@ def _parts(purpose: str) -> Iterable[CheckMessage]:
 
 @sensitive_variables()
 def _is_shown(code: str, name: str, text: str) -> bool:
-    seen = visible.texts(text) if name.endswith(".html") else [text]
+    seen = visible_text.texts(text) if name.endswith(".html") else [text]
     return any(code in one for one in seen)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 
-from otpmail.checks import kinds
+from otpmail.checks import validators
 from otpmail.conf import NAMES, PREFIX, Settings, settings
 from otpmail.purposes import OVERRIDES
 
@@ -24,11 +24,11 @@ BOUNDS = {
     "LONG_DIGITS": (4, 10),
     "GUESSES": (1, math.inf),
     "OPEN_CHALLENGES": (1, math.inf),
-    "FAILURE_BUDGET": (1, math.inf),
+    "LOCKOUT_FAILURES": (1, math.inf),
     "RECIPIENT_QUOTA": (1, math.inf),
     "CLIENT_QUOTA": (1, math.inf),
-    "DEVICE_RESERVE": (1, math.inf),
-    "BLOCK_SECONDS": (1, math.inf),
+    "TRUSTED_DEVICE_QUOTA": (1, math.inf),
+    "LOCKOUT_SECONDS": (1, math.inf),
     "SENDS": (1, math.inf),
     "GENERATIONS": (1, math.inf),
     "LIFE_SECONDS": (1, math.inf),
@@ -67,10 +67,10 @@ def _wrong(where: str, values: Mapping[str, Any], of: Mapping[str, Any]) -> Iter
     for name, value in values.items():
         least, most = BOUNDS.get(name, (0, math.inf))
         empty = name in NOT_EMPTY and not value
-        if empty or not kinds.fits(value, of[name], least, most):
-            wanted = kinds.told(of[name], least, most) + (" and is not empty" if empty else "")
+        if empty or not validators.fits(value, of[name], least, most):
+            wanted = validators.told(of[name], least, most) + (" and is not empty" if empty else "")
             yield Error(
-                f"{where}{name} is {kinds.shown(value)}, which is not {wanted}.",
+                f"{where}{name} is {validators.shown(value)}, which is not {wanted}.",
                 hint=f"Set it to {wanted}, or remove it for its default.",
                 id="otpmail.E002",
             )

@@ -38,7 +38,7 @@ def derive(
     generation: int,
     nonce: bytes,
     purpose: str,
-    subject: str,
+    owner: str,
     binding: bytes,
     digits: int,
 ) -> str:
@@ -57,7 +57,7 @@ def derive(
             generation.to_bytes(4),
             nonce,
             hashlib.sha256(purpose.encode()).digest(),
-            hashlib.sha256(subject.encode()).digest(),
+            hashlib.sha256(owner.encode()).digest(),
             binding,
         )
     )

@@ -16,16 +16,16 @@ from otpmail.crypto import keys
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
 
-SUBKEY = "otpmail sealed mail"
+SUBKEY = "otpmail stored message"
 
 
-def seal(text: str, delivery_id: UUID) -> tuple[str, bytes]:
+def encrypt(text: str, delivery_id: UUID) -> tuple[str, bytes]:
     """Give the key's id and what only that key opens."""
     key = keys.current()
     return key.id, _fernet(key).encrypt(delivery_id.bytes + text.encode())
 
 
-def unseal(content: bytes, key_id: str, delivery_id: UUID) -> str | None:
+def decrypt(content: bytes, key_id: str, delivery_id: UUID) -> str | None:
     """Give the text back; None if it cannot be had any more. `NotHereError` if not here, now."""
     from cryptography.fernet import InvalidToken  # optional: otpmail[outbox]
 

@@ -28,7 +28,7 @@ from django.utils.module_loading import import_string
 
 from otpmail.conf import settings
 from otpmail.exceptions import NotHereError
-from otpmail.exceptions.foreign import Rarely, ends_process
+from otpmail.exceptions.foreign import OncePerMinute, ends_process
 
 KEY_BYTES = 32
 LEAST_BYTES = 18
@@ -202,13 +202,13 @@ def _of_secret_key() -> Mapping[str, SigningKey]:
     return _from_secret_key((django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS))
 
 
-_rarely = Rarely()
+_once_per_minute = OncePerMinute()
 
 
 def _not_here(key_id: str, why: str) -> NotHereError:
     """Make the error, and log it, once a minute and key at most."""
     said = f"key {key_id!r} {why}"
-    if _rarely.may_tell(key_id):
+    if _once_per_minute.may_log(key_id):
         log.error("Email %s", said)
     return NotHereError(said)
 

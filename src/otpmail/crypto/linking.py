@@ -62,7 +62,7 @@ def bind(
     *,
     challenge_id: UUID,
     purpose: str,
-    subject: str,
+    owner: str,
     shown: bytes,
     facts: Facts | None,
 ) -> bytes:
@@ -72,7 +72,7 @@ def bind(
             _LABEL,
             challenge_id.bytes,
             sha256(purpose.encode()).digest(),
-            sha256(subject.encode()).digest(),
+            sha256(owner.encode()).digest(),
             shown,
             transaction_data.digest(facts) if facts else _NO_FACTS,
         )
@@ -85,7 +85,7 @@ def _binding_of(key: SigningKey, challenge: "Challenge", facts: Facts | None) ->
         key,
         challenge_id=challenge.pk,
         purpose=challenge.purpose,
-        subject=challenge.subject,
+        owner=challenge.owner,
         shown=shown(key, challenge.recipient, challenge.context),
         facts=facts,
     )

@@ -1,6 +1,6 @@
 """What a call is given is looked at before anything is done, alike on every database.
 
-In: arguments. Out: the same, fit to be written down. What a programmer chooses (purpose, subject,
+In: arguments. Out: the same, fit to be written down. What a programmer chooses (purpose, owner,
 context, client) and chose wrongly is a ``TypeError`` or ``ValueError`` that says what to pass; what
 a person sends (a challenge's id) is never an exception.
 Knows nothing of: rows, and what an argument is for.
@@ -17,7 +17,7 @@ from otpmail.addresses.requester import NOBODY, Client
 from otpmail.display import one_line
 
 PURPOSE_LENGTH = 50
-SUBJECT_LENGTH = 100
+OWNER_LENGTH = 100
 CONTEXT_LENGTH = 10_000
 """Characters of all names and values of a context, or of facts: a mail shows each, and is small."""
 
@@ -27,18 +27,18 @@ NUMBER_BITS = 1024
 """Of a fact: no amount or id comes near, and Python writes none of many thousand digits."""
 
 
-def check(*, purpose: str, subject: str, client: Client = NOBODY) -> None:
+def check(*, purpose: str, owner: str, client: Client = NOBODY) -> None:
     """Look at what each call is given: what for, whose, and who asks."""
     if purpose is None:
         raise TypeError(_told("purpose", "a str", purpose))
-    check_all(purpose=purpose, subject=subject, client=client)
+    check_all(purpose=purpose, owner=owner, client=client)
 
 
-def check_all(*, purpose: str | None, subject: str, client: Client = NOBODY) -> None:
+def check_all(*, purpose: str | None, owner: str, client: Client = NOBODY) -> None:
     """Look at what a call is given that may be for every purpose."""
     if purpose is not None:
         text("purpose", purpose, PURPOSE_LENGTH)
-    text("subject", subject, SUBJECT_LENGTH)
+    text("owner", owner, OWNER_LENGTH)
     if not isinstance(client, Client):
         raise TypeError(_told("client", "an otpmail.challenges.Client", client))
     text("Client.credential", client.credential, least=0)

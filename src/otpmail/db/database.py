@@ -68,7 +68,7 @@ def on_commit(told: Callable[[], object]) -> None:
     transaction.on_commit(told, using=alias(), robust=True)
 
 
-def again_if_deadlocked[T](act: Callable[[], T]) -> T:
+def retry_if_deadlocked[T](act: Callable[[], T]) -> T:
     """Do it, and once more if the database broke a deadlock by taking back all that it had done.
 
     Not in the caller's transaction, of which it took back what we do not know.

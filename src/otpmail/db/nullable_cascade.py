@@ -10,7 +10,7 @@ row's other laws refuse that.
 from typing import Any
 
 
-def with_parent(collector: Any, field: Any, rows: Any, _using: str) -> None:
+def cascade_nullable(collector: Any, field: Any, rows: Any, _using: str) -> None:
     """Delete the rows, before their parent."""
     collector.collect(
         rows,

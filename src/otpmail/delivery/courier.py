@@ -1,6 +1,6 @@
 """One round, the same under every engine: with one delivery, or with several that are due.
 
-1. Read them, if this owner still holds their leases; lengthen a lease that runs short.
+1. Read them, if this holder still holds their leases; lengthen a lease that runs short.
 2. Look: if what one carries (``payload``) is dead, changed, or has too little life left, drop it.
 3. Have each made a mail.
 4. Hand it to the routes, which ask once more when a connection stands. Those that take the same
@@ -12,7 +12,7 @@ template or a setting is missing in it. That is no attempt; the row is free for 
 
 What was taken and cannot be written down is remembered (``unrecorded``), and not sent again.
 
-In: deliveries' ids and the owner of their leases. Out: a `RoundEnd`.
+In: deliveries' ids and the holder of their leases. Out: a `RoundResult`.
 Knows nothing of: threads, timers, brokers.
 """
 
@@ -34,15 +34,23 @@ from otpmail import routes, signals
 from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.db.database import Clock
-from otpmail.delivery import disposition, leases, outbox, payload, settling, unrecorded, waiting
-from otpmail.delivery.rendering import Letter
-from otpmail.delivery.settling import Verdict
+from otpmail.delivery import (
+    awaiting_session,
+    dispositions,
+    leases,
+    outbox,
+    payload,
+    pending_writes,
+    settling,
+)
+from otpmail.delivery.rendering import RenderedMessage
+from otpmail.delivery.settling import Disposition
 from otpmail.exceptions import NotHereError, foreign
-from otpmail.exceptions.foreign import Rarely, ends_process
+from otpmail.exceptions.foreign import OncePerMinute, ends_process
 from otpmail.models import Attempt, Delivery, DeliveryState, Reason
 from otpmail.outcomes import REPLY_LENGTH, Blame, Kind, Outcome
 from otpmail.outcomes.describing import log_fault
-from otpmail.routes import Try
+from otpmail.routes import RouteAttempt
 from otpmail.runtime import logmails
 
 PATIENCE_SECONDS = 1
@@ -64,11 +72,11 @@ _SIGNALS = {
 }
 
 log = logging.getLogger("otpmail.delivery.courier")
-_rarely = Rarely()
+_once_per_minute = OncePerMinute()
 
 
 @dataclass(frozen=True, slots=True)
-class RoundEnd:
+class RoundResult:
     """What a round came to."""
 
     waits: dict[UUID, float | None]
@@ -77,15 +85,15 @@ class RoundEnd:
     """Those of them that are free for another process, and are to be left to it for a while."""
 
 
-def run(delivery_ids: Collection[UUID], owner: str) -> RoundEnd:
+def run(delivery_ids: Collection[UUID], holder: str) -> RoundResult:
     """Do one round: with the most urgent of these, and with those that can go with it.
 
     Never raises: what fails is logged, and is due again after a while.
     """
-    return _Round(owner, delivery_ids).run()
+    return _Round(holder, delivery_ids).run()
 
 
-class _Way(NamedTuple):
+class _BatchKey(NamedTuple):
     """What mails must have in common to go together."""
 
     routes: tuple[str, ...]
@@ -100,7 +108,7 @@ class _Ready:
     """A delivery and its mail."""
 
     delivery: Delivery
-    letter: Letter
+    rendered: RenderedMessage
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,47 +116,47 @@ class _End:
     """What a round came to for one delivery."""
 
     delivery: Delivery
-    attempts: dict[Try, Attempt]
-    verdict: Verdict
+    attempts: dict[RouteAttempt, Attempt]
+    disposition: Disposition
 
     @property
     def is_accepted(self) -> bool:
-        return self.verdict.state is DeliveryState.ACCEPTED
+        return self.disposition.state is DeliveryState.ACCEPTED
 
-    def settle(self, owner: str, now: datetime) -> bool:
+    def settle(self, holder: str, now: datetime) -> bool:
         attempts = [*self.attempts.values()]
-        return settling.settle(self.delivery, owner, attempts, self.verdict, now=now)
+        return settling.settle(self.delivery, holder, attempts, self.disposition, now=now)
 
 
 class _Round:
-    """One round of one owner."""
+    """One round of one holder."""
 
     _clock: Clock
 
-    def __init__(self, owner: str, delivery_ids: Collection[UUID]) -> None:
-        self._owner = owner
+    def __init__(self, holder: str, delivery_ids: Collection[UUID]) -> None:
+        self._holder = holder
         self._waits: dict[UUID, float | None] = dict.fromkeys(delivery_ids)
         self._declined: set[UUID] = set()
         self._to_free: list[Delivery] = []
         self._log_mails: set[UUID] = set()
         self._kept: set[UUID] = set()
         """Those for which a session stood before they were given to others."""
-        self._way: _Way | None = None
-        self._load: list[_Ready] = []
+        self._batch_key: _BatchKey | None = None
+        self._batch: list[_Ready] = []
         self._fault: BaseException | None = None
         self._domains: dict[str, bool] = {}
         """Those of which it holds a courier, and whether one of its mails was answered quickly."""
 
-    def run(self) -> RoundEnd:
+    def run(self) -> RoundResult:
         try:
             self._run()
         finally:
             for domain, is_quick in self._domains.items():
                 routes.domains.give_back(domain, is_quick=is_quick)
-        return RoundEnd(self._waits, self._declined)
+        return RoundResult(self._waits, self._declined)
 
     def _run(self) -> None:
-        due = self._waits.keys() - unrecorded.known()
+        due = self._waits.keys() - pending_writes.known()
         with self._guarded(due):
             # What is not found was settled meanwhile, or is another's.
             if due and (held := self._read(due)):
@@ -156,42 +164,44 @@ class _Round:
                 self._carry(held)
         with self._guarded([delivery.pk for delivery in self._to_free]):
             if self._to_free:
-                _insist(lambda: leases.decline(self._to_free, self._owner, now=self._clock()))
+                _retry_on_database_error(
+                    lambda: leases.decline(self._to_free, self._holder, now=self._clock())
+                )
 
     def _read(self, due: Collection[UUID]) -> Sequence[Delivery]:
-        held = _insist(lambda: leases.held(due, self._owner))
+        held = _retry_on_database_error(lambda: leases.read(due, self._holder))
         self._log_mails = {delivery.pk for delivery in held if delivery.is_log_mail}
         return sorted(held, key=lambda delivery: delivery.deadline)
 
     def _carry(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
             with self._guarded([delivery.pk]):
-                if self._is_full() or not self._joins(delivery):
+                if self._is_full() or not self._add_to_batch(delivery):
                     self._waits[delivery.pk] = 0
-        if self._way is not None:
-            with self._guarded([ready.delivery.pk for ready in self._load]):
-                self._send(self._way, self._load)
+        if self._batch_key is not None:
+            with self._guarded([ready.delivery.pk for ready in self._batch]):
+                self._send(self._batch_key, self._batch)
 
     def _is_full(self) -> bool:
-        way = self._way
-        return way is not None and (
-            way.alone is not None or len(self._load) >= routes.most_together(way.routes)
+        key = self._batch_key
+        return key is not None and (
+            key.alone is not None or len(self._batch) >= routes.batch_size(key.routes)
         )
 
-    def _joins(self, delivery: Delivery) -> bool:
+    def _add_to_batch(self, delivery: Delivery) -> bool:
         """Take a delivery along, or see to it. Returns False if it has to go by itself."""
-        letter = self._prepare(delivery)
-        if letter is None:
+        rendered = self._prepare(delivery)
+        if rendered is None:
             return True
-        way = self._find_way(delivery, letter)
-        if self._way not in {None, way}:
+        key = self._key_of(delivery, rendered)
+        if self._batch_key not in {None, key}:
             return False
-        domain = routes.domain_of(letter.mail)
+        domain = routes.domain_of(rendered.mail)
         if not self._has_share(domain):
             self._turn_away(delivery, domain)
             return True
-        self._way = way
-        self._load.append(_Ready(delivery, letter))
+        self._batch_key = key
+        self._batch.append(_Ready(delivery, rendered))
         return True
 
     def _has_share(self, domain: str) -> bool:
@@ -208,83 +218,89 @@ class _Round:
             age = self._clock() - delivery.created_at
             self._waits[delivery.pk] = routes.share_wait_seconds(age.total_seconds())
 
-    def _prepare(self, delivery: Delivery) -> Letter | None:
+    def _prepare(self, delivery: Delivery) -> RenderedMessage | None:
         """Have a delivery made a mail, if it can leave now; else see to it."""
-        if not leases.keep(delivery, self._owner, now=self._clock()):
+        if not leases.extend_if_short(delivery, self._holder, now=self._clock()):
             return None
-        reason = _why_pointless(delivery, self._clock())
+        reason = _drop_reason(delivery, self._clock())
         if reason is None and routes.wait_seconds(payload.of(delivery).routes) > 0:
             self._decline(delivery)
             return None
-        letter = reason or _letter(delivery, self._clock())
-        if letter is None or isinstance(letter, Outcome):
-            outbox.note_unrendered(delivery, self._owner)
-        match letter:
+        rendered = reason or _render(delivery, self._clock())
+        if rendered is None or isinstance(rendered, Outcome):
+            outbox.note_render_failed(delivery, self._holder)
+        match rendered:
             case None:
                 self._decline(delivery)
             case Reason():
-                self._drop(delivery, letter)
+                self._drop(delivery, rendered)
             case Outcome():
                 route, now = payload.of(delivery).routes[0], time.monotonic()
-                failed = Try(route=route, began=now, took_seconds=0.0, outcome=letter)
+                failed = RouteAttempt(route=route, began=now, took_seconds=0.0, outcome=rendered)
                 self._record([self._end(delivery, [failed])])
-            case Letter():
-                return letter
+            case RenderedMessage():
+                return rendered
         return None
 
     def _decline(self, delivery: Delivery) -> None:
         self._declined.add(delivery.pk)
         self._to_free.append(delivery)
 
-    def _find_way(self, delivery: Delivery, letter: Letter) -> _Way:
+    def _key_of(self, delivery: Delivery, rendered: RenderedMessage) -> _BatchKey:
         carried = payload.of(delivery)
         avoid: Sequence[str] = ()
-        if len(carried.routes) > 1 and (delivery.attempted or not carried.is_first):
+        if len(carried.routes) > 1 and (delivery.rounds or not carried.is_first):
             # What was asked for again, or may have been lost, goes another way than before.
             avoid = outbox.routes_used(delivery)
         is_short = self._life_left(delivery) < settings.LEASE_SECONDS / 2
-        is_alone = is_short or routes.domains.is_slow(routes.domain_of(letter.mail))
-        return _Way(
-            routes=tuple(routes.ordered(carried.routes, letter.mail, avoid=avoid)),
+        is_alone = is_short or routes.domains.is_slow(routes.domain_of(rendered.mail))
+        return _BatchKey(
+            routes=tuple(routes.ordered(carried.routes, rendered.mail, avoid=avoid)),
             may_double=carried.may_double,
             alone=delivery.pk if is_alone else None,
         )
 
-    def _send(self, way: _Way, load: Sequence[_Ready]) -> None:
-        ids = [ready.delivery.pk for ready in load]
-        waiting.begin(ids)
+    def _send(self, key: _BatchKey, batch: Sequence[_Ready]) -> None:
+        ids = [ready.delivery.pk for ready in batch]
+        awaiting_session.begin(ids)
         try:
-            sent = self._hand_over(way, load)
+            sent = self._send_by_routes(key, batch)
         finally:
-            waiting.end(ids)
+            awaiting_session.end(ids)
         ends, others = [], []
-        for ready, round_ in zip(load, sent, strict=True):
-            if any(_was_quick(try_) for try_ in round_.tries):
-                self._domains[routes.domain_of(ready.letter.mail)] = True
-            if round_.wanted and round_.tries:
-                ends.append(self._end(ready.delivery, round_.tries))
+        for ready, result in zip(batch, sent, strict=True):
+            if any(_was_quick(route_attempt) for route_attempt in result.route_attempts):
+                self._domains[routes.domain_of(ready.rendered.mail)] = True
+            if result.still_valid and result.route_attempts:
+                ends.append(self._end(ready.delivery, result.route_attempts))
             else:
-                others.append((ready.delivery, round_.tries, round_.wanted))
+                others.append((ready.delivery, result.route_attempts, result.still_valid))
         self._record(ends)  # before all else: these may have been taken
-        for delivery, tries, wanted in others:
+        for delivery, route_attempts, still_valid in others:
             with self._guarded([delivery.pk]):
-                self._leave(delivery, tries, wanted=wanted)
+                self._leave(delivery, route_attempts, still_valid=still_valid)
 
-    def _hand_over(self, way: _Way, load: Sequence[_Ready]) -> Sequence[routes.Round]:
-        with logmails.about(any(ready.delivery.is_log_mail for ready in load)):
+    def _send_by_routes(
+        self, key: _BatchKey, batch: Sequence[_Ready]
+    ) -> Sequence[routes.SendResult]:
+        with logmails.about(any(ready.delivery.is_log_mail for ready in batch)):
             return routes.send(
-                [ready.letter.mail for ready in load],
-                routes=way.routes,
-                seconds=min(self._life_left(ready.delivery) for ready in load),
-                may_double=way.may_double,
-                still_wanted=lambda: self._wanted([ready.delivery for ready in load]),
-                late=lambda place, try_: _hear_late(self._owner, load[place].delivery, try_),
+                [ready.rendered.mail for ready in batch],
+                routes=key.routes,
+                seconds=min(self._life_left(ready.delivery) for ready in batch),
+                may_double=key.may_double,
+                still_valid=lambda: self._still_valid([ready.delivery for ready in batch]),
+                on_late_result=lambda place, route_attempt: _record_late_result(
+                    self._holder, batch[place].delivery, route_attempt
+                ),
             )
 
-    def _leave(self, delivery: Delivery, tries: Sequence[Try], *, wanted: bool) -> None:
+    def _leave(
+        self, delivery: Delivery, route_attempts: Sequence[RouteAttempt], *, still_valid: bool
+    ) -> None:
         """See to one that was not handed over to the end."""
-        if not wanted:
-            self._call_off(delivery, tries)
+        if not still_valid:
+            self._drop_invalid(delivery, route_attempts)
         elif self._fault is not None:
             raise self._fault
         elif routes.wait_seconds(payload.of(delivery).routes) > 0:
@@ -292,28 +308,28 @@ class _Round:
         else:  # it had no turn in time, or another mail was faster to ask
             self._waits[delivery.pk] = 0
 
-    def _wanted(self, deliveries: Sequence[Delivery]) -> set[int] | None:
+    def _still_valid(self, deliveries: Sequence[Delivery]) -> set[int] | None:
         """Look once more. A fault says nothing of a mail, and must not lose those that left."""
-        self._kept |= {delivery.pk for delivery in deliveries if waiting.keep(delivery.pk)}
+        self._kept |= {delivery.pk for delivery in deliveries if awaiting_session.keep(delivery.pk)}
         try:
             # One that is not found was taken, as a report told, or is another's by now.
-            taken = unrecorded.known()  # of an earlier round, whose end came late
+            taken = pending_writes.known()  # of an earlier round, whose end came late
             kept = [one for one in deliveries if one.pk in self._kept and one.pk not in taken]
-            held = leases.read_again(kept, self._owner)
+            held = leases.read_again(kept, self._holder)
             now = self._clock()
-            wanted = {delivery for delivery in held if _why_pointless(delivery, now) is None}
+            still_valid = {delivery for delivery in held if _drop_reason(delivery, now) is None}
         except BaseException as fault:
             if ends_process(fault):
                 raise
             self._fault = fault
             return None
-        return {place for place, delivery in enumerate(deliveries) if delivery in wanted}
+        return {place for place, delivery in enumerate(deliveries) if delivery in still_valid}
 
-    def _call_off(self, delivery: Delivery, tries: Sequence[Try]) -> None:
-        if tries:
-            _insist(lambda: _note(delivery, tries))
+    def _drop_invalid(self, delivery: Delivery, route_attempts: Sequence[RouteAttempt]) -> None:
+        if route_attempts:
+            _retry_on_database_error(lambda: _note(delivery, route_attempts))
         if delivery.pk in self._kept:  # else it was given to others, and lives
-            reason = _why_pointless(delivery, self._clock())
+            reason = _drop_reason(delivery, self._clock())
             self._drop(delivery, reason or Reason.EXPIRED)
 
     def _life_left(self, delivery: Delivery) -> float:
@@ -321,20 +337,28 @@ class _Round:
 
     def _drop(self, delivery: Delivery, reason: Reason) -> None:
         now = self._clock()
-        if _insist(lambda: settling.drop(delivery, self._owner, reason, now=now)):
-            foreign.tell(
+        if _retry_on_database_error(lambda: settling.drop(delivery, self._holder, reason, now=now)):
+            foreign.send_signal(
                 signals.delivery_dropped,
                 sender=Delivery,
                 delivery=delivery,
                 challenge=delivery.challenge,
             )
 
-    def _end(self, delivery: Delivery, tries: Sequence[Try]) -> _End:
+    def _end(self, delivery: Delivery, route_attempts: Sequence[RouteAttempt]) -> _End:
         now = self._clock()
-        verdict = disposition.judge(delivery, tries, now)
-        if verdict.state is DeliveryState.QUEUED:
-            tries = [try_ for try_ in tries if not (try_.is_probe and _is_known(delivery, try_))]
-        return _End(delivery, {try_: _as_attempt(try_, now) for try_ in tries}, verdict)
+        disposition = dispositions.decide(delivery, route_attempts, now)
+        if disposition.state is DeliveryState.QUEUED:
+            route_attempts = [
+                route_attempt
+                for route_attempt in route_attempts
+                if not (route_attempt.is_probe and _is_known(delivery, route_attempt))
+            ]
+        return _End(
+            delivery,
+            {route_attempt: _as_attempt(route_attempt, now) for route_attempt in route_attempts},
+            disposition,
+        )
 
     def _record(self, ends: Sequence[_End]) -> None:
         """Settle those that were accepted together, if none was lost; the others one by one."""
@@ -350,14 +374,16 @@ class _Round:
     def _settle_together(self, ends: Collection[_End]) -> bool:
         rounds, now = {end.delivery: [*end.attempts.values()] for end in ends}, self._clock()
         try:
-            return _insist(lambda: settling.settle_accepted(rounds, self._owner, now=now))
+            return _retry_on_database_error(
+                lambda: settling.settle_accepted(rounds, self._holder, now=now)
+            )
         except Error:  # one of them may be the cause: each has another chance by itself
             return False
 
     def _settle(self, end: _End) -> None:
         now = self._clock()
         try:
-            kept = _insist(lambda: end.settle(self._owner, now))
+            kept = _retry_on_database_error(lambda: end.settle(self._holder, now))
         except Error as error:
             if not end.is_accepted or isinstance(error, IntegrityError):
                 raise
@@ -365,17 +391,17 @@ class _Round:
             return
         if kept or end.is_accepted:  # else it is another's: what becomes of it is told there
             _tell_end(end)
-        if kept and end.verdict.is_held:
-            self._waits[end.delivery.pk] = end.verdict.wait_seconds
-        elif kept and end.verdict.is_freed:
+        if kept and end.disposition.keeps_lease:
+            self._waits[end.delivery.pk] = end.disposition.wait_seconds
+        elif kept and end.disposition.frees_lease:
             self._declined.add(end.delivery.pk)
 
     def _remember(self, end: _End, now: datetime) -> None:
         def record() -> None:
-            end.settle(self._owner, now)
+            end.settle(self._holder, now)
             _tell_end(end)
 
-        unrecorded.remember(end.delivery.pk, self._owner, record)
+        pending_writes.remember(end.delivery.pk, self._holder, record)
 
     @contextlib.contextmanager
     def _guarded(self, delivery_ids: Iterable[UUID]) -> Iterator[None]:
@@ -387,7 +413,7 @@ class _Round:
                 raise
             for delivery_id in delivery_ids:
                 # In an outage each row has it each second: somebody is called once a minute.
-                is_news = _rarely.may_tell(f"round {type(error).__name__}")
+                is_news = _once_per_minute.may_log(f"round {type(error).__name__}")
                 _log_fault(
                     f"Email round failed delivery={delivery_id}",
                     error,
@@ -397,26 +423,26 @@ class _Round:
                 self._waits[delivery_id] = min(settings.SWEEP_SECONDS, settings.LEASE_SECONDS / 2)
 
 
-def _why_pointless(delivery: Delivery, now: datetime) -> Reason | None:
-    reason = payload.of(delivery).why_pointless()
+def _drop_reason(delivery: Delivery, now: datetime) -> Reason | None:
+    reason = payload.of(delivery).drop_reason()
     return Reason.EXPIRED if reason is None and now >= delivery.deadline else reason
 
 
-def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | None:
+def _render(delivery: Delivery, now: datetime) -> RenderedMessage | Reason | Outcome | None:
     """Render the mail, or say why it could not be rendered: None if it cannot be done here.
 
     Whatever a template raises breaks no courier, and is a failed attempt of its mail.
     """
     carried = payload.of(delivery)
     try:
-        letter = carried.letter()
+        rendered = carried.rendered()
     except Error:
         raise
     except NOT_HERE as error:
-        if _rarely.may_tell(f"{type(error).__name__} {delivery.lane}"):
+        if _once_per_minute.may_log(f"{type(error).__name__} {delivery.queue}"):
             what = "Email cannot be rendered here, and is left to others"
             _log_fault(
-                f"{what} delivery={delivery.pk} {delivery.told}",
+                f"{what} delivery={delivery.pk} {delivery.log_fields}",
                 error,
                 is_log_mail=delivery.is_log_mail,
             )
@@ -425,15 +451,15 @@ def _letter(delivery: Delivery, now: datetime) -> Letter | Reason | Outcome | No
         if ends_process(error):
             raise
         _log_fault(
-            f"Email cannot be rendered delivery={delivery.pk} {delivery.told}",
+            f"Email cannot be rendered delivery={delivery.pk} {delivery.log_fields}",
             error,
             is_log_mail=delivery.is_log_mail,
         )
         name = type(error).__name__
         return Outcome(kind=Kind.TRANSIENT, reply=f"not rendered: {name}", blame=Blame.MAIL)
-    if isinstance(letter, Reason):
-        carried.give_up(letter, now)
-    return letter
+    if isinstance(rendered, Reason):
+        carried.give_up(rendered, now)
+    return rendered
 
 
 def _log_fault(
@@ -443,12 +469,14 @@ def _log_fault(
     log_fault(log, line, error, level=level, extra=logmails.extra(is_log_mail=is_log_mail))
 
 
-def _was_quick(try_: Try) -> bool:
-    is_answer = try_.outcome.kind is Kind.ACCEPTED or try_.outcome.code is not None
-    return is_answer and routes.is_quick(try_.took_seconds)
+def _was_quick(route_attempt: RouteAttempt) -> bool:
+    is_answer = (
+        route_attempt.outcome.kind is Kind.ACCEPTED or route_attempt.outcome.code is not None
+    )
+    return is_answer and routes.is_quick(route_attempt.took_seconds)
 
 
-def _is_known(delivery: Delivery, probe: Try) -> bool:
+def _is_known(delivery: Delivery, probe: RouteAttempt) -> bool:
     """Tell whether a probe found what an attempt of its mail by that route had found.
 
     Any attempt: the replies of an outage alternate. What may have been taken is always news.
@@ -459,35 +487,35 @@ def _is_known(delivery: Delivery, probe: Try) -> bool:
     return any(
         (past.outcome, past.code) == (found.outcome, found.code)
         and (found.code is not None or past.reply == found.reply)
-        for past in _insist(lambda: outbox.attempts_by(delivery, probe.route))
+        for past in _retry_on_database_error(lambda: outbox.attempts_by(delivery, probe.route))
     )
 
 
 def _tell_end(end: _End) -> None:
     if not end.attempts:  # a probe that found nothing new
         return
-    last = disposition.telling([*end.attempts])
-    for try_, attempt in end.attempts.items():
-        if try_ is not last and try_.outcome.kind is not Kind.ACCEPTED:
+    last = dispositions.deciding_attempt([*end.attempts])
+    for route_attempt, attempt in end.attempts.items():
+        if route_attempt is not last and route_attempt.outcome.kind is not Kind.ACCEPTED:
             _tell(signals.attempt_failed, end.delivery, attempt)
-    verdict = end.verdict
+    disposition = end.disposition
     told = end.attempts[last]
-    _tell(_SIGNALS[verdict.state], end.delivery, told, wait_seconds=verdict.wait_seconds)
+    _tell(_SIGNALS[disposition.state], end.delivery, told, wait_seconds=disposition.wait_seconds)
 
 
-def _as_attempt(try_: Try, now: datetime) -> Attempt:
+def _as_attempt(route_attempt: RouteAttempt, now: datetime) -> Attempt:
     return Attempt(
-        route=try_.route,
-        started_at=now - timedelta(seconds=time.monotonic() - try_.began),
-        took_ms=round(try_.took_seconds * 1000),
-        outcome=try_.outcome.kind.value,
-        code=try_.outcome.code,
-        reply=try_.outcome.reply[:REPLY_LENGTH],
+        route=route_attempt.route,
+        started_at=now - timedelta(seconds=time.monotonic() - route_attempt.began),
+        took_ms=round(route_attempt.took_seconds * 1000),
+        outcome=route_attempt.outcome.kind.value,
+        code=route_attempt.outcome.code,
+        reply=route_attempt.outcome.reply[:REPLY_LENGTH],
     )
 
 
 def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) -> None:
-    foreign.tell(
+    foreign.send_signal(
         signal,
         sender=Delivery,
         delivery=delivery,
@@ -497,13 +525,13 @@ def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) 
     )
 
 
-def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
+def _record_late_result(holder: str, delivery: Delivery, route_attempt: RouteAttempt) -> None:
     """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
     try:
-        _insist(lambda: _note(delivery, [try_]))
+        _retry_on_database_error(lambda: _note(delivery, [route_attempt]))
     except Error as error:
-        if try_.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
-            unrecorded.remember(delivery.pk, owner, lambda: _note(delivery, [try_]))
+        if route_attempt.outcome.kind is Kind.ACCEPTED and not isinstance(error, IntegrityError):
+            pending_writes.remember(delivery.pk, holder, lambda: _note(delivery, [route_attempt]))
             return
         _log_fault(
             f"Email attempt cannot be recorded delivery={delivery.pk}",
@@ -512,15 +540,15 @@ def _hear_late(owner: str, delivery: Delivery, try_: Try) -> None:
         )
 
 
-def _note(delivery: Delivery, tries: Sequence[Try]) -> None:
+def _note(delivery: Delivery, route_attempts: Sequence[RouteAttempt]) -> None:
     now = database.now()
-    attempts = [_as_attempt(try_, now) for try_ in tries]
+    attempts = [_as_attempt(route_attempt, now) for route_attempt in route_attempts]
     if settling.note(delivery, attempts, now=now):
         accepted = (attempt for attempt in attempts if attempt.outcome == DeliveryState.ACCEPTED)
         _tell(signals.delivery_accepted, delivery, next(accepted))
 
 
-def _insist[T](act: Callable[[], T]) -> T:
+def _retry_on_database_error[T](act: Callable[[], T]) -> T:
     """Try again while the database is away, for a moment."""
     until = time.monotonic() + PATIENCE_SECONDS
     while True:

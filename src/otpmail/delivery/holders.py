@@ -20,18 +20,18 @@ def new() -> str:
     return f"{_host()}/{os.getpid()}/{_started(os.getpid())}/{secrets.token_hex(4)}"
 
 
-def is_dead(owner: str) -> bool:
-    """Tell whether this owner's process has surely ended."""
-    host, _, rest = owner.partition("/")
+def is_dead(holder: str) -> bool:
+    """Tell whether this holder's process has surely ended."""
+    host, _, rest = holder.partition("/")
     pid, _, rest = rest.partition("/")
     if host != _host() or not pid.isdecimal():
         return False
     return _is_gone(int(pid)) or _started(int(pid)) not in ("", rest.partition("/")[0])
 
 
-def lives_here(owner: str) -> bool:
-    """Tell whether this owner's process lives on this host, as far as can be told."""
-    return owner.partition("/")[0] == _host() and not is_dead(owner)
+def lives_here(holder: str) -> bool:
+    """Tell whether this holder's process lives on this host, as far as can be told."""
+    return holder.partition("/")[0] == _host() and not is_dead(holder)
 
 
 @cache

@@ -25,7 +25,7 @@ from otpmail.models import (
     Challenge,
     Delivery,
     DeliveryState,
-    Lane,
+    Queue,
 )
 
 REAP_LIMIT = 1000
@@ -51,9 +51,9 @@ OLDEST_SHARE = 4
 
 
 def claim(
-    owner: str,
+    holder: str,
     *,
-    lane: Lane,
+    queue: Queue,
     now: datetime,
     limit: int,
     only: Collection[UUID] | None = None,
@@ -61,7 +61,7 @@ def claim(
     due_by: datetime | None = None,
     is_dead: bool = False,
 ) -> dict[UUID, float]:
-    """Lease up to so many deliveries of a lane that are due and nobody's.
+    """Lease up to so many deliveries of a queue that are due and nobody's.
 
     Gives how many seconds each has been due, the oldest first. Where more codes are due than that,
     one of four is among the oldest and the others are the youngest: their readers still wait.
@@ -71,7 +71,7 @@ def claim(
     asks for those alone that are past their deadline.
     """
     free = Delivery.objects.filter(
-        state=DeliveryState.QUEUED, leased_by="", lane=lane, due_at__lte=due_by or now
+        state=DeliveryState.QUEUED, leased_by="", queue=queue, due_at__lte=due_by or now
     )
     if only is not None:
         free = free.filter(pk__in=only)
@@ -82,29 +82,29 @@ def claim(
     if only is None and not free.exists():  # the usual case takes no lock
         return {}
     with database.atomic():
-        found = _choose(free, limit, youngest_first=lane is Lane.CODE)
-        free.filter(pk__in=found).update(leased_by=owner, leased_until=end_of(now))
-        mine = of(owner).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
+        found = _choose(free, limit, youngest_first=queue is Queue.CODE)
+        free.filter(pk__in=found).update(leased_by=holder, leased_until=lease_end(now))
+        mine = held_by(holder).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
         return {pk: (now - due_at).total_seconds() for pk, due_at in mine}
 
 
-def due_of(owner: str, *, now: datetime) -> list[tuple[UUID, Lane]]:
-    """Name what this owner holds and is due, with its lane."""
-    rows = of(owner).filter(due_at__lte=now).values_list("pk", "lane")
-    return [(pk, Lane(lane)) for pk, lane in rows]
+def due_of(holder: str, *, now: datetime) -> list[tuple[UUID, Queue]]:
+    """Name what this holder holds and is due, with its queue."""
+    rows = held_by(holder).filter(due_at__lte=now).values_list("pk", "queue")
+    return [(pk, Queue(queue)) for pk, queue in rows]
 
 
 @sensitive_variables()
-def held(delivery_ids: Collection[UUID], owner: str) -> list[Delivery]:
-    """Read those deliveries that this owner still holds, and their challenges."""
-    return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], owner=owner)]
+def read(delivery_ids: Collection[UUID], holder: str) -> list[Delivery]:
+    """Read those deliveries that this holder still holds, and their challenges."""
+    return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], holder=holder)]
 
 
-def read_again(deliveries: Collection[Delivery], owner: str) -> list[Delivery]:
-    """Read what may have ended their challenges meanwhile. Returns those this owner still holds."""
+def read_again(deliveries: Collection[Delivery], holder: str) -> list[Delivery]:
+    """Read what may have ended their challenges meanwhile. Returns those this holder still holds."""
     if not deliveries:
         return []
-    told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], owner=owner)
+    told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], holder=holder)
     read = {pk: (state, generation) for pk, state, generation in told}
     for delivery in deliveries:
         if delivery.pk in read and delivery.challenge is not None:
@@ -112,7 +112,7 @@ def read_again(deliveries: Collection[Delivery], owner: str) -> list[Delivery]:
     return [delivery for delivery in deliveries if delivery.pk in read]
 
 
-def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
+def extend_if_short(delivery: Delivery, holder: str, *, now: datetime) -> bool:
     """Lengthen a lease that runs short before work begins. Returns False if it was lost.
 
     A row may have waited in memory for most of its lease; a fresh one costs no write here.
@@ -120,34 +120,36 @@ def keep(delivery: Delivery, owner: str, *, now: datetime) -> bool:
     half = timedelta(seconds=settings.LEASE_SECONDS / 2)
     if delivery.leased_until is not None and delivery.leased_until - now >= half:
         return True
-    return _KEEP(pk=delivery.pk, owner=owner, until=end_of(now)) == 1
+    return _KEEP(pk=delivery.pk, holder=holder, until=lease_end(now)) == 1
 
 
-def renew(delivery_ids: Collection[UUID], owner: str, *, now: datetime) -> None:
+def renew(delivery_ids: Collection[UUID], holder: str, *, now: datetime) -> None:
     """Lengthen the leases that run short of deliveries that are being worked on."""
     short = now + timedelta(seconds=settings.LEASE_SECONDS / 2)
-    mine = of(owner).filter(pk__in=delivery_ids, deadline__gt=now, leased_until__lt=short)
-    mine.update(leased_until=end_of(now))
+    mine = held_by(holder).filter(pk__in=delivery_ids, deadline__gt=now, leased_until__lt=short)
+    mine.update(leased_until=lease_end(now))
 
 
 def is_behind(*, now: datetime, seconds: float) -> bool:
     """Tell whether a code's mail that was due so long ago still waits for a courier."""
     since = now - timedelta(seconds=seconds)
-    codes = Delivery.objects.filter(lane=Lane.CODE)
+    codes = Delivery.objects.filter(queue=Queue.CODE)
     nobodys = codes.filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
     # A lease is counted from the moment when its mail was due, or was last worked on.
-    waiting = codes.filter(leased_until__isnull=False, leased_until__lte=end_of(since))
+    waiting = codes.filter(leased_until__isnull=False, leased_until__lte=lease_end(since))
     return nobodys.exists() or waiting.exists()
 
 
-def release(owner: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None) -> int:
-    """Give back all that this owner holds, or only some, save what it still works on."""
-    rows = of(owner) if only is None else of(owner).filter(pk__in=only)
+def release(
+    holder: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None
+) -> int:
+    """Give back all that this holder holds, or only some, save what it still works on."""
+    rows = held_by(holder) if only is None else held_by(holder).filter(pk__in=only)
     return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
 
 
-def decline(deliveries: Collection[Delivery], owner: str, *, now: datetime) -> None:
-    """Free those that this owner's process cannot send now, for others or for later.
+def decline(deliveries: Collection[Delivery], holder: str, *, now: datetime) -> None:
+    """Free those that this holder's process cannot send now, for others or for later.
 
     A fresh one is due at once, behind those that were due before; an older one later, so that what
     nobody can send is not looked at again and again.
@@ -155,16 +157,16 @@ def decline(deliveries: Collection[Delivery], owner: str, *, now: datetime) -> N
     for delivery in deliveries:
         age = now - delivery.created_at
         seconds = next(wait for until, wait in DECLINED if age < until)
-        rows = of(owner).filter(pk=delivery.pk)
+        rows = held_by(holder).filter(pk=delivery.pk)
         due_at = now + timedelta(seconds=seconds)
         rows.update(leased_by="", leased_until=None, due_at=due_at)
 
 
 def reap(*, now: datetime) -> list[UUID]:
-    """Take leases from owners that let them lapse or died. Returns what was theirs."""
+    """Take leases from holders that let them lapse or died. Returns what was theirs."""
     leased = Delivery.objects.filter(leased_until__isnull=False)
     known = leased.order_by().values_list("leased_by", flat=True).distinct()
-    dead = [owner for owner in known if holders.is_dead(owner)]
+    dead = [holder for holder in known if holders.is_dead(holder)]
     lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
     found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
     if found:  # the usual case takes no write lock
@@ -185,9 +187,9 @@ def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> li
     return oldest + list(youngest[: limit - share])
 
 
-def of(owner: str) -> QuerySet[Delivery]:
-    """Find what an owner holds."""
-    return Delivery.objects.filter(leased_by=owner, state=DeliveryState.QUEUED)
+def held_by(holder: str) -> QuerySet[Delivery]:
+    """Find what a holder holds."""
+    return Delivery.objects.filter(leased_by=holder, state=DeliveryState.QUEUED)
 
 
 def _as_delivery(row: Sequence[Any]) -> Delivery:
@@ -207,17 +209,17 @@ _DELIVERY = [field.attname for field in Delivery._meta.concrete_fields]
 _CHALLENGE = [field.attname for field in Challenge._meta.concrete_fields]
 
 
-MINE: dict[str, Slot] = {"ids": each("id"), "owner": "leased_by"}
+MINE: dict[str, Slot] = {"ids": each("id"), "holder": "leased_by"}
 
 
-def these(ids: Collection[UUID], owner: str) -> QuerySet[Delivery]:
-    """Find those of them that an owner holds."""
-    return of(owner).filter(pk__in=ids)
+def held_among(ids: Collection[UUID], holder: str) -> QuerySet[Delivery]:
+    """Find those of them that a holder holds."""
+    return held_by(holder).filter(pk__in=ids)
 
 
 _READ = Select(
     Delivery,
-    lambda ids, owner: these(ids, owner).values_list(
+    lambda ids, holder: held_among(ids, holder).values_list(
         *_DELIVERY, *(f"challenge__{name}" for name in _CHALLENGE)
     ),
     **MINE,
@@ -226,7 +228,7 @@ _READ = Select(
 
 _READ_AGAIN = Select(
     Delivery,
-    lambda ids, owner: these(ids, owner).values_list(
+    lambda ids, holder: held_among(ids, holder).values_list(
         "pk", "challenge__state", "challenge__generation"
     ),
     **MINE,
@@ -235,13 +237,13 @@ _READ_AGAIN = Select(
 
 _KEEP = Update(
     Delivery,
-    lambda pk, owner, until: (of(owner).filter(pk=pk), {"leased_until": until}),
+    lambda pk, holder, until: (held_by(holder).filter(pk=pk), {"leased_until": until}),
     pk="id",
-    owner="leased_by",
+    holder="leased_by",
     until="leased_until",
 )
 
 
-def end_of(now: datetime) -> datetime:
+def lease_end(now: datetime) -> datetime:
     """Say when a lease ends that begins now."""
     return now + timedelta(seconds=settings.LEASE_SECONDS)

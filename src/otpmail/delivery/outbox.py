@@ -1,6 +1,6 @@
 """The outbox: how a delivery comes to be, in the caller's transaction; what is told of it later.
 
-In: challenges, sealed mails, who holds the lease it is born with. Out: rows.
+In: challenges, stored messages, who holds the lease it is born with. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
@@ -20,20 +20,20 @@ from otpmail.models import (
     Attempt,
     Challenge,
     Delivery,
+    DeliveryEvent,
     DeliveryState,
-    Lane,
+    Queue,
     Reason,
-    Reported,
-    SealedMail,
+    StoredMessage,
 )
 from otpmail.purposes import Purpose
 
-REPORT_WEIGHTS = {
-    Reported.DEFERRED: 0,
-    Reported.DELIVERED: 1,
-    Reported.REJECTED: 1,
-    Reported.BOUNCED: 1,
-    Reported.COMPLAINED: 2,
+EVENT_WEIGHTS = {
+    DeliveryEvent.DEFERRED: 0,
+    DeliveryEvent.DELIVERED: 1,
+    DeliveryEvent.REJECTED: 1,
+    DeliveryEvent.BOUNCED: 1,
+    DeliveryEvent.COMPLAINED: 2,
 }
 
 
@@ -46,8 +46,8 @@ PUT_AT_ONCE = 20
 """Mails a statement; a database bounds how long one may be."""
 
 
-def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> Delivery:
-    """Promise one mail. With an ``owner`` the row is born leased, so nobody need claim it.
+def put(challenge: Challenge, *, now: datetime, holder: str, avoid: str = "") -> Delivery:
+    """Promise one mail. With an ``holder`` the row is born leased, so nobody need claim it.
 
     ``avoid`` is the route that it does not take while there is another.
     """
@@ -55,8 +55,8 @@ def put(challenge: Challenge, *, now: datetime, owner: str, avoid: str = "") -> 
         challenge,
         now,
         avoid=avoid,
-        leased_by=owner,
-        leased_until=leases.end_of(now) if owner else None,
+        leased_by=holder,
+        leased_until=leases.lease_end(now) if holder else None,
     )
 
 
@@ -65,17 +65,17 @@ def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
     return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
 
-def put_mails(mails: Collection[SealedMail], *, now: datetime, owner: str) -> list[Delivery]:
+def put_mails(mails: Collection[StoredMessage], *, now: datetime, holder: str) -> list[Delivery]:
     """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
     deliveries = [mail.delivery for mail in mails]
     for delivery in deliveries:
-        delivery.lane = Lane.MAIL
+        delivery.queue = Queue.MAIL
         delivery.created_at = delivery.due_at = now
         delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
-        delivery.leased_by = owner
-        delivery.leased_until = leases.end_of(now) if owner else None
+        delivery.leased_by = holder
+        delivery.leased_until = leases.lease_end(now) if holder else None
     Delivery.objects.bulk_create(deliveries, batch_size=PUT_AT_ONCE)
-    SealedMail.objects.bulk_create(mails, batch_size=PUT_AT_ONCE)
+    StoredMessage.objects.bulk_create(mails, batch_size=PUT_AT_ONCE)
     return deliveries
 
 
@@ -94,27 +94,27 @@ def attempts_by(delivery: Delivery, route: str) -> list[Attempt]:
     return [*Attempt.objects.filter(delivery=delivery.pk, route=route)]
 
 
-def report(delivery_id: UUID, word: Reported, *, at: datetime, reason: str) -> bool:
+def record_event(delivery_id: UUID, event: DeliveryEvent, *, at: datetime, reason: str) -> bool:
     """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
 
     The row keeps one report, the same whatever order they come in: a complaint before all else, a
     deferral after all else, and of the other three what happened last.
     """
-    weight = REPORT_WEIGHTS[word]
-    lighter = [other for other in Reported if REPORT_WEIGHTS[other] < weight]
-    peers = [other for other in Reported if REPORT_WEIGHTS[other] == weight]
+    weight = EVENT_WEIGHTS[event]
+    lighter = [other for other in DeliveryEvent if EVENT_WEIGHTS[other] < weight]
+    peers = [other for other in DeliveryEvent if EVENT_WEIGHTS[other] == weight]
     yields = (
-        Q(reported__in=["", *lighter])
-        | Q(reported__in=peers, reported_at__lt=at)
-        | Q(reported__in=peers[: peers.index(word)], reported_at=at)
+        Q(event__in=["", *lighter])
+        | Q(event__in=peers, event_at__lt=at)
+        | Q(event__in=peers[: peers.index(event)], event_at=at)
     )
     rows = Delivery.objects.filter(yields, pk=delivery_id)
-    return rows.update(reported=word, reported_at=at, reported_reason=reason) == 1
+    return rows.update(event=event, event_at=at, event_reason=reason) == 1
 
 
-def note_unrendered(delivery: Delivery, owner: str) -> None:
-    """Write down that this owner's process cannot make the mail."""
-    leases.of(owner).filter(pk=delivery.pk, is_unrendered=False).update(is_unrendered=True)
+def note_render_failed(delivery: Delivery, holder: str) -> None:
+    """Write down that this holder's process cannot make the mail."""
+    leases.held_by(holder).filter(pk=delivery.pk, render_failed=False).update(render_failed=True)
 
 
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
@@ -126,7 +126,7 @@ def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
         message_id=f"<{delivery_id}@{_sender_domain()}>",
         created_at=now,
         due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).dead_mail,
+        deadline=challenge.expires_at - Purpose(challenge.purpose).least_life,
         **columns,
     )
     _ADD(delivery)

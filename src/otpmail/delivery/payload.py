@@ -1,6 +1,6 @@
 """What a delivery carries: a challenge's code, or a project's own mail. The courier sees one shape.
 
-In: a delivery as the outbox read it. Out: a `Cargo`.
+In: a delivery as the outbox read it. Out: a `Payload`.
 Knows nothing of: leases, attempts.
 """
 
@@ -15,12 +15,12 @@ from otpmail import closing
 from otpmail.conf import settings
 from otpmail.crypto import encryption
 from otpmail.delivery import rendering, serialization
-from otpmail.delivery.rendering import Letter
-from otpmail.models import Challenge, Delivery, Reason, SealedMail, State
+from otpmail.delivery.rendering import RenderedMessage
+from otpmail.models import Challenge, ChallengeState, Delivery, Reason, StoredMessage
 from otpmail.purposes import Purpose
 
 
-class Cargo(ABC):
+class Payload(ABC):
     """What the courier asks of either kind."""
 
     @property
@@ -44,11 +44,11 @@ class Cargo(ABC):
         """Whether it does no harm twice, so that a silent route may get company."""
 
     @abstractmethod
-    def why_pointless(self) -> Reason | None:
+    def drop_reason(self) -> Reason | None:
         """Tell why sending it has become pointless, if it has."""
 
     @abstractmethod
-    def letter(self) -> Letter | Reason:
+    def rendered(self) -> RenderedMessage | Reason:
         """Make the mail, or tell why there is none any more. Raises what a template raises."""
 
     @abstractmethod
@@ -56,15 +56,15 @@ class Cargo(ABC):
         """End what hangs on it: no mail will come."""
 
 
-def of(delivery: Delivery) -> Cargo:
+def of(delivery: Delivery) -> Payload:
     """Give what a delivery carries."""
     if delivery.challenge is None:
-        return _Mail(delivery.sealed)
+        return _Mail(delivery.stored)
     return _Code(delivery, delivery.challenge)
 
 
 @dataclass(frozen=True, slots=True)
-class _Code(Cargo):
+class _Code(Payload):
     delivery: Delivery
     challenge: Challenge
 
@@ -84,8 +84,8 @@ class _Code(Cargo):
     def may_double(self) -> bool:
         return True
 
-    def why_pointless(self) -> Reason | None:
-        if self.challenge.state != State.PENDING:
+    def drop_reason(self) -> Reason | None:
+        if self.challenge.state != ChallengeState.PENDING:
             return Reason(self.challenge.state)
         if self.challenge.is_decoy:
             return Reason.DECOY
@@ -94,7 +94,7 @@ class _Code(Cargo):
         return None
 
     @sensitive_variables()
-    def letter(self) -> Letter | Reason:
+    def rendered(self) -> RenderedMessage | Reason:
         facts = rendering.facts_of(self.challenge, lock=False)
         if facts is None:
             return Reason.CHANGED
@@ -104,12 +104,12 @@ class _Code(Cargo):
         return rendering.render(self.delivery, self.challenge, code, facts)
 
     def give_up(self, reason: Reason, now: datetime) -> None:
-        closing.end(self.challenge, State(reason), now=now)
+        closing.close(self.challenge, ChallengeState(reason), now=now)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mail(Cargo):
-    sealed: SealedMail
+class _Mail(Payload):
+    stored: StoredMessage
 
     @property
     def is_first(self) -> bool:
@@ -117,7 +117,7 @@ class _Mail(Cargo):
 
     @property
     def routes(self) -> Sequence[str]:
-        routes: Sequence[str] = self.sealed.routes
+        routes: Sequence[str] = self.stored.routes
         return routes
 
     @property
@@ -128,16 +128,18 @@ class _Mail(Cargo):
     def may_double(self) -> bool:
         return False  # two newsletters are one too many; a code twice is the same code
 
-    def why_pointless(self) -> Reason | None:
+    def drop_reason(self) -> Reason | None:
         return None
 
     @sensitive_variables()
-    def letter(self) -> Letter | Reason:
-        sealed = self.sealed
-        text = encryption.unseal(bytes(sealed.content), sealed.key_id, sealed.delivery_id)
+    def rendered(self) -> RenderedMessage | Reason:
+        stored = self.stored
+        text = encryption.decrypt(bytes(stored.content), stored.key_id, stored.delivery_id)
         if text is None:
             return Reason.UNREADABLE
-        return Letter(rendering.marked(serialization.unpack(text), sealed.delivery_id))
+        return RenderedMessage(
+            rendering.marked(serialization.deserialize(text), stored.delivery_id)
+        )
 
     def give_up(self, reason: Reason, now: datetime) -> None:
         """Nothing hangs on it."""

@@ -1,6 +1,6 @@
 """From a challenge to an e-mail; the only place that ever holds a rendered code.
 
-In: a delivery and its challenge. Out: a `Letter`. A purpose's templates are
+In: a delivery and its challenge. Out: a `RenderedMessage`. A purpose's templates are
 ``otpmail/<purpose>/subject.txt``, ``body.txt`` and ``body.html``; what a purpose lacks comes from
 ``otpmail/default/``. Django's loaders keep compiled templates cached.
 Knows nothing of: routes, leases, retries.
@@ -49,7 +49,7 @@ RESERVED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class RenderedMessage:
     """A mail ready to leave; no repr shows it."""
 
     mail: EmailMultiAlternatives = field(repr=False)
@@ -92,7 +92,7 @@ def _derived(challenge: Challenge, generation: int, nonce: bytes) -> str | None:
         generation=generation,
         nonce=nonce,
         purpose=challenge.purpose,
-        subject=challenge.subject,
+        owner=challenge.owner,
         binding=bytes(challenge.binding),
         digits=challenge.digits,
     )
@@ -123,7 +123,7 @@ def check_names(facts: Mapping[str, object], context: Mapping[str, object]) -> N
 @sensitive_variables()
 def render(
     delivery: Delivery, challenge: Challenge, code: str, facts: Facts | None = None
-) -> Letter:
+) -> RenderedMessage:
     """Render a delivery's mail. Every attempt carries the same ``Message-ID`` and ``Date``.
 
     ``facts`` are what the code stands for, read just now: templates show them by their names.
@@ -143,7 +143,7 @@ def render(
     )
     mail.attach_alternative(parts["body.html"], "text/html")
     redaction.keep_secret(mail, [code, *older_codes_of(challenge)])
-    return Letter(marked(mail, delivery.pk))
+    return RenderedMessage(marked(mail, delivery.pk))
 
 
 @sensitive_variables()

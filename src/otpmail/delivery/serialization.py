@@ -28,7 +28,7 @@ from django.utils import timezone
 from otpmail.db import compat
 from otpmail.delivery import typed_json
 from otpmail.delivery.typed_json import UnknownKindError
-from otpmail.delivery.verbatim import verbatim
+from otpmail.delivery.verbatim_policy import verbatim
 from otpmail.exceptions import UnstorableMailError
 
 ADDRESSEES = ("to", "cc", "bcc", "reply_to")
@@ -48,7 +48,7 @@ class Rendition:
     content: bytes = field(repr=False)
 
 
-def pack(
+def serialize(
     message: EmailMessage, *, headers: Mapping[str, Any], rendition: Rendition | None = None
 ) -> str:
     """Pack a mail. ``headers`` take the place of its own. Raises `UnstorableMailError`."""
@@ -80,7 +80,7 @@ def _packed(
     }
 
 
-def unpack(text: str) -> EmailMultiAlternatives:
+def deserialize(text: str) -> EmailMultiAlternatives:
     """Make the mail again."""
     packed = json.loads(text)
     message = EmailMultiAlternatives()

@@ -3,7 +3,7 @@
 Each write names the lease it stands on, so one that lost its lease writes nothing; but that a mail
 was accepted is written whoever holds it, so that nobody sends it again.
 
-In: deliveries and their holder, attempts, a `Verdict`. Out: rows.
+In: deliveries and their holder, attempts, a `Disposition`. Out: rows.
 Knows nothing of: how a verdict is found.
 """
 
@@ -23,15 +23,15 @@ from otpmail.models import (
     Attempt,
     Delivery,
     DeliveryState,
-    Lane,
+    Queue,
     Reason,
-    SealedMail,
+    StoredMessage,
 )
-from otpmail.models.audit import Deed
+from otpmail.models.audit import AuditAction
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Disposition:
     """Where an attempt leaves its delivery: settled, or queued for so many seconds more."""
 
     state: DeliveryState
@@ -39,56 +39,56 @@ class Verdict:
     wait_seconds: float | None = None
     counts: bool = True
     """Whether it is one of the attempts that a mail has."""
-    is_freed: bool = False
+    frees_lease: bool = False
     """Whether it waits as nobody's, since another process may be able to send it."""
 
     @property
-    def is_held(self) -> bool:
+    def keeps_lease(self) -> bool:
         """Whether the lease is kept until the next attempt; a longer wait is waited in the row."""
         wait = self.wait_seconds
-        return wait is not None and wait <= settings.LEASE_SECONDS and not self.is_freed
+        return wait is not None and wait <= settings.LEASE_SECONDS and not self.frees_lease
 
 
 def settle(
     delivery: Delivery,
-    owner: str,
+    holder: str,
     attempts: Sequence[Attempt],
-    verdict: Verdict,
+    disposition: Disposition,
     *,
     now: datetime,
 ) -> bool:
     """Record a round's attempts and where they leave the delivery, in one transaction.
 
-    A delivery that stays queued stays this owner's too, unless its verdict frees it. Returns False
+    A delivery that stays queued stays this holder's too, unless its verdict frees it. Returns False
     if the lease was lost meanwhile: then the attempts are recorded, and the row is another's, or
     gone; but an acceptance settles it all the same, so that nobody sends it again.
     """
     with database.atomic():
-        kept = _leave([delivery], owner, verdict, now) == 1
+        kept = _leave([delivery], holder, disposition, now) == 1
         if kept:
             _insert({delivery: attempts})
-            _follow([delivery], verdict, now)
+            _follow([delivery], disposition, now)
         else:
             _note(delivery, attempts, now=now)
-    _tell([delivery], verdict)
+    _tell([delivery], disposition)
     return kept
 
 
 def settle_accepted(
-    rounds: Mapping[Delivery, Sequence[Attempt]], owner: str, *, now: datetime
+    rounds: Mapping[Delivery, Sequence[Attempt]], holder: str, *, now: datetime
 ) -> bool:
     """Record rounds that ended with an acceptance, as `settle` does: all, or none.
 
     Returns False, and nothing is written, if a lease was lost meanwhile.
     """
-    verdict = Verdict(DeliveryState.ACCEPTED)
+    disposition = Disposition(DeliveryState.ACCEPTED)
     with database.atomic():
-        if _leave(rounds, owner, verdict, now) < len(rounds):
+        if _leave(rounds, holder, disposition, now) < len(rounds):
             database.roll_back()
             return False
         _insert(rounds)
-        _follow(rounds, verdict, now)
-    _tell(rounds, verdict)
+        _follow(rounds, disposition, now)
+    _tell(rounds, disposition)
     return True
 
 
@@ -107,23 +107,23 @@ def accept(delivery: Delivery, *, now: datetime) -> bool:
 
     Whoever holds its lease, who then settles it no more. Joins the caller's transaction.
     """
-    verdict = Verdict(DeliveryState.ACCEPTED)
+    disposition = Disposition(DeliveryState.ACCEPTED)
     states = [DeliveryState.QUEUED, DeliveryState.FAILED]
     open_ = Delivery.objects.filter(pk=delivery.pk, state__in=states)
-    settled = open_.update(**_changes(verdict, now)) == 1
+    settled = open_.update(**_changes(disposition, now)) == 1
     if settled:
-        _follow([delivery], verdict, now)
+        _follow([delivery], disposition, now)
     return settled
 
 
-def drop(delivery: Delivery, owner: str, reason: Reason, *, now: datetime) -> bool:
+def drop(delivery: Delivery, holder: str, reason: Reason, *, now: datetime) -> bool:
     """Settle a delivery without an attempt: sending it has become pointless."""
-    verdict = Verdict(DeliveryState.DROPPED, reason=reason, counts=False)
-    delivery.state, delivery.reason = verdict.state, reason
+    disposition = Disposition(DeliveryState.DROPPED, reason=reason, counts=False)
+    delivery.state, delivery.reason = disposition.state, reason
     with database.atomic():
-        kept = _leave([delivery], owner, verdict, now) == 1
+        kept = _leave([delivery], holder, disposition, now) == 1
         if kept:
-            _follow([delivery], verdict, now)
+            _follow([delivery], disposition, now)
     return kept
 
 
@@ -135,15 +135,15 @@ def take_over(
     Only for a database that was restored from a dump (``operations.restoring``), whose holders are
     elsewhere. Returns those that were still queued.
     """
-    verdict = Verdict(DeliveryState.DROPPED, reason=reason)
-    changes = _changes(verdict, now) if reason else {"leased_by": "", "leased_until": None}
+    disposition = Disposition(DeliveryState.DROPPED, reason=reason)
+    changes = _changes(disposition, now) if reason else {"leased_by": "", "leased_until": None}
     with database.atomic():
         queued = Delivery.objects.filter(pk__in=delivery_ids, state=DeliveryState.QUEUED)
         found = list(queued.select_for_update().order_by("pk"))
         taken = [delivery.pk for delivery in found]
         Delivery.objects.filter(pk__in=taken).update(**changes)
         if reason:
-            _follow(found, verdict, now)
+            _follow(found, disposition, now)
     return taken
 
 
@@ -154,34 +154,34 @@ def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> 
     if state is not None:  # else it was erased meanwhile
         _insert({delivery: attempts})
     if accepted and state == DeliveryState.DROPPED:  # it was mailed all the same
-        audit.write(Deed.MAILED, *filter(None, [delivery.challenge]), now=now)
+        audit.write(AuditAction.MAILED, *filter(None, [delivery.challenge]), now=now)
     return settled
 
 
-def _leave(rows: Collection[Delivery], owner: str, verdict: Verdict, now: datetime) -> int:
-    """Write a verdict on the rows that this owner still holds. Returns how many.
+def _leave(rows: Collection[Delivery], holder: str, disposition: Disposition, now: datetime) -> int:
+    """Write a verdict on the rows that this holder still holds. Returns how many.
 
     Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
     want it for writing are a deadlock.
     """
     mine = {
         "ids": [delivery.pk for delivery in rows],
-        "owner": owner,
-        "counted": int(verdict.counts),
+        "holder": holder,
+        "counted": int(disposition.counts),
     }
-    if verdict.wait_seconds is None:
-        return _SETTLE(**mine, state=verdict.state, reason=verdict.reason or "", now=now)
-    due_at = now + timedelta(seconds=verdict.wait_seconds)
-    if verdict.is_held:
-        return _HOLD(**mine, due_at=due_at, until=leases.end_of(due_at))
+    if disposition.wait_seconds is None:
+        return _SETTLE(**mine, state=disposition.state, reason=disposition.reason or "", now=now)
+    due_at = now + timedelta(seconds=disposition.wait_seconds)
+    if disposition.keeps_lease:
+        return _HOLD(**mine, due_at=due_at, until=leases.lease_end(due_at))
     return _FREE(**mine, due_at=due_at)
 
 
-def _tell(rows: Collection[Delivery], verdict: Verdict) -> None:
+def _tell(rows: Collection[Delivery], disposition: Disposition) -> None:
     """Write it on what was read of them."""
     for delivery in rows:
-        delivery.state, delivery.reason = verdict.state, verdict.reason or ""
-        delivery.attempted += verdict.counts
+        delivery.state, delivery.reason = disposition.state, disposition.reason or ""
+        delivery.rounds += disposition.counts
 
 
 def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
@@ -191,20 +191,20 @@ def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
     _ADD_ATTEMPTS(*(attempt for attempts in rounds.values() for attempt in attempts))
 
 
-def _follow(rows: Collection[Delivery], verdict: Verdict, now: datetime) -> None:
-    if verdict.state is DeliveryState.ACCEPTED:
+def _follow(rows: Collection[Delivery], disposition: Disposition, now: datetime) -> None:
+    if disposition.state is DeliveryState.ACCEPTED:
         codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
-        audit.write(Deed.MAILED, *codes, now=now)
-    mails = [delivery.pk for delivery in rows if delivery.lane == Lane.MAIL]
-    if mails and verdict.state is not DeliveryState.QUEUED:
-        SealedMail.objects.filter(delivery__in=mails).delete()
+        audit.write(AuditAction.MAILED, *codes, now=now)
+    mails = [delivery.pk for delivery in rows if delivery.queue == Queue.MAIL]
+    if mails and disposition.state is not DeliveryState.QUEUED:
+        StoredMessage.objects.filter(delivery__in=mails).delete()
 
 
 def _state_of(delivery: Delivery) -> str | None:
     return Delivery.objects.filter(pk=delivery.pk).values_list("state", flat=True).first()
 
 
-_LEFT: dict[str, Slot] = {**leases.MINE, "counted": "attempted"}
+_LEFT: dict[str, Slot] = {**leases.MINE, "counted": "rounds"}
 
 
 _ADD_ATTEMPTS = Insert(Attempt)
@@ -212,10 +212,10 @@ _ADD_ATTEMPTS = Insert(Attempt)
 
 _SETTLE = Update(
     Delivery,
-    lambda ids, owner, counted, state, reason, now: (
-        leases.these(ids, owner),
+    lambda ids, holder, counted, state, reason, now: (
+        leases.held_among(ids, holder),
         {
-            "attempted": F("attempted") + counted,
+            "rounds": F("rounds") + counted,
             "state": state,
             "reason": reason,
             "settled_at": now,
@@ -232,9 +232,9 @@ _SETTLE = Update(
 
 _HOLD = Update(
     Delivery,
-    lambda ids, owner, counted, due_at, until: (
-        leases.these(ids, owner),
-        {"attempted": F("attempted") + counted, "due_at": due_at, "leased_until": until},
+    lambda ids, holder, counted, due_at, until: (
+        leases.held_among(ids, holder),
+        {"rounds": F("rounds") + counted, "due_at": due_at, "leased_until": until},
     ),
     **_LEFT,
     due_at="due_at",
@@ -244,10 +244,10 @@ _HOLD = Update(
 
 _FREE = Update(
     Delivery,
-    lambda ids, owner, counted, due_at: (
-        leases.these(ids, owner),
+    lambda ids, holder, counted, due_at: (
+        leases.held_among(ids, holder),
         {
-            "attempted": F("attempted") + counted,
+            "rounds": F("rounds") + counted,
             "due_at": due_at,
             "leased_by": "",
             "leased_until": None,
@@ -258,10 +258,10 @@ _FREE = Update(
 )
 
 
-def _changes(verdict: Verdict, now: datetime) -> dict[str, object]:
+def _changes(disposition: Disposition, now: datetime) -> dict[str, object]:
     return {
-        "state": verdict.state,
-        "reason": verdict.reason or "",
+        "state": disposition.state,
+        "reason": disposition.reason or "",
         "settled_at": now,
         "leased_by": "",
         "leased_until": None,

@@ -4,9 +4,9 @@ In: ``OTPMAIL_ENGINE``. Out: one `Engine` a process, made at first use and stopp
 Knows nothing of: what a courier does.
 
 ``base`` is what an engine promises, and ``enqueue`` how a mail is promised to it. Engines are
-``immediate``, ``threads``, ``worker`` (with ``process``, the command's own), and on a ``broker``
-``celery`` and ``tasks``, which share the ``line`` to it. They are made of a ``queue`` in memory, of
-couriers in threads (``carrying``), of the sweep's duties (``care``), of what was ``declined`` and
+``immediate``, ``threads``, ``worker`` (with ``worker_process``, the command's own), and on a ``broker``
+``celery`` and ``tasks``, which share the ``publisher`` to it. They are made of a ``schedule`` in memory, of
+couriers in threads (``courier_step``), of the sweep's duties (``maintenance``), of what was ``claim_backoff`` and
 of ``postgres_notify``.
 """
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
-from otpmail.models import Lane
+from otpmail.models import Queue
 
 
-class Fault(NamedTuple):
+class SettingError(NamedTuple):
     """What keeps an engine from working, and its remedy."""
 
     message: str
@@ -23,7 +23,7 @@ class Engine(ABC):
     """One process's engine, made at first use, and once more in a forked child."""
 
     @classmethod
-    def faults(cls) -> Iterable[Fault]:
+    def check(cls) -> Iterable[SettingError]:
         """Tell what is wrong with the settings that this engine needs; nothing by default."""
         return ()
 
@@ -32,17 +32,17 @@ class Engine(ABC):
         """Begin to look after the outbox. Harmless when it has begun already."""
 
     @abstractmethod
-    def owner(self, lane: Lane) -> str | None:
-        """Name the owner that a row about to be put in this lane is leased to.
+    def holder(self, queue: Queue) -> str | None:
+        """Name the holder that a row about to be put in this queue is leased to.
 
         A row that is born leased goes to its courier without another write. Empty: the row is
-        nobody's yet, and `wake` tells of it. None: its lane has no room, so `wake` is not called,
+        nobody's yet, and `notify` tells of it. None: its queue has no room, so `notify` is not called,
         and the row waits for a sweep.
         """
 
     @abstractmethod
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
-        """Hear that these deliveries, all of one lane, are committed.
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
+        """Hear that these deliveries, all of one queue, are committed.
 
         Never blocks on mail, and never raises.
         """

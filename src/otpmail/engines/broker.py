@@ -25,15 +25,15 @@ from django.db import close_old_connections, connections
 
 from otpmail.conf import settings
 from otpmail.engines.base import Engine
-from otpmail.engines.line import PUBLISH_SECONDS, Line
+from otpmail.engines.publisher import PUBLISH_SECONDS, Publisher
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.models import Lane
+from otpmail.models import Queue
 from otpmail.runtime.loop import Loop
 
 BATCH = 100
 """Ids given to the line at a time."""
 
-QUEUES = {Lane.CODE: "otpmail", Lane.MAIL: "otpmail.mail"}
+BROKER_QUEUES = {Queue.CODE: "otpmail", Queue.MAIL: "otpmail.mail"}
 """What a broker's queues are called, so that workers can be kept for codes."""
 
 
@@ -42,43 +42,43 @@ class BrokerEngine(Engine):
 
     def __init__(self) -> None:
         self._couriers = ThreadsEngine(patience_seconds=self._patience_seconds)
-        self._line = Line(self._publish, self._hang_up)
+        self._publisher = Publisher(self._publish, self._close)
         self._news = threading.Condition()
-        self._waiting: dict[Lane, deque[UUID]] = {lane: deque() for lane in Lane}  # codes first
+        self._waiting: dict[Queue, deque[UUID]] = {queue: deque() for queue in Queue}  # codes first
         self._stopping = False
-        self._relayed = threading.Event()
-        self._relay = Loop("otpmail-relay", self._step, last=self._end)
+        self._dispatched = threading.Event()
+        self._dispatcher = Loop("otpmail-dispatcher", self._step, last=self._end)
 
     def __repr__(self) -> str:
         """Tell its state in one line."""
         waiting = sum(map(len, self._waiting.values()))
-        return f"<{type(self).__name__} {self._line} waiting={waiting} {self._couriers}>"
+        return f"<{type(self).__name__} {self._publisher} waiting={waiting} {self._couriers}>"
 
     @abstractmethod
-    def _publish(self, delivery_id: UUID, lane: Lane) -> None:
+    def _publish(self, delivery_id: UUID, queue: Queue) -> None:
         """Give one id to the broker or raise. One thread calls it, which may hang in it."""
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         """Close what `_publish` opened; the same thread calls it."""
 
     def start(self) -> None:
         """Start relay, line and couriers. Never raises; a thread that is missing comes later."""
-        if not self._relay.is_alive and not self._stopping:
+        if not self._dispatcher.is_alive and not self._stopping:
             self._couriers.start()
-            self._line.start()
-            self._relay.ensure()
+            self._publisher.start()
+            self._dispatcher.ensure()
 
     @override
-    def owner(self, lane: Lane) -> str:
+    def holder(self, queue: Queue) -> str:
         """Leave each row to whoever claims it first."""
         self.start()
         return ""
 
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Put ids in memory, as far as there is room; the rest waits for a sweep."""
         self.start()
         with self._news:
-            waiting = self._waiting[lane]
+            waiting = self._waiting[queue]
             waiting.extend(islice(delivery_ids, settings.QUEUE_SIZE - len(waiting)))
             self._news.notify()
 
@@ -88,41 +88,41 @@ class BrokerEngine(Engine):
         with self._news:
             self._stopping = True
             self._news.notify()
-        if self._relay.is_alive:
-            self._relayed.wait(seconds / 2)  # the other half is for mails in flight
+        if self._dispatcher.is_alive:
+            self._dispatched.wait(seconds / 2)  # the other half is for mails in flight
         self._couriers.stop(max(0.0, until - time.monotonic()))
 
     def _patience_seconds(self) -> float:
-        return 0 if self._line.is_down else 2 * settings.SWEEP_SECONDS
+        return 0 if self._publisher.is_down else 2 * settings.SWEEP_SECONDS
 
     def _step(self) -> float | None:
         if self._stopping and not any(self._waiting.values()):
             return None
         self._couriers.start()
-        self._line.start()
-        lane, delivery_ids = self._next()
-        if left := self._line.say(delivery_ids, lane):
-            self._send_here(left, lane)
-        self._line.knock()
+        self._publisher.start()
+        queue, delivery_ids = self._next()
+        if left := self._publisher.publish(delivery_ids, queue):
+            self._send_here(left, queue)
+        self._publisher.ping()
         return 0
 
     def _end(self) -> None:
-        self._line.end(PUBLISH_SECONDS)
+        self._publisher.end(PUBLISH_SECONDS)
         connections.close_all()
-        self._relayed.set()
+        self._dispatched.set()
 
-    def _next(self) -> tuple[Lane, list[UUID]]:
+    def _next(self) -> tuple[Queue, list[UUID]]:
         with self._news:
             self._news.wait_for(self._has_news, settings.SWEEP_SECONDS)
-            lane = next((lane for lane in Lane if self._waiting[lane]), Lane.CODE)
-            waiting = self._waiting[lane]
-            return lane, [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+            queue = next((queue for queue in Queue if self._waiting[queue]), Queue.CODE)
+            waiting = self._waiting[queue]
+            return queue, [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
 
     def _has_news(self) -> bool:
         return self._stopping or any(self._waiting.values())
 
-    def _send_here(self, delivery_ids: Collection[UUID], lane: Lane) -> None:
+    def _send_here(self, delivery_ids: Collection[UUID], queue: Queue) -> None:
         try:
-            self._couriers.take_up(lane, delivery_ids)
+            self._couriers.claim_due(queue, delivery_ids)
         finally:
             close_old_connections()

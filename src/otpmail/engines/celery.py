@@ -1,6 +1,6 @@
 """Ids go through Celery 5: RabbitMQ or Redis carry them, Celery's workers send.
 
-1. A message is one delivery's id, in JSON, on a queue of its lane's own.
+1. A message is one delivery's id, in JSON, on a queue of its queue's own.
 2. A worker of such a queue is this app's couriers with another alarm clock: a task does the first
    round in Celery's own thread or process, retries come by the outbox's clock, and a sweep needs
    no beat.
@@ -23,11 +23,11 @@ except ImportError as error:
 
 from otpmail import engines
 from otpmail.conf import settings
-from otpmail.engines.base import Fault
-from otpmail.engines.broker import QUEUES, BrokerEngine
-from otpmail.engines.line import PUBLISH_SECONDS
+from otpmail.engines.base import SettingError
+from otpmail.engines.broker import BROKER_QUEUES, BrokerEngine
+from otpmail.engines.publisher import PUBLISH_SECONDS
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.models import Lane
+from otpmail.models import Queue
 
 TASK = "otpmail.deliver"
 
@@ -47,45 +47,45 @@ class CeleryEngine(BrokerEngine):
         self._used_at = 0.0
 
     @classmethod
-    def faults(cls) -> Iterable[Fault]:
+    def check(cls) -> Iterable[SettingError]:
         """Tell what keeps messages from the broker."""
         conf = current_app.conf
         if not (conf.broker_url or conf.broker_write_url):
-            yield Fault(
+            yield SettingError(
                 "Celery has no broker",
                 "Set CELERY_BROKER_URL, and import your Celery app in your project's __init__.py.",
             )
         if conf.task_always_eager:
-            yield Fault(
+            yield SettingError(
                 "CELERY_TASK_ALWAYS_EAGER keeps tasks from the broker",
                 "Remove it; in tests, set OTPMAIL_ENGINE to the immediate engine.",
             )
-        missing = set(QUEUES.values()) - set(current_app.amqp.queues)
+        missing = set(BROKER_QUEUES.values()) - set(current_app.amqp.queues)
         if missing and not conf.task_create_missing_queues:
-            yield Fault(
+            yield SettingError(
                 f"CELERY_TASK_QUEUES lacks {', '.join(sorted(missing))}",
                 "Add them, or remove CELERY_TASK_CREATE_MISSING_QUEUES.",
             )
 
     @override
-    def _publish(self, delivery_id: UUID, lane: Lane) -> None:
+    def _publish(self, delivery_id: UUID, queue: Queue) -> None:
         if time.monotonic() - self._used_at > REST_SECONDS:
-            self._hang_up()
+            self._close()
         was_open = self._connection is not None
         try:
-            self._send(delivery_id, lane)
+            self._send(delivery_id, queue)
         except Exception:
             if not was_open:
                 raise
-            self._send(delivery_id, lane)  # the broker may be well, and only the connection gone
+            self._send(delivery_id, queue)  # the broker may be well, and only the connection gone
 
-    def _send(self, delivery_id: UUID, lane: Lane) -> None:
+    def _send(self, delivery_id: UUID, queue: Queue) -> None:
         self._connection = self._connection or _connect()
         try:
             current_app.send_task(
                 TASK,
                 args=[str(delivery_id)],
-                queue=QUEUES[lane],
+                queue=BROKER_QUEUES[queue],
                 producer=current_app.amqp.Producer(self._connection, auto_declare=False),
                 serializer="json",
                 ignore_result=True,
@@ -95,11 +95,11 @@ class CeleryEngine(BrokerEngine):
                 expires=settings.LIFE_SECONDS,  # what nobody took by then would wake nobody
             )
         except Exception:
-            self._hang_up()
+            self._close()
             raise
         self._used_at = time.monotonic()
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -136,7 +136,7 @@ def _couriers() -> ThreadsEngine:
 
 
 def _is_worker() -> bool:
-    return not set(QUEUES.values()).isdisjoint(current_app.amqp.queues.consume_from)
+    return not set(BROKER_QUEUES.values()).isdisjoint(current_app.amqp.queues.consume_from)
 
 
 @signals.worker_process_init.connect

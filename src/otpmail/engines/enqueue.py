@@ -1,6 +1,6 @@
 """One way to promise a mail: its row in the caller's transaction, and a hint once it is committed.
 
-In: a lane, and what puts the rows. Out: the rows; what is rolled back was never promised.
+In: a queue, and what puts the rows. Out: the rows; what is rolled back was never promised.
 Knows nothing of: what is mailed.
 """
 
@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from otpmail import engines
 from otpmail.db import database
 from otpmail.exceptions import foreign
-from otpmail.models import Delivery, Lane
-from otpmail.signals import delivery_promised
+from otpmail.models import Delivery, Queue
+from otpmail.signals import delivery_enqueued
 
 
-def make(lane: Lane, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
-    """Call ``put(owner)`` now and wake the engine on commit."""
+def enqueue(queue: Queue, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
+    """Call ``put(holder)`` now and wake the engine on commit."""
     engine = engines.current()
-    owner = engine.owner(lane)
-    deliveries = put(owner or "")
+    holder = engine.holder(queue)
+    deliveries = put(holder or "")
 
     def kept() -> None:
-        if owner is not None:
-            engine.wake([delivery.pk for delivery in deliveries], lane)
+        if holder is not None:
+            engine.notify([delivery.pk for delivery in deliveries], queue)
         for delivery in deliveries:
-            foreign.tell(
-                delivery_promised,
+            foreign.send_signal(
+                delivery_enqueued,
                 sender=Delivery,
                 delivery=delivery,
                 challenge=delivery.challenge,

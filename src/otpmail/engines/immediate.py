@@ -7,32 +7,32 @@ from collections.abc import Iterable
 from typing import override
 from uuid import UUID
 
-from otpmail.delivery import courier, holders, leases, unrecorded
+from otpmail.delivery import courier, holders, leases, pending_writes
 from otpmail.engines.base import Engine
-from otpmail.models import Lane
+from otpmail.models import Queue
 
 
 class ImmediateEngine(Engine):
     """Sends before the caller goes on. It has no threads, no timers and no sweep."""
 
     def __init__(self) -> None:
-        self._owner = holders.new()
+        self._holder = holders.new()
 
     def start(self) -> None:
         """Nothing to begin."""
 
     @override
-    def owner(self, lane: Lane) -> str:
+    def holder(self, queue: Queue) -> str:
         """Every row is this engine's own."""
-        return self._owner
+        return self._holder
 
     @override
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Do one round with each."""
         ids = list(delivery_ids)
         for delivery_id in ids:
-            courier.run([delivery_id], self._owner)
-        leases.release(self._owner, only=ids, but=unrecorded.known())
+            courier.run([delivery_id], self._holder)
+        leases.release(self._holder, only=ids, but=pending_writes.known())
 
     def stop(self, seconds: float) -> None:
         """Nothing is in flight."""

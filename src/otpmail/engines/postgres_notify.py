@@ -1,6 +1,6 @@
 """A bell that wakes workers on other hosts: LISTEN and NOTIFY of PostgreSQL, under psycopg 3.
 
-In: ids of committed deliveries. Out: the same ids, in every process that listens. Each lane has a
+In: ids of committed deliveries. Out: the same ids, in every process that listens. Each queue has a
 channel of its own.
 Knows nothing of: engines, what is done with an id.
 
@@ -23,10 +23,10 @@ from uuid import UUID
 from django.db import connections
 
 from otpmail.db import database
-from otpmail.models import Lane
+from otpmail.models import Queue
 
-CHANNELS = {f"otpmail_{lane.value}": lane for lane in Lane}
-RING = "SELECT pg_notify(%s, id) FROM unnest(%s::text[]) AS id"
+CHANNELS = {f"otpmail_{queue.value}": queue for queue in Queue}
+NOTIFY = "SELECT pg_notify(%s, id) FROM unnest(%s::text[]) AS id"
 
 ECHO_SECONDS = 1.0
 """How often a listener rings for itself, which also keeps its connection from being forgotten."""
@@ -37,13 +37,13 @@ DEAF_SECONDS = 1.0
 POOLED_SECONDS = 5.0
 """How often one rings that is deaf on a new connection too: a pooler does not go away."""
 
-MOST_HEARD = 1000
+MOST_RECEIVED = 1000
 """Ids given on at a time; the sweep finds the others."""
 
 log = logging.getLogger("otpmail.worker")
 
 
-def is_there() -> bool:
+def is_available() -> bool:
     """Tell whether this project's database has a bell."""
     connection = connections[database.alias()]
     if connection.vendor != "postgresql":
@@ -53,9 +53,9 @@ def is_there() -> bool:
     return bool(is_psycopg3)
 
 
-def ring(delivery_ids: Iterable[UUID], lane: Lane) -> None:
+def notify(delivery_ids: Iterable[UUID], queue: Queue) -> None:
     """Tell every listener. Raises what Django raises for a fault of the database."""
-    _notify(f"otpmail_{lane.value}", [str(pk) for pk in delivery_ids])
+    _notify(f"otpmail_{queue.value}", [str(pk) for pk in delivery_ids])
 
 
 class Listener:
@@ -64,44 +64,44 @@ class Listener:
     def __init__(self) -> None:
         self._own_channel = f"otpmail_echo_{secrets.token_hex(8)}"
         self._listens_on: Any = None
-        self._rung_at: float | None = None
-        self._ring_at = 0.0
+        self._notified_at: float | None = None
+        self._notify_at = 0.0
         self.is_deaf = False
         self.connections = 0
         """On how many it has listened so far: what was rung between two of them is lost."""
 
-    def wait(self, seconds: float) -> Mapping[Lane, list[UUID]]:
+    def wait(self, seconds: float) -> Mapping[Queue, list[UUID]]:
         """Wait for a ring and take all that came; an empty answer if none did in time.
 
         Raises what Django raises for a fault of the database, and connects anew the next time.
         """
         try:
-            heard = self._hear(seconds)
+            received = self._receive(seconds)
         except BaseException:
-            self._ring_at = 0.0
+            self._notify_at = 0.0
             self._leave()
             raise
-        if any(channel == self._own_channel for channel, _ in heard):
-            self._hears()
-        elif self._rung_at is not None and time.monotonic() - self._rung_at > DEAF_SECONDS:
+        if any(channel == self._own_channel for channel, _ in received):
+            self._confirm()
+        elif self._notified_at is not None and time.monotonic() - self._notified_at > DEAF_SECONDS:
             self._is_deaf()
-        return _ids(heard)
+        return _ids(received)
 
-    def ring_itself(self) -> None:
+    def notify_itself(self) -> None:
         """Ring for itself, from a thread that does not listen, unless it waits to hear that.
 
         Raises what Django raises for a fault of the database.
         """
         now = time.monotonic()
-        if self._listens_on is not None and self._rung_at is None and now >= self._ring_at:
-            self._rung_at = now  # before it rings, for it may be heard at once
+        if self._listens_on is not None and self._notified_at is None and now >= self._notify_at:
+            self._notified_at = now  # before it rings, for it may be heard at once
             try:
                 _notify(self._own_channel, [""])
             except BaseException:
-                self._rung_at = None
+                self._notified_at = None
                 raise
 
-    def _hear(self, seconds: float) -> list[tuple[str, str]]:
+    def _receive(self, seconds: float) -> list[tuple[str, str]]:
         """Give the channel and the payload of each ring."""
         connection = connections[database.alias()]
         connection.ensure_connection()
@@ -110,13 +110,15 @@ class Listener:
             if raw is not self._listens_on:  # the first time, or the connection was lost
                 for channel in (*CHANNELS, self._own_channel):
                     raw.execute(f"LISTEN {channel}")
-                self._listens_on, self._rung_at = raw, None
+                self._listens_on, self._notified_at = raw, None
                 self.connections += 1
             first = list(raw.notifies(timeout=seconds, stop_after=1))
-            return [(rung.channel, rung.payload) for rung in [*first, *raw.notifies(timeout=0)]]
+            return [
+                (notice.channel, notice.payload) for notice in [*first, *raw.notifies(timeout=0)]
+            ]
 
-    def _hears(self) -> None:
-        self._rung_at = None
+    def _confirm(self) -> None:
+        self._notified_at = None
         if self.is_deaf:
             log.info("Email worker hears NOTIFY again")
         self.is_deaf = False
@@ -128,23 +130,23 @@ class Listener:
                 "does a pooler in transaction mode, or a firewall, stand before PostgreSQL?"
             )
         # What may have been a lost connection is tried at once, a pooler now and then.
-        self._ring_at = time.monotonic() + POOLED_SECONDS if self.is_deaf else 0.0
+        self._notify_at = time.monotonic() + POOLED_SECONDS if self.is_deaf else 0.0
         self.is_deaf = True
         self._leave()
 
     def _leave(self) -> None:
-        self._listens_on = self._rung_at = None
+        self._listens_on = self._notified_at = None
         connections[database.alias()].close()
 
 
-def _ids(heard: Iterable[tuple[str, str]]) -> dict[Lane, list[UUID]]:
-    """Sort what was rung by lane; what is no id of a delivery is passed over."""
-    ids: defaultdict[Lane, dict[UUID, None]] = defaultdict(dict)
-    for channel, payload in heard:
-        lane = CHANNELS.get(channel)
-        if lane is not None and (delivery_id := _id(payload)) is not None:
-            ids[lane][delivery_id] = None
-    return {lane: list(rung)[-MOST_HEARD:] for lane, rung in ids.items()}
+def _ids(received: Iterable[tuple[str, str]]) -> dict[Queue, list[UUID]]:
+    """Sort what was rung by queue; what is no id of a delivery is passed over."""
+    ids: defaultdict[Queue, dict[UUID, None]] = defaultdict(dict)
+    for channel, payload in received:
+        queue = CHANNELS.get(channel)
+        if queue is not None and (delivery_id := _id(payload)) is not None:
+            ids[queue][delivery_id] = None
+    return {queue: list(notice)[-MOST_RECEIVED:] for queue, notice in ids.items()}
 
 
 def _id(payload: str) -> UUID | None:
@@ -156,4 +158,4 @@ def _id(payload: str) -> UUID | None:
 
 def _notify(channel: str, payloads: list[str]) -> None:
     with connections[database.alias()].cursor() as cursor:
-        cursor.execute(RING, [channel, payloads])
+        cursor.execute(NOTIFY, [channel, payloads])

@@ -19,11 +19,11 @@ from uuid import UUID
 from django.core.exceptions import ImproperlyConfigured
 
 from otpmail.db import compat, database
-from otpmail.delivery import courier, holders, leases, unrecorded
-from otpmail.engines.base import Fault
-from otpmail.engines.broker import QUEUES, BrokerEngine
+from otpmail.delivery import courier, holders, leases, pending_writes
+from otpmail.engines.base import SettingError
+from otpmail.engines.broker import BROKER_QUEUES, BrokerEngine
 from otpmail.exceptions.foreign import ends_process
-from otpmail.models import Lane
+from otpmail.models import Queue
 from otpmail.outcomes.describing import log_fault
 
 ALIAS = "otpmail"
@@ -38,26 +38,26 @@ class TasksEngine(BrokerEngine):
     """Enqueues to the alias ``otpmail`` of ``TASKS``."""
 
     @classmethod
-    def faults(cls) -> Iterable[Fault]:
+    def check(cls) -> Iterable[SettingError]:
         """Tell what keeps tasks from a worker."""
         kind = type(deliver.get_backend()).__name__
         if kind in ("ImmediateBackend", "DummyBackend"):
-            yield Fault(
+            yield SettingError(
                 f"TASKS[{ALIAS!r}] is Django's {kind}, which has no workers",
                 "Name a backend that has, or set OTPMAIL_ENGINE to the threads engine.",
             )
 
     @override
-    def _publish(self, delivery_id: UUID, lane: Lane) -> None:
-        _enqueue(delivery_id, lane)
+    def _publish(self, delivery_id: UUID, queue: Queue) -> None:
+        _enqueue(delivery_id, queue)
 
 
 def _declared(function: Callable[[str], None]) -> Any:
     try:
-        return compat.tasks().task(backend=ALIAS, queue_name=QUEUES[Lane.CODE])(function)
+        return compat.tasks().task(backend=ALIAS, queue_name=BROKER_QUEUES[Queue.CODE])(function)
     except Exception as error:
         raise ImproperlyConfigured(
-            f"TASKS needs an alias {ALIAS!r} with QUEUES {list(QUEUES.values())} ({error})"
+            f"TASKS needs an alias {ALIAS!r} with QUEUES {list(BROKER_QUEUES.values())} ({error})"
         ) from error
 
 
@@ -73,19 +73,19 @@ def deliver(delivery_id: str) -> None:
 
 
 def _deliver(delivery_id: UUID) -> None:
-    owner, now = holders.new(), database.now()
-    for lane in Lane:
-        if leases.claim(owner, lane=lane, now=now, limit=1, only=[delivery_id]):
-            ended = courier.run([delivery_id], owner)
-            leases.release(owner, but=unrecorded.known())
+    holder, now = holders.new(), database.now()
+    for queue in Queue:
+        if leases.claim(holder, queue=queue, now=now, limit=1, only=[delivery_id]):
+            ended = courier.run([delivery_id], holder)
+            leases.release(holder, but=pending_writes.known())
             wait_seconds = DECLINED_SECONDS if ended.declined else ended.waits[delivery_id]
             if wait_seconds is not None and deliver.get_backend().supports_defer:
-                _enqueue(delivery_id, lane, _after(wait_seconds))
+                _enqueue(delivery_id, queue, _after(wait_seconds))
             return
 
 
-def _enqueue(delivery_id: UUID, lane: Lane, run_after: datetime | None = None) -> None:
-    deliver.using(queue_name=QUEUES[lane], run_after=run_after).enqueue(str(delivery_id))
+def _enqueue(delivery_id: UUID, queue: Queue, run_after: datetime | None = None) -> None:
+    deliver.using(queue_name=BROKER_QUEUES[queue], run_after=run_after).enqueue(str(delivery_id))
 
 
 def _after(wait_seconds: float) -> datetime:

@@ -5,7 +5,7 @@
    while all of them are busy, it takes several codes at once.
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
    If it says that this process cannot do it now, the row is free again, and left to others.
-4. A sweep looks now and then for rows that are due and nobody's, and for what needs care (`Care`).
+4. A sweep looks now and then for rows that are due and nobody's, and for what needs care (`Maintenance`).
 5. A process whose routes are all shut, or whose couriers all stand still, keeps nothing in memory
    and takes nothing: others may be able to send it.
 6. At the end, couriers send what is due while there is time, and all else is released for others.
@@ -28,14 +28,14 @@ from django.db import Error, close_old_connections, connections
 from otpmail import routes, signals
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.delivery import courier, holders, leases, unrecorded, waiting
+from otpmail.delivery import awaiting_session, courier, holders, leases, pending_writes
 from otpmail.engines.base import Engine
-from otpmail.engines.care import Care
-from otpmail.engines.carrying import Carrying, hang_up
-from otpmail.engines.declined import Declined
-from otpmail.engines.queue import Queue
+from otpmail.engines.claim_backoff import ClaimBackoff
+from otpmail.engines.courier_step import CourierStep, close_connections
+from otpmail.engines.maintenance import Maintenance
+from otpmail.engines.schedule import Schedule
 from otpmail.exceptions.foreign import ends_process
-from otpmail.models import Lane
+from otpmail.models import Queue
 from otpmail.outcomes.describing import describe, log_fault
 from otpmail.runtime.loop import Loop
 
@@ -61,7 +61,7 @@ log = logging.getLogger("otpmail.engine")
 
 
 class ThreadsEngine(Engine):
-    """A fixed number of courier threads over one bounded queue of two lanes."""
+    """A fixed number of courier threads over one bounded queue of two queues."""
 
     def __init__(
         self,
@@ -75,16 +75,22 @@ class ThreadsEngine(Engine):
         """
         self._after_sweep = after_sweep
         self._patience_seconds = patience_seconds
-        self._owner = holders.new()
-        self._queue = Queue({Lane.CODE: settings.COURIERS, Lane.MAIL: settings.MAIL_COURIERS})
-        self._declined = Declined()
-        self._care = Care(self._owner, self._queue)
+        self._holder = holders.new()
+        self._schedule = Schedule(
+            {Queue.CODE: settings.COURIERS, Queue.MAIL: settings.MAIL_COURIERS}
+        )
+        self._claim_backoff = ClaimBackoff()
+        self._maintenance = Maintenance(self._holder, self._schedule)
         self._sweep = Loop("otpmail-sweep", self._step, last=self._end)
         self._couriers = [
-            Loop(f"otpmail-courier-{number}", Carrying(self._queue, self._round), last=hang_up)
+            Loop(
+                f"otpmail-courier-{number}",
+                CourierStep(self._schedule, self._round),
+                last=close_connections,
+            )
             for number in range(settings.COURIERS)
         ]
-        self._claimed_all = dict.fromkeys(Lane, True)
+        self._claimed_all = dict.fromkeys(Queue, True)
         self._next_probe_at = 0.0
         self._pid = os.getpid()
         self._stop_at = math.inf
@@ -94,114 +100,116 @@ class ThreadsEngine(Engine):
 
     def __repr__(self) -> str:
         """Tell its state in one line."""
-        return f"<ThreadsEngine {self._owner} {self._queue!r}>"
+        return f"<ThreadsEngine {self._holder} {self._schedule!r}>"
 
     @property
     def is_well(self) -> bool:
         """Whether all its threads live, and not all of its couriers are stuck."""
         threads_live = self._sweep.is_alive and all(one.is_alive for one in self._couriers)
         limit = STUCK_LEASES * settings.LEASE_SECONDS
-        return threads_live and all(self._queue.still_seconds(lane) < limit for lane in Lane)
+        return threads_live and all(self._schedule.still_seconds(queue) < limit for queue in Queue)
 
     def start(self) -> None:
         """Start the sweep, which starts the couriers. Never raises; what is missing comes later."""
-        if not self._sweep.is_alive and not self._queue.is_closed:
+        if not self._sweep.is_alive and not self._schedule.is_closed:
             self._sweep.ensure()
             self._ensure_couriers()
 
-    def owner(self, lane: Lane) -> str | None:
-        """Take the row while it can be sent from here, and its lane has room."""
+    def holder(self, queue: Queue) -> str | None:
+        """Take the row while it can be sent from here, and its queue has room."""
         self.start()
-        if self._room(lane) <= 0:
+        if self._room(queue) <= 0:
             return None
-        self._took(lane)
-        return self._owner
+        self._took(queue)
+        return self._holder
 
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
         self.start()
-        ids, room = list(delivery_ids), self._room_in_memory(lane)
+        ids, room = list(delivery_ids), self._room_in_memory(queue)
         for delivery_id in ids[:room]:
-            self._queue.put(delivery_id, lane)
+            self._schedule.put(delivery_id, queue)
         if over := ids[room:]:
             self._release_over(over)
 
     def _release_over(self, delivery_ids: Collection[UUID]) -> None:
         try:
-            leases.release(self._owner, only=delivery_ids)
+            leases.release(self._holder, only=delivery_ids)
         except Error as error:  # the sweep finds them; the connection is the caller's
             log.warning("Email engine: mails over the room wait for a sweep %s", describe(error))
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Have the sweep look now."""
-        self._sweep.nudge()
+        self._sweep.wake()
 
-    def take_up(self, lane: Lane, delivery_ids: Collection[UUID] | None = None) -> None:
-        """Claim what is due and nobody's, all of a lane or those, as far as there is room.
+    def claim_due(self, queue: Queue, delivery_ids: Collection[UUID] | None = None) -> None:
+        """Claim what is due and nobody's, all of a queue or those, as far as there is room.
 
         Of a backlog no more than is sent soon; whoever ends a round asks for the next part of it.
         """
         self.start()
-        if (room := self._room(lane)) <= 0:
+        if (room := self._room(queue)) <= 0:
             return
         is_hint = delivery_ids is not None
-        limit = min(room, CLAIM_LIMIT - (0 if is_hint else self._queue.count(lane)))
-        claimed = self._claim(lane, limit=limit, only=delivery_ids) if limit > 0 else {}
-        self._put(claimed, lane)
+        limit = min(room, CLAIM_LIMIT - (0 if is_hint else self._schedule.count(queue)))
+        claimed = self._claim(queue, limit=limit, only=delivery_ids) if limit > 0 else {}
+        self._put(claimed, queue)
         if claimed:
-            self._took(lane)
+            self._took(queue)
         if not is_hint:
-            self._claimed_all[lane] = len(claimed) < limit
+            self._claimed_all[queue] = len(claimed) < limit
 
     def run_now(self, delivery_id: UUID) -> None:
         """Claim a delivery and do a round in the calling thread; a courier does the next ones."""
-        if not self._queue.is_closed:
+        if not self._schedule.is_closed:
             self._guard(lambda: self._run_now(delivery_id))
 
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
         self._stop_at = time.monotonic() + seconds
         # What the route's usual time says cannot be finished is not begun: it would be doubled.
-        usual_seconds = max(routes.usual_seconds(), self._queue.longest_in_hand_seconds())
-        self._queue.close(self._stop_at - GIVE_BACK_SECONDS - usual_seconds)
-        self._sweep.nudge()
+        usual_seconds = max(routes.usual_seconds(), self._schedule.longest_in_hand_seconds())
+        self._schedule.close(self._stop_at - GIVE_BACK_SECONDS - usual_seconds)
+        self._sweep.wake()
         if self._sweep.is_alive and not self._drained.wait(seconds):
-            log.warning("Email engine stopped with %d mails in flight", len(self._queue.in_hand()))
-        unrecorded.finish(self._stop_at - time.monotonic())
+            log.warning(
+                "Email engine stopped with %d mails in flight", len(self._schedule.in_hand())
+            )
+        pending_writes.finish(self._stop_at - time.monotonic())
 
     # Room.
 
-    def _room(self, lane: Lane) -> int:
+    def _room(self, queue: Queue) -> int:
         """Tell how many rows may be taken that can be sent from here soon."""
-        if self._is_still(lane) or not any(one.is_alive for one in self._couriers):
+        if self._is_still(queue) or not any(one.is_alive for one in self._couriers):
             return 0
-        capacity = routes.capacity(lane)
+        capacity = routes.capacity(queue)
         if time.monotonic() < self._next_probe_at:
             capacity = capacity if capacity == math.inf else 0
-        return int(min(self._room_in_memory(lane), capacity))
+        return int(min(self._room_in_memory(queue), capacity))
 
-    def _took(self, lane: Lane) -> None:
+    def _took(self, queue: Queue) -> None:
         """Take note of a mail that is to find out whether a shut route takes mails again."""
-        if routes.capacity(lane) < math.inf:
+        if routes.capacity(queue) < math.inf:
             self._next_probe_at = time.monotonic() + PROBE_SECONDS
 
-    def _room_in_memory(self, lane: Lane) -> int:
-        room = settings.QUEUE_SIZE - self._queue.count(lane)
-        return 0 if self._queue.is_closed else max(0, room)
+    def _room_in_memory(self, queue: Queue) -> int:
+        room = settings.QUEUE_SIZE - self._schedule.count(queue)
+        return 0 if self._schedule.is_closed else max(0, room)
 
-    def _is_still(self, lane: Lane) -> bool:
-        seconds = self._queue.still_seconds(lane)
+    def _is_still(self, queue: Queue) -> bool:
+        seconds = self._schedule.still_seconds(queue)
         return seconds > STILL_SECONDS and seconds > 2 * routes.usual_seconds()
 
     # Rounds.
 
-    def _put(self, claimed: Mapping[UUID, float], lane: Lane) -> None:
+    def _put(self, claimed: Mapping[UUID, float], queue: Queue) -> None:
         for delivery_id, due_seconds in claimed.items():
-            self._queue.put(delivery_id, lane, -due_seconds)
+            self._schedule.put(delivery_id, queue, -due_seconds)
 
     def _claim(
         self,
-        lane: Lane,
+        queue: Queue,
         *,
         limit: int,
         only: Collection[UUID] | None = None,
@@ -211,45 +219,45 @@ class ThreadsEngine(Engine):
         if only is None:
             due_by -= timedelta(seconds=self._patience_seconds())
         return leases.claim(
-            self._owner,
-            lane=lane,
+            self._holder,
+            queue=queue,
             now=now,
             due_by=due_by,
             limit=limit,
             only=only,
-            but=self._declined.now() | self._queue.in_hand(),
+            but=self._claim_backoff.now() | self._schedule.in_hand(),
             is_dead=is_dead,
         )
 
     def _run_now(self, delivery_id: UUID) -> None:
-        for lane in Lane:
-            if self._room(lane) > 0 and self._claim(lane, limit=1, only=[delivery_id]):
-                self._queue.hold(delivery_id, lane)
+        for queue in Queue:
+            if self._room(queue) > 0 and self._claim(queue, limit=1, only=[delivery_id]):
+                self._schedule.hold(delivery_id, queue)
                 wait_seconds: float | None = settings.SWEEP_SECONDS
                 try:
                     wait_seconds = self._round([delivery_id])[delivery_id]
                 finally:
-                    self._queue.let_go(delivery_id, lane, wait_seconds)
+                    self._schedule.let_go(delivery_id, queue, wait_seconds)
                 return
 
     def _round(self, delivery_ids: Sequence[UUID]) -> dict[UUID, float | None]:
         try:
-            ended = courier.run(delivery_ids, self._owner)
+            ended = courier.run(delivery_ids, self._holder)
         finally:
             close_old_connections()
-        self._declined.add(ended.declined)
+        self._claim_backoff.add(ended.declined)
         self._ask_for_more()
         return ended.waits
 
     def _ask_for_more(self) -> None:
-        for lane, all_ in self._claimed_all.items():
-            if not all_ and self._queue.count(lane) <= CLAIM_LIMIT / 2:
-                self._sweep.nudge()
+        for queue, all_ in self._claimed_all.items():
+            if not all_ and self._schedule.count(queue) <= CLAIM_LIMIT / 2:
+                self._sweep.wake()
 
     # The sweep.
 
     def _step(self) -> float | None:
-        if self._queue.is_closed:
+        if self._schedule.is_closed:
             return None
         try:
             self._look()
@@ -259,66 +267,66 @@ class ThreadsEngine(Engine):
 
     def _look(self) -> None:
         self._ensure_couriers()
-        routes.knock(then=self._routes_changed)
+        routes.probe_sessions(then=self._routes_changed)
         self._let_others()
         self._share()
-        is_due = self._care.due_in_seconds == 0
-        lost = self._care.take() if is_due else []
-        for lane in Lane:
+        is_due = self._maintenance.due_in_seconds == 0
+        lost = self._maintenance.run() if is_due else []
+        for queue in Queue:
             if lost:  # however short it has been due: whoever heard of it is gone
-                self.take_up(lane, lost)
-            self.take_up(lane)
+                self.claim_due(queue, lost)
+            self.claim_due(queue)
             if is_due:
-                self._take_dead(lane)
+                self._take_dead(queue)
         if is_due and self._after_sweep is not None:
             self._after_sweep()
 
-    def _take_dead(self, lane: Lane) -> None:
+    def _take_dead(self, queue: Queue) -> None:
         """While nothing can be sent, claim what is past its deadline, so that it is dropped."""
-        if routes.capacity(lane) < math.inf:
-            self._put(self._claim(lane, limit=CLAIM_LIMIT, is_dead=True), lane)
+        if routes.capacity(queue) < math.inf:
+            self._put(self._claim(queue, limit=CLAIM_LIMIT, is_dead=True), queue)
 
     def _let_others(self) -> None:
         """Give back what waits in memory and cannot be sent from here soon."""
-        for lane in Lane:
-            is_shut = routes.capacity(lane) < math.inf
-            if is_shut or self._is_still(lane):
-                self._claimed_all[lane] = False  # whoever ends a round asks for more
-                if forgotten := self._queue.forget(lane, due_only=not is_shut):
-                    leases.release(self._owner, only=forgotten)
+        for queue in Queue:
+            is_shut = routes.capacity(queue) < math.inf
+            if is_shut or self._is_still(queue):
+                self._claimed_all[queue] = False  # whoever ends a round asks for more
+                if forgotten := self._schedule.forget(queue, due_only=not is_shut):
+                    leases.release(self._holder, only=forgotten)
 
     def _share(self) -> None:
         """Give to others what has waited for a session for long; its round sends it no more."""
-        if late := waiting.give_up(seconds=SESSION_SECONDS):
-            self._declined.add(late)
-            leases.release(self._owner, only=late)
+        if late := awaiting_session.give_up(seconds=SESSION_SECONDS):
+            self._claim_backoff.add(late)
+            leases.release(self._holder, only=late)
 
     def _wait_seconds(self) -> float:
-        return min(self._care.due_in_seconds, routes.knock_seconds())
+        return min(self._maintenance.due_in_seconds, routes.session_probe_seconds())
 
     def _ensure_couriers(self) -> None:
-        if not self._queue.is_closed:
+        if not self._schedule.is_closed:
             for one in self._couriers:
                 one.ensure()
 
     def _routes_changed(self, **_: object) -> None:
         if os.getpid() == self._pid:  # a forked child's signals still know its parent's engine
-            self._declined.clear()
-            self._sweep.nudge()
+            self._claim_backoff.clear()
+            self._sweep.wake()
 
     def _end(self) -> None:
-        self._care.end()
+        self._maintenance.end()
         self._guard(self._give_back)
-        self._queue.join()
+        self._schedule.join()
         self._guard(self._release)  # what came back to be tried again
         connections.close_all()
         self._drained.set()
 
     def _give_back(self) -> None:
-        self._release(but=self._queue.drain(self._stop_at - GIVE_BACK_SECONDS))
+        self._release(but=self._schedule.drain(self._stop_at - GIVE_BACK_SECONDS))
 
     def _release(self, *, but: Collection[UUID] = ()) -> None:
-        leases.release(self._owner, but=unrecorded.known().union(but))
+        leases.release(self._holder, but=pending_writes.known().union(but))
 
     def _guard(self, step: Callable[[], object]) -> None:
         try:

@@ -13,7 +13,7 @@ from django.db import Error
 
 from otpmail.engines import postgres_notify
 from otpmail.engines.base import Engine
-from otpmail.models import Lane
+from otpmail.models import Queue
 from otpmail.outcomes.describing import describe
 
 log = logging.getLogger("otpmail.engine")
@@ -26,15 +26,15 @@ class WorkerEngine(Engine):
         """Nothing to begin: workers look after the outbox."""
 
     @override
-    def owner(self, lane: Lane) -> str:
+    def holder(self, queue: Queue) -> str:
         """Leave each row to whichever worker claims it."""
         return ""
 
-    def wake(self, delivery_ids: Iterable[UUID], lane: Lane) -> None:
+    def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Ring, where there is a bell."""
         try:
-            if postgres_notify.is_there():
-                postgres_notify.ring(delivery_ids, lane)
+            if postgres_notify.is_available():
+                postgres_notify.notify(delivery_ids, queue)
         except Error as error:  # a sweep finds them
             log.warning("Email engine: the workers could not be woken: %s", describe(error))
 

@@ -1,6 +1,6 @@
 """What a provider told of a mail afterwards, and what follows from it.
 
-In: a delivery's id and a `Report`. Out: rows, and a signal once they are committed.
+In: a delivery's id and a `ReceivedEvent`. Out: rows, and a signal once they are committed.
 Knows nothing of: providers, HTTP.
 
 1. Lock the challenge, then record the report, with no code and no address in its words. One that
@@ -25,30 +25,30 @@ from otpmail.display import redaction
 from otpmail.display.redaction import redact
 from otpmail.exceptions import NotHereError, foreign
 from otpmail.limits import suppressions
-from otpmail.models import Attempt, Challenge, Delivery, Reported
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryEvent
 from otpmail.outcomes import REPLY_LENGTH, words
 from otpmail.purposes import Purpose
-from otpmail.signals import delivery_reported
+from otpmail.signals import delivery_event_received
 
-HELD_UP = frozenset({Reported.DEFERRED, Reported.REJECTED, Reported.BOUNCED})
+NOT_THROUGH = frozenset({DeliveryEvent.DEFERRED, DeliveryEvent.REJECTED, DeliveryEvent.BOUNCED})
 """It did not get through, or will not in time: a queue waits for half an hour between two tries
 (RFC 5321, 4.5.4.1), and a code lives for ten minutes."""
 
-ARRIVED = frozenset({Reported.DELIVERED, Reported.COMPLAINED})
+ARRIVED = frozenset({DeliveryEvent.DELIVERED, DeliveryEvent.COMPLAINED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ReceivedEvent:
     """One event of a mail. ``reason`` is the provider's, as it came."""
 
-    word: Reported
+    kind: DeliveryEvent
     at: datetime
     reason: str = ""
     address_is_dead: bool = False
     """It takes no mail from anybody, now or next week."""
 
 
-def take(delivery_id: UUID, report: Report) -> bool:
+def handle(delivery_id: UUID, received: ReceivedEvent) -> bool:
     """Take a report, in one transaction. Returns False if there is no such delivery."""
     rows = Delivery.objects.all()
     with database.atomic():
@@ -57,14 +57,14 @@ def take(delivery_id: UUID, report: Report) -> bool:
             return False
         challenges_ = Challenge.objects.select_for_update()
         challenge = challenges_.filter(deliveries=delivery).first()
-        report = replace(report, reason=_told(report.reason, challenge))
-        if outbox.report(delivery_id, report.word, at=report.at, reason=report.reason):
+        received = replace(received, reason=_told(received.reason, challenge))
+        if outbox.record_event(delivery_id, received.kind, at=received.at, reason=received.reason):
             route = _last_route(delivery, challenge)
-            if report.word in ARRIVED or report.address_is_dead:
+            if received.kind in ARRIVED or received.address_is_dead:
                 settling.accept(delivery, now=database.now())
             if challenge is not None:  # a code, and not a project's own mail
-                _follow(delivery, challenge, report, route)
-            _tell(delivery, report, route)
+                _follow(delivery, challenge, received, route)
+            _tell(delivery, received, route)
     return True
 
 
@@ -77,21 +77,23 @@ def _told(text: str, challenge: Challenge | None) -> str:
     return redact(words(text), codes)[:REPLY_LENGTH]
 
 
-def _follow(delivery: Delivery, challenge: Challenge, report: Report, route: str) -> None:
-    if report.address_is_dead or report.word is Reported.COMPLAINED:
-        suppressions.suppress(challenge.recipient, report.word, since=report.at)
-    elif report.word is Reported.DELIVERED:
-        suppressions.lift(challenge.recipient, now=report.at)
-    if report.word in HELD_UP:
-        resending.send_again(delivery, challenge, avoid=route, now=database.now())
+def _follow(delivery: Delivery, challenge: Challenge, received: ReceivedEvent, route: str) -> None:
+    if received.address_is_dead or received.kind is DeliveryEvent.COMPLAINED:
+        suppressions.suppress(challenge.recipient, received.kind, since=received.at)
+    elif received.kind is DeliveryEvent.DELIVERED:
+        suppressions.lift(challenge.recipient, now=received.at)
+    if received.kind in NOT_THROUGH:
+        resending.resend_by_other_route(delivery, challenge, avoid=route, now=database.now())
 
 
-def _tell(delivery: Delivery, report: Report, route: str) -> None:
-    delivery.reported, delivery.reported_at = report.word, report.at
-    delivery.reported_reason = report.reason
+def _tell(delivery: Delivery, received: ReceivedEvent, route: str) -> None:
+    delivery.event, delivery.event_at = received.kind, received.at
+    delivery.event_reason = received.reason
 
     def kept() -> None:
-        foreign.tell(delivery_reported, sender=Delivery, delivery=delivery, route=route)
+        foreign.send_signal(
+            delivery_event_received, sender=Delivery, delivery=delivery, route=route
+        )
 
     database.on_commit(kept)
 

@@ -1,6 +1,6 @@
 """Anymail's events, whose signatures Anymail has checked, become reports, whatever is in them.
 
-In: Anymail's signal ``tracking``; its views. Out: a `Report` for the delivery that the mail's
+In: Anymail's signal ``tracking``; its views. Out: a `ReceivedEvent` for the delivery that the mail's
 metadata names; views that bear more.
 Knows nothing of: what follows from a report.
 
@@ -39,18 +39,18 @@ from django.views.decorators.csrf import csrf_exempt
 from otpmail.db import database
 from otpmail.delivery.rendering import METADATA
 from otpmail.events import handling
-from otpmail.events.handling import Report
-from otpmail.models import Reported
+from otpmail.events.handling import ReceivedEvent
+from otpmail.models import DeliveryEvent
 from otpmail.outcomes import provider_errors
 from otpmail.outcomes.describing import describe
 
-WORDS = {
-    EventType.DEFERRED: Reported.DEFERRED,
-    EventType.DELIVERED: Reported.DELIVERED,
-    EventType.REJECTED: Reported.REJECTED,
-    EventType.FAILED: Reported.REJECTED,
-    EventType.BOUNCED: Reported.BOUNCED,
-    EventType.COMPLAINED: Reported.COMPLAINED,
+EVENTS = {
+    EventType.DEFERRED: DeliveryEvent.DEFERRED,
+    EventType.DELIVERED: DeliveryEvent.DELIVERED,
+    EventType.REJECTED: DeliveryEvent.REJECTED,
+    EventType.FAILED: DeliveryEvent.REJECTED,
+    EventType.BOUNCED: DeliveryEvent.BOUNCED,
+    EventType.COMPLAINED: DeliveryEvent.COMPLAINED,
 }
 """All other events (queued, opened, clicked) tell nothing new of a mail's way."""
 
@@ -85,25 +85,25 @@ log = logging.getLogger("otpmail.events.providers")
 
 
 @receiver(tracking, dispatch_uid="otpmail")
-def hear(event: Any, esp_name: str, **_: Any) -> None:
+def handle_tracking(event: Any, esp_name: str, **_: Any) -> None:
     """Take one event. Raises what the database raises."""
-    word = WORDS.get(_text(event.event_type))
-    if word is None:
+    kind = EVENTS.get(_text(event.event_type))
+    if kind is None:
         return
     delivery_id = _delivery_id(event.metadata)
-    if delivery_id is None or not handling.take(delivery_id, _report(event, esp_name, word)):
-        log.info("Email event of an unknown mail provider=%s event=%s", esp_name, word)
+    if delivery_id is None or not handling.handle(delivery_id, _received(event, esp_name, kind)):
+        log.info("Email event of an unknown mail provider=%s event=%s", esp_name, kind)
 
 
-def _report(event: Any, esp_name: str, word: Reported) -> Report:
+def _received(event: Any, esp_name: str, kind: DeliveryEvent) -> ReceivedEvent:
     now = database.now()
     rejected = _text(event.reject_reason)
     told = " ".join(filter(None, (rejected, _text(event.description), _text(event.mta_response))))
-    return Report(
-        word=word,
+    return ReceivedEvent(
+        kind=kind,
         at=_moment(event.timestamp, now),
         reason=f"{esp_name}: {told}" if told else esp_name,
-        address_is_dead=_is_dead(rejected, word, told),
+        address_is_dead=_is_dead(rejected, kind, told),
     )
 
 
@@ -123,11 +123,11 @@ def _moment(told: object, now: datetime) -> datetime:
     return min(moment, now) if moment >= FIRST else now
 
 
-def _is_dead(reject_reason: str, word: Reported, told: str) -> bool:
-    match word:
-        case Reported.REJECTED:
+def _is_dead(reject_reason: str, kind: DeliveryEvent, told: str) -> bool:
+    match kind:
+        case DeliveryEvent.REJECTED:
             return reject_reason in NOT_SENT_ANY_MORE
-        case Reported.BOUNCED:
+        case DeliveryEvent.BOUNCED:
             return reject_reason == RejectReason.INVALID or bool(FOR_GOOD.search(told))
         case _:
             return False

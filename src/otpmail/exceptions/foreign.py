@@ -23,7 +23,7 @@ def ends_process(error: BaseException) -> bool:
     return asks and threading.current_thread() is threading.main_thread()
 
 
-def tell(signal: Signal, **named: Any) -> None:
+def send_signal(signal: Signal, **named: Any) -> None:
     """Send a signal as ``send_robust`` does, and let no receiver's panic out either."""
     try:
         signal.send_robust(**named)
@@ -36,7 +36,7 @@ def tell(signal: Signal, **named: Any) -> None:
         )
 
 
-class Rarely:
+class OncePerMinute:
     """Lets each thing be told once a minute."""
 
     SECONDS = 60
@@ -46,7 +46,7 @@ class Rarely:
     def __init__(self) -> None:
         self._told_at: dict[str, float] = {}
 
-    def may_tell(self, thing: str) -> bool:
+    def may_log(self, thing: str) -> bool:
         """Say whether it has not been told for a minute, and take it as told now."""
         now = time.monotonic()
         if now - self._told_at.get(thing, -self.SECONDS) < self.SECONDS:

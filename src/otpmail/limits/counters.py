@@ -54,7 +54,7 @@ class Allowance:
     """So many an hour, and so many a day, of one kind for one owner. An empty one has no end."""
 
     kind: str
-    owner: str = field(repr=False)
+    name: str = field(repr=False)
     an_hour_and_a_day: Sequence[int]
     at_once: int = 1
     """How many are taken, counted and given back together."""
@@ -135,7 +135,7 @@ class Allowance:
     def _key(self, key: SigningKey) -> UUID:
         secret = key.subkey(_LABEL)
         digest = hmac.digest(
-            secret, f"{self.kind}\0{self.owner}".encode(errors="surrogatepass"), "sha256"
+            secret, f"{self.kind}\0{self.name}".encode(errors="surrogatepass"), "sha256"
         )
         return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
 

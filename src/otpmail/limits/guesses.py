@@ -16,8 +16,8 @@ from otpmail.models import Challenge
 from otpmail.purposes import Purpose
 
 
-def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int | None:
-    """Count a failure, of the challenge and of its subject, before the code is looked at.
+def count_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int | None:
+    """Count a failure, of the challenge and of its owner, before the code is looked at.
 
     A right code gives both back, and so does `give_back_guess`. Returns the guess's number, or None
     if none is left. Joins the caller's transaction, in which the row stays locked, so no two
@@ -26,17 +26,17 @@ def take_guess(challenge: Challenge, *, purpose: Purpose, now: datetime) -> int 
     room = _pending(challenge).filter(expires_at__gt=now, failures__lt=purpose.guesses)
     if not room.update(failures=F("failures") + 1):
         return None
-    lockout.count(challenge.subject, now)
+    lockout.count(challenge.owner, now)
     return _pending(challenge).values_list("failures", flat=True).get()
 
 
 def give_back_guess(challenge: Challenge) -> None:
     """Give a guess back that was counted and told nothing. Joins the caller's transaction."""
     if _pending(challenge).filter(failures__gt=0).update(failures=F("failures") - 1):
-        lockout.give_back(challenge.subject)  # else it ended, as a right code that gave it back
+        lockout.give_back(challenge.owner)  # else it ended, as a right code that gave it back
 
 
-def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
+def count_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
     """Take the room for one more mail with the same code."""
     return _take(
         challenge,
@@ -47,7 +47,7 @@ def take_resend(challenge: Challenge, *, purpose: Purpose, now: datetime) -> boo
 
 
 @sensitive_variables()
-def take_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
+def count_reissue(challenge: Challenge, *, purpose: Purpose, now: datetime) -> bool:
     """Take the room for a new code: the next generation, which kills the older one."""
     return _take(
         challenge,

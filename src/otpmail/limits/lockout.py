@@ -1,11 +1,11 @@
-"""How many wrong codes one subject bears over all challenges, and how long it waits after that.
+"""How many wrong codes one owner bears over all challenges, and how long it waits after that.
 
-In: a subject, the time. Out: until when no new challenge is made for it.
+In: an owner, the time. Out: until when no new challenge is made for it.
 Knows nothing of: codes, how a wrong one is told.
 
 A failure counts only for a challenge that the caller named by its id and owns, so that knowing
 somebody's address or number spends nothing of theirs. When the last of the budget is gone the
-subject waits, at first 15 minutes, then twice as long each time, at most 24 hours: never for good.
+owner waits, at first 15 minutes, then twice as long each time, at most 24 hours: never for good.
 """
 
 from datetime import datetime
@@ -17,50 +17,50 @@ from otpmail.conf import settings
 from otpmail.limits.counters import Allowance, milliseconds, moment
 
 
-def count(subject: str, now: datetime) -> None:
+def count(owner: str, now: datetime) -> None:
     """Count a failure, before the code is looked at. Joins the caller's transaction."""
-    of(subject).count(now)
+    of(owner).count(now)
 
 
-def give_back(subject: str) -> None:
+def give_back(owner: str) -> None:
     """Give it back: the code was right."""
-    of(subject).give_back()
+    of(owner).give_back()
 
 
-def enforce(subject: str, now: datetime) -> None:
+def enforce(owner: str, now: datetime) -> None:
     """Begin a wait if the budget is spent and none has begun. Called when a code was wrong."""
-    if not settings.FAILURE_BUDGET:
+    if not settings.LOCKOUT_FAILURES:
         return
-    first, longest = (seconds * 1000 for seconds in settings.BLOCK_SECONDS)
+    first, longest = (seconds * 1000 for seconds in settings.LOCKOUT_SECONDS)
     now_ms = milliseconds(now)
-    waits = of(subject).spent(now).filter(blocked_until__lte=now_ms)
-    is_forgotten = When(blocked_until__lte=now_ms - longest, then=Value(first))
+    waits = of(owner).spent(now).filter(locked_out_until__lte=now_ms)
+    is_forgotten = When(locked_out_until__lte=now_ms - longest, then=Value(first))
     longer = Case(
-        is_forgotten, default=Least(F("block_ms") * 2, longest), output_field=BigIntegerField()
+        is_forgotten, default=Least(F("lockout_ms") * 2, longest), output_field=BigIntegerField()
     )
     # Two statements: MariaDB would read the new length in the same one, others the old one.
-    if waits.update(block_ms=longer):
-        of(subject).row().update(blocked_until=now_ms + F("block_ms"))
+    if waits.update(lockout_ms=longer):
+        of(owner).row().update(locked_out_until=now_ms + F("lockout_ms"))
 
 
-def hold(subject: str, now: datetime) -> None:
-    """Lock the subject against other issues until the caller's transaction ends.
+def lock(owner: str, now: datetime) -> None:
+    """Lock the owner against other issues until the caller's transaction ends.
 
     By a row of its own, which is taken before any challenge's. The budget's comes after them, as
-    in ``limits.guesses.take_guess``: the other way round, an issue and a guess could be a deadlock.
+    in ``limits.guesses.count_guess``: the other way round, an issue and a guess could be a deadlock.
     """
-    lock = Allowance("issues", subject, ())
-    while not lock.row().update(kind=lock.kind):
-        lock.make(now)
+    counter = Allowance("issues", owner, ())
+    while not counter.row().update(kind=counter.kind):
+        counter.make(now)
 
 
-def blocked_until(subject: str, now: datetime) -> datetime | None:
-    """Tell until when the subject waits, if it does."""
-    waits = of(subject).rows().filter(blocked_until__gt=milliseconds(now))
-    row = waits.order_by("-blocked_until").first()
-    return moment(row.blocked_until) if row else None
+def locked_out_until(owner: str, now: datetime) -> datetime | None:
+    """Tell until when the owner waits, if it does."""
+    waits = of(owner).rows().filter(locked_out_until__gt=milliseconds(now))
+    row = waits.order_by("-locked_out_until").first()
+    return moment(row.locked_out_until) if row else None
 
 
-def of(subject: str) -> Allowance:
-    """Give a subject's budget."""
-    return Allowance("failures", subject, settings.FAILURE_BUDGET)
+def of(owner: str) -> Allowance:
+    """Give an owner's budget."""
+    return Allowance("failures", owner, settings.LOCKOUT_FAILURES)

@@ -22,7 +22,7 @@ DEVICE_KEPT = timedelta(days=180)
 """How long a device is known after it last confirmed a code."""
 
 
-class Room:
+class MailLimits:
     """The room for mails that one client asks for: asked for each, and taken of all at the end.
 
     So what many share, as an office's address, is held by nobody while other rows are written.
@@ -34,7 +34,7 @@ class Room:
         self._mailboxes: list[str] = []
         self._found: list[Allowance] = []
 
-    def ask(self, recipient: str) -> OverCap | None:
+    def check(self, recipient: str) -> OverCap | None:
         """Ask for one more mail. Tells if there is no room for it; holds nothing."""
         mailboxes = [*self._mailboxes, mailbox_of(recipient)]
         refused = self._look(mailboxes)
@@ -52,7 +52,7 @@ class Room:
     def _look(self, mailboxes: Sequence[str]) -> OverCap | None:
         by_client = [*of_client("client", self._client, settings.CLIENT_QUOTA, len(mailboxes))]
         by_recipient = [
-            (_of_recipient(mailbox, mails), _reserve(mailbox, self._client, mails))
+            (_of_recipient(mailbox, mails), _of_device(mailbox, self._client, mails))
             for mailbox, mails in Counter(mailboxes).items()
         ]
         rows = look([*by_client, *chain.from_iterable(by_recipient)])
@@ -60,12 +60,12 @@ class Room:
         for one in by_client:
             if retry_at := one.room_at(rows, self._now):
                 return OverCap(retry_at=retry_at, cap=Cap.CLIENT)
-        for usual, reserve in by_recipient:
+        for usual, of_device in by_recipient:
             retry_at = usual.room_at(rows, self._now)
-            has_reserve = reserve.among(rows) and not reserve.room_at(rows, self._now)
-            if retry_at and not has_reserve:
+            device_has_room = of_device.among(rows) and not of_device.room_at(rows, self._now)
+            if retry_at and not device_has_room:
                 return OverCap(retry_at=retry_at, cap=Cap.RECIPIENT)
-            found.append(reserve if retry_at else usual)
+            found.append(of_device if retry_at else usual)
         self._found = found
         return None
 
@@ -76,7 +76,7 @@ def remember(recipient: str, client: Client, now: datetime) -> None:
     A stranger who floods the address then cannot lock its owner out.
     """
     if client.known_by:
-        _reserve(mailbox_of(recipient), client).make(now, kept=DEVICE_KEPT)
+        _of_device(mailbox_of(recipient), client).make(now, kept=DEVICE_KEPT)
 
 
 def of_client(
@@ -94,6 +94,8 @@ def _of_recipient(mailbox: str, mails: int) -> Allowance:
     return Allowance("recipient", mailbox, settings.RECIPIENT_QUOTA, mails)
 
 
-def _reserve(mailbox: str, client: Client, mails: int = 1) -> Allowance:
-    owner = f"{mailbox}\0{client.known_by}"
-    return Allowance("reserve", owner, settings.DEVICE_RESERVE if client.known_by else (), mails)
+def _of_device(mailbox: str, client: Client, mails: int = 1) -> Allowance:
+    name = f"{mailbox}\0{client.known_by}"
+    return Allowance(
+        "device", name, settings.TRUSTED_DEVICE_QUOTA if client.known_by else (), mails
+    )

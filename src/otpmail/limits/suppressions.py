@@ -15,12 +15,12 @@ from django.db.models import QuerySet
 from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
-from otpmail.models import Reported, Suppression
+from otpmail.models import DeliveryEvent, Suppression
 
 SUBKEY = "otpmail suppressions"
 
 
-def suppress(address: str, reason: Reported, *, since: datetime) -> None:
+def suppress(address: str, reason: DeliveryEvent, *, since: datetime) -> None:
     """Send an address nothing for ``OTPMAIL_SUPPRESS_SECONDS``. Joins the caller's transaction."""
     if not settings.SUPPRESS_SECONDS:
         return

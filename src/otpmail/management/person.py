@@ -1,6 +1,6 @@
-"""The base of commands for one person's rows: their address, and a subject besides.
+"""The base of commands for one person's rows: their address, and an owner besides.
 
-In: an address, a subject. Out: what was done for them; and under which revoked keys entries stand
+In: an address, an owner. Out: what was done for them; and under which revoked keys entries stand
 of which nobody can tell whose they are.
 Knows nothing of: what is done.
 """
@@ -19,7 +19,7 @@ class PersonCommand(MigratedCommand, ABC):
     """Does something for a person, and tells of it."""
 
     @abstractmethod
-    def act(self, address: str, subject: str | None) -> Any:
+    def act(self, address: str, owner: str | None) -> Any:
         """Do it. Raises `InvalidRecipientError`, and `NotHereError` for a key that is not here."""
 
     @abstractmethod
@@ -29,15 +29,15 @@ class PersonCommand(MigratedCommand, ABC):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take whose."""
         parser.add_argument("address", help="the e-mail address; case does not matter")
-        parser.add_argument("--subject", help="and whatever was issued for this subject")
+        parser.add_argument("--owner", help="and whatever was issued for this owner")
 
-    def handle(self, *, address: str, subject: str | None, **_: Any) -> None:
+    def handle(self, *, address: str, owner: str | None, **_: Any) -> None:
         """Do it, and tell of it."""
         try:
-            done = self.act(address, subject)
+            done = self.act(address, owner)
         except (InvalidRecipientError, NotHereError) as error:
             raise CommandError(str(error)) from None
-        for key_id in audit.nobodys():
+        for key_id in audit.unattributable_keys():
             self.stderr.write(
                 f"Entries of the audit stand under {key_id!r}, which is revoked: "
                 "nobody can tell whose they are."

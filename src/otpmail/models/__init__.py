@@ -1,6 +1,6 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, sealed mails, attempts, suppressed addresses, counters and the
+Challenges, the outbox of deliveries, stored messages, attempts, suppressed addresses, counters and the
 audit. A code is in none of them. Rows are written by ``challenges``, ``limits``,
 ``closing``, ``delivery.outbox`` and ``audit`` alone. ``models.audit`` has the rows of the audit.
 """
@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from otpmail.addresses.masking import mask
 from otpmail.db import database, nullable_cascade
-from otpmail.db.arguments import PURPOSE_LENGTH, SUBJECT_LENGTH
+from otpmail.db.arguments import OWNER_LENGTH, PURPOSE_LENGTH
 from otpmail.db.compat import uuid7
 from otpmail.db.open_index import OpenIndex
 from otpmail.display import references
@@ -21,7 +21,7 @@ from otpmail.models.audit import AuditEntry as AuditEntry
 from otpmail.models.audit import AuditSeal as AuditSeal
 
 
-class State(models.TextChoices):
+class ChallengeState(models.TextChoices):
     """Where a challenge stands. Only a pending one can be confirmed; all others are final."""
 
     PENDING = "pending"
@@ -34,11 +34,11 @@ class State(models.TextChoices):
 
 
 class Challenge(database.Row):
-    """One request to prove control of an address, for one purpose and subject."""
+    """One request to prove control of an address, for one purpose and owner."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     purpose = models.CharField(max_length=PURPOSE_LENGTH)
-    subject = models.CharField(max_length=SUBJECT_LENGTH)
+    owner = models.CharField(max_length=OWNER_LENGTH)
     recipient = models.EmailField()
     language = models.CharField(max_length=100, blank=True)
     time_zone = models.CharField(max_length=ZONE_LENGTH, blank=True)
@@ -56,7 +56,7 @@ class Challenge(database.Row):
     """Nothing is mailed and no code is right: nobody is to learn whether the address is known."""
     digits = models.PositiveSmallIntegerField()
     generation = models.PositiveSmallIntegerField(default=1)
-    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    state = models.CharField(max_length=10, choices=ChallengeState, default=ChallengeState.PENDING)
     failures = models.PositiveSmallIntegerField(default=0)
     sends = models.PositiveSmallIntegerField(default=1)
     created_at = models.DateTimeField()
@@ -72,13 +72,13 @@ class Challenge(database.Row):
 
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(state__in=State.values), name="otpmail_challenge_state"
+                condition=Q(state__in=ChallengeState.values), name="otpmail_challenge_state"
             ),
             models.CheckConstraint(
                 # The random bytes die with the challenge, and only then.
-                condition=Q(state=State.PENDING, ended_at=None, nonce__isnull=False)
+                condition=Q(state=ChallengeState.PENDING, ended_at=None, nonce__isnull=False)
                 | (
-                    ~Q(state=State.PENDING)
+                    ~Q(state=ChallengeState.PENDING)
                     & Q(ended_at__isnull=False, nonce=None, older_nonces=None)
                 ),
                 name="otpmail_challenge_ended",
@@ -98,14 +98,14 @@ class Challenge(database.Row):
             OpenIndex(
                 fields=["closes_at"],
                 name="otpmail_closing",
-                condition=Q(state=State.PENDING),
+                condition=Q(state=ChallengeState.PENDING),
                 lead=("state",),
             ),
-            # challenges.lookup.open_of: a subject's open challenges
+            # challenges.lookup.open_of: an owner's open challenges
             OpenIndex(
-                fields=["subject"],
+                fields=["owner"],
                 name="otpmail_open",
-                condition=Q(state=State.PENDING),
+                condition=Q(state=ChallengeState.PENDING),
                 lead=("state",),
             ),
         ]
@@ -120,12 +120,12 @@ class Challenge(database.Row):
         return references.of(self.id)
 
     @property
-    def told(self) -> str:
+    def log_fields(self) -> str:
         """What may be logged of it."""
         return f"challenge={self.pk} purpose={self.purpose} to={mask(self.recipient)}"
 
 
-class Lane(models.TextChoices):
+class Queue(models.TextChoices):
     """What a delivery carries. What is kept for codes, other mail does not get."""
 
     CODE = "code"
@@ -157,11 +157,11 @@ class Reason(models.TextChoices):
     GAVE_UP = "gave up"
     DECOY = "decoy"
     SUPPRESSED = "suppressed"
-    UNREADABLE = "unreadable"  # a sealed mail whose key was revoked, or whose seal is broken
+    UNREADABLE = "unreadable"  # a stored message whose key was revoked, or whose seal is broken
     RESTORED = "restored"  # it waited in a dump, and whoever restored that would not have it sent
 
 
-class Reported(models.TextChoices):
+class DeliveryEvent(models.TextChoices):
     """What a provider told of a mail after it had taken it."""
 
     DEFERRED = "deferred"
@@ -181,10 +181,14 @@ class Delivery(database.Row):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     challenge = models.ForeignKey(
-        Challenge, nullable_cascade.with_parent, related_name="deliveries", null=True, blank=True
+        Challenge,
+        nullable_cascade.cascade_nullable,
+        related_name="deliveries",
+        null=True,
+        blank=True,
     )
     generation = models.PositiveSmallIntegerField(null=True, blank=True)
-    lane = models.CharField(max_length=4, choices=Lane, default=Lane.CODE)
+    queue = models.CharField(max_length=4, choices=Queue, default=Queue.CODE)
     message_id = models.TextField()
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
@@ -192,12 +196,12 @@ class Delivery(database.Row):
     """The route on which this code's mail came to grief before."""
     is_log_mail = models.BooleanField(default=False, db_default=False)
     """Whether a log handler made it: what becomes of it is told nobody by mail."""
-    is_unrendered = models.BooleanField(default=False, db_default=False)
+    render_failed = models.BooleanField(default=False, db_default=False)
     """Whether a courier could not make the mail: who waits for it is told to ask again."""
-    reported = models.CharField(max_length=10, choices=Reported, blank=True)
-    reported_at = models.DateTimeField(null=True, blank=True)
-    reported_reason = models.CharField(max_length=200, blank=True)
-    attempted = models.PositiveSmallIntegerField(default=0)
+    event = models.CharField(max_length=10, choices=DeliveryEvent, blank=True)
+    event_at = models.DateTimeField(null=True, blank=True)
+    event_reason = models.CharField(max_length=200, blank=True)
+    rounds = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
     deadline = models.DateTimeField()
@@ -211,9 +215,9 @@ class Delivery(database.Row):
         verbose_name_plural = "deliveries"
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(lane=Lane.CODE, challenge__isnull=False, generation__isnull=False)
-                | Q(lane=Lane.MAIL, challenge__isnull=True, generation__isnull=True),
-                name="otpmail_delivery_lane",
+                condition=Q(queue=Queue.CODE, challenge__isnull=False, generation__isnull=False)
+                | Q(queue=Queue.MAIL, challenge__isnull=True, generation__isnull=True),
+                name="otpmail_delivery_queue",
             ),
             models.CheckConstraint(
                 condition=Q(state=DeliveryState.QUEUED, settled_at=None)
@@ -237,15 +241,15 @@ class Delivery(database.Row):
                 name="otpmail_delivery_reason",
             ),
             models.CheckConstraint(
-                condition=Q(reported="", reported_at=None, reported_reason="")
-                | Q(reported__in=Reported.values, reported_at__isnull=False),
-                name="otpmail_delivery_reported",
+                condition=Q(event="", event_at=None, event_reason="")
+                | Q(event__in=DeliveryEvent.values, event_at__isnull=False),
+                name="otpmail_delivery_event",
             ),
         ]
         indexes: ClassVar = [
-            # delivery.leases.claim: what is due and nobody's, a lane at a time
+            # delivery.leases.claim: what is due and nobody's, a queue at a time
             OpenIndex(
-                fields=["lane", "due_at"],
+                fields=["queue", "due_at"],
                 name="otpmail_due",
                 condition=Q(state=DeliveryState.QUEUED, leased_by=""),
                 lead=("state", "leased_by"),
@@ -270,18 +274,18 @@ class Delivery(database.Row):
         return f"{self.id} ({self.state})"
 
     @property
-    def told(self) -> str:
+    def log_fields(self) -> str:
         """What may be logged of what it carries."""
         if self.challenge is None:
-            return f"to={self.sealed.to} recipients={self.sealed.recipients}"
-        return self.challenge.told
+            return f"to={self.stored.to} recipients={self.stored.recipients}"
+        return self.challenge.log_fields
 
 
-class SealedMail(database.Row):
+class StoredMessage(database.Row):
     """A project's own mail, encrypted; it is erased when its delivery is settled."""
 
     delivery = models.OneToOneField(
-        Delivery, models.CASCADE, primary_key=True, related_name="sealed"
+        Delivery, models.CASCADE, primary_key=True, related_name="stored"
     )
     key_id = models.CharField(max_length=50)
     content = models.BinaryField()
@@ -328,7 +332,7 @@ class Suppression(database.Row):
 
     digest = models.CharField(primary_key=True, max_length=64)
     """HMAC of the address, in hex."""
-    reason = models.CharField(max_length=10, choices=Reported)
+    reason = models.CharField(max_length=10, choices=DeliveryEvent)
     created_at = models.DateTimeField()
     until = models.DateTimeField()
 
@@ -355,8 +359,8 @@ class Counter(database.Row):
     hour_until = models.BigIntegerField(default=0)
     """When all that was taken of the hour's allowance is regained."""
     day_until = models.BigIntegerField(default=0)
-    blocked_until = models.BigIntegerField(default=0)
-    block_ms = models.BigIntegerField(default=0)
+    locked_out_until = models.BigIntegerField(default=0)
+    lockout_ms = models.BigIntegerField(default=0)
     """How long the newest wait is; the next one is longer."""
     kept_until = models.BigIntegerField()
 

@@ -15,11 +15,11 @@ ADDRESS_LENGTH = 45
 CREDENTIAL_LENGTH = 100
 MAC_LENGTH = 64
 
-PERSONAL = ("recipient", "address", "credential", "recipient_mac", "subject_mac")
+PERSONAL = ("recipient", "address", "credential", "recipient_mac", "owner_mac")
 """Columns that ``otpmail_erase`` empties: the one change that the database lets pass."""
 
 
-class Deed(models.TextChoices):
+class AuditAction(models.TextChoices):
     """What an entry of the audit tells."""
 
     ISSUED = "issued"
@@ -42,7 +42,7 @@ class AuditEntry(AppendOnly):
     """One deed. The database too refuses to change or delete it (migration 0010)."""
 
     at = models.DateTimeField()
-    deed = models.CharField(max_length=10, choices=Deed)
+    action = models.CharField(max_length=10, choices=AuditAction)
     # No foreign key: challenges are purged, and what was done stays. Indexed for who looks it up.
     challenge_id = models.UUIDField(db_index=True)
     generation = models.PositiveSmallIntegerField()
@@ -53,7 +53,7 @@ class AuditEntry(AppendOnly):
     credential = models.CharField(max_length=CREDENTIAL_LENGTH, blank=True)
     key_id = models.CharField(max_length=50)
     recipient_mac = models.CharField(max_length=MAC_LENGTH, blank=True, db_default="")
-    subject_mac = models.CharField(max_length=MAC_LENGTH, blank=True, db_default="")
+    owner_mac = models.CharField(max_length=MAC_LENGTH, blank=True, db_default="")
     """Of an issue: by these a person's entries are found when their challenge is gone."""
 
     REFUSAL = "the audit is only added to"
@@ -63,12 +63,14 @@ class AuditEntry(AppendOnly):
 
         verbose_name_plural = "audit entries"
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(deed__in=Deed.values), name="otpmail_audit_deed"),
+            models.CheckConstraint(
+                condition=Q(action__in=AuditAction.values), name="otpmail_audit_action"
+            ),
         ]
 
     def __str__(self) -> str:
         """Name it by what may be logged."""
-        return f"{self.deed} {self.challenge_id}"
+        return f"{self.action} {self.challenge_id}"
 
 
 class AuditSeal(AppendOnly):

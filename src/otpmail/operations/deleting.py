@@ -25,7 +25,7 @@ log = logging.getLogger("otpmail")
 
 
 @dataclass(frozen=True, slots=True)
-class Stayed:
+class KeptRow:
     """A row that is still there, and what holds it: models, or an error. No value of any row."""
 
     row: str
@@ -41,7 +41,7 @@ class Deleted:
     """How many went, without what went along, and what stayed."""
 
     count: int = 0
-    stayed: tuple[Stayed, ...] = ()
+    stayed: tuple[KeptRow, ...] = ()
 
     def __add__(self, other: "Deleted") -> "Deleted":
         """Take both together."""
@@ -53,11 +53,11 @@ def delete(rows: QuerySet[Any]) -> Deleted:
     return _delete(rows, list(rows.values_list("pk", flat=True)))
 
 
-def stayed(row: str, error: BaseException) -> Stayed:
+def stayed(row: str, error: BaseException) -> KeptRow:
     """Tell why it stays, and log it. Raises the error again if it speaks of no row."""
     if not _speaks_of_rows(error):
         raise error
-    one = Stayed(row, _holders(error))
+    one = KeptRow(row, _holders(error))
     log.warning("Email row: %s", one)
     return one
 

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from otpmail.db import database
 from otpmail.operations import stats
-from otpmail.routes import Standing
+from otpmail.routes import CircuitState
 
 
 class OutboxCollector(Collector):
@@ -29,21 +29,21 @@ class OutboxCollector(Collector):
 
 
 def _queue(now: datetime) -> Iterator[Metric]:
-    queued = _gauge("otpmail_deliveries_queued", "Mails that wait or are being sent.", "lane")
+    queued = _gauge("otpmail_deliveries_queued", "Mails that wait or are being sent.", "queue")
     due = _gauge(
         "otpmail_delivery_oldest_due_seconds",
         "How long the mail that has been due for longest is due; 0: none is.",
-        "lane",
+        "queue",
     )
     oldest = _gauge(
         "otpmail_delivery_oldest_queued_seconds",
         "How long ago the oldest mail that is queued was promised, retries or not; 0: none is.",
-        "lane",
+        "queue",
     )
     for waiting in stats.waiting(now):
-        queued.add_metric([waiting.lane], waiting.mails)
-        due.add_metric([waiting.lane], waiting.due_seconds)
-        oldest.add_metric([waiting.lane], waiting.queued_seconds)
+        queued.add_metric([waiting.queue], waiting.mails)
+        due.add_metric([waiting.queue], waiting.due_seconds)
+        oldest.add_metric([waiting.queue], waiting.queued_seconds)
     yield from (queued, due, oldest)
 
 
@@ -51,10 +51,10 @@ def _settled(since: datetime) -> Metric:
     settled = _gauge(
         "otpmail_deliveries_settled_recently",
         "Mails that were accepted, failed or were dropped in the last five minutes, and why.",
-        *("lane", "state", "reason"),
+        *("queue", "state", "reason"),
     )
-    for lane, state, reason, count in stats.settled(since):
-        settled.add_metric([lane, state, reason.replace(" ", "-")], count)
+    for queue, state, reason, count in stats.settled(since):
+        settled.add_metric([queue, state, reason.replace(" ", "-")], count)
     return settled
 
 
@@ -74,8 +74,8 @@ def _ended(since: datetime) -> Metric:
         "Challenges that ended in the last five minutes.",
         "state",
     )
-    for deed, count in stats.ended(since).items():
-        ended.add_metric([deed], count)
+    for action, count in stats.ended(since).items():
+        ended.add_metric([action], count)
     return ended
 
 
@@ -86,10 +86,10 @@ def _circuits() -> Iterator[Metric]:
         *("route", "state"),
     )
     faults = _gauge("otpmail_route_faults", "Faults of a route in a row, in this process.", "route")
-    for route, state in stats.circuits().items():
-        for standing in Standing:
-            circuit.add_metric([route, standing.value], float(standing is state.standing))
-        faults.add_metric([route], state.faults)
+    for route, status in stats.circuits().items():
+        for circuit_state in CircuitState:
+            circuit.add_metric([route, circuit_state.value], float(circuit_state is status.state))
+        faults.add_metric([route], status.faults)
     yield from (circuit, faults)
 
 

@@ -1,9 +1,9 @@
 """What is kept of a person: told to them, or erased.
 
-In: an address, or a subject, or both. Out: their rows as plain values; or how many were erased.
+In: an address, or an owner, or both. Out: their rows as plain values; or how many were erased.
 Knows nothing of: who may ask.
 
-A challenge is a person's if it was mailed to their address or is their subject's; its deliveries
+A challenge is a person's if it was mailed to their address or is their owner's; its deliveries
 and attempts go with it. The audit outlives both: what it tells of a person is told to them too, and
 emptied when they are erased. Log lines hold masked addresses only, and are not searched.
 """
@@ -17,8 +17,8 @@ from django.db.models import Q, QuerySet
 from otpmail import addresses, audit, closing
 from otpmail.db import database
 from otpmail.limits import suppressions
-from otpmail.models import Challenge, State
-from otpmail.operations.deleting import Deleted, Stayed, delete, stayed
+from otpmail.models import Challenge, ChallengeState
+from otpmail.operations.deleting import Deleted, KeptRow, delete, stayed
 
 SECRET = {"nonce", "older_nonces", "binding", "binding_version", "is_bound", "key_id"}
 """Columns of a challenge that say nothing of a person, and of which a code is made."""
@@ -26,7 +26,7 @@ SECRET = {"nonce", "older_nonces", "binding", "binding_version", "is_bound", "ke
 OF_A_CHALLENGE = [
     "id",
     "purpose",
-    "subject",
+    "owner",
     "recipient",
     "language",
     "time_zone",
@@ -50,32 +50,32 @@ OF_A_DELIVERY = [
     "message_id",
     "state",
     "reason",
-    "reported",
-    "reported_at",
-    "reported_reason",
+    "event",
+    "event_at",
+    "event_reason",
     "created_at",
     "settled_at",
 ]
-OF_AN_ENTRY = ["at", "deed", "generation", "purpose", "recipient", "address", "credential"]
+OF_AN_ENTRY = ["at", "action", "generation", "purpose", "recipient", "address", "credential"]
 OF_AN_ATTEMPT = ["route", "started_at", "outcome", "code", "reply"]
 
 
-def export(*, recipient: str | None = None, subject: str | None = None) -> list[dict[str, Any]]:
+def export(*, recipient: str | None = None, owner: str | None = None) -> list[dict[str, Any]]:
     """Give a person's challenges, the oldest first, each with its mails, attempts and audit.
 
     Of those that are pruned there is the audit alone.
     """
     recipient = recipient and addresses.canonical(recipient)
-    rows = _of(recipient, subject).order_by("created_at").prefetch_related("deliveries__attempts")
+    rows = _of(recipient, owner).order_by("created_at").prefetch_related("deliveries__attempts")
     told = {challenge.pk: _told(challenge) for challenge in rows}
-    theirs = audit.challenges_of(recipient, subject) | told.keys()
+    theirs = audit.challenges_of(recipient, owner) | told.keys()
     gone: dict[UUID, dict[str, Any]] = {pk: {"id": pk, "audit": []} for pk in theirs - told.keys()}
     for entry in audit.of(theirs):
         (gone | told)[entry.challenge_id]["audit"].append(_values(entry, OF_AN_ENTRY))
     return [*gone.values(), *told.values()]
 
 
-def erase(*, recipient: str | None = None, subject: str | None = None) -> Deleted:
+def erase(*, recipient: str | None = None, owner: str | None = None) -> Deleted:
     """End what is pending, and delete a person's rows. Tells how many challenges went, or stayed.
 
     What a pending challenge was bound to ends with it; so does what their address is suppressed by.
@@ -84,10 +84,12 @@ def erase(*, recipient: str | None = None, subject: str | None = None) -> Delete
     holds; all others go. Each goes by itself, unless the caller has a transaction open.
     """
     recipient = recipient and addresses.canonical(recipient)
-    rows = _of(recipient, subject)
-    theirs = {*rows.values_list("pk", flat=True), *audit.challenges_of(recipient, subject)}
-    refused = _end_all(rows.filter(state=State.PENDING).order_by("pk"))
-    over = rows.exclude(state=State.PENDING)  # one that was issued meanwhile is not, and stays
+    rows = _of(recipient, owner)
+    theirs = {*rows.values_list("pk", flat=True), *audit.challenges_of(recipient, owner)}
+    refused = _end_all(rows.filter(state=ChallengeState.PENDING).order_by("pk"))
+    over = rows.exclude(
+        state=ChallengeState.PENDING
+    )  # one that was issued meanwhile is not, and stays
     mailed = {*over.values_list("recipient", flat=True)} | ({recipient} if recipient else set())
     for address in mailed:
         suppressions.lift(address, now=database.now())
@@ -97,33 +99,33 @@ def erase(*, recipient: str | None = None, subject: str | None = None) -> Delete
     return deleted + Deleted(stayed=refused)
 
 
-def _end_all(pending: QuerySet[Challenge]) -> tuple[Stayed, ...]:
+def _end_all(pending: QuerySet[Challenge]) -> tuple[KeptRow, ...]:
     refused = []
     for challenge in pending:
         try:
-            closing.end(challenge, State.CANCELLED, now=database.now())
+            closing.close(challenge, ChallengeState.CANCELLED, now=database.now())
         except BaseException as error:  # noqa: BLE001 - raised again unless it is of this row
             refused.append(stayed(f"{challenge._meta.label_lower} {challenge.pk}", error))
     return tuple(refused)
 
 
-def _of(recipient: str | None, subject: str | None) -> QuerySet[Challenge]:
+def _of(recipient: str | None, owner: str | None) -> QuerySet[Challenge]:
     theirs = Q()
     if recipient is not None:
         # A database may know ASCII's capitals alone: of others, all of the domain are looked at.
         domain = recipient.rpartition("@")[2]
         by_domain = Q(recipient__endswith=f"@{domain}")
         theirs |= Q(recipient__iexact=recipient) if recipient.isascii() else by_domain
-    if subject is not None:
-        theirs |= Q(subject=subject)
+    if owner is not None:
+        theirs |= Q(owner=owner)
     if not theirs:
-        raise ValueError("whose rows? Name a recipient, a subject, or both")
+        raise ValueError("whose rows? Name a recipient, an owner, or both")
     rows = Challenge.objects.all()
     # Compared again: a database's collation may hold 'jose' and 'josé' to be one.
     exact = [
         challenge.pk
         for challenge in rows.filter(theirs)
-        if challenge.subject == subject
+        if challenge.owner == owner
         or (recipient is not None and challenge.recipient.casefold() == recipient.casefold())
     ]
     return rows.filter(pk__in=exact)

@@ -35,7 +35,7 @@ class Restored:
 
 
 def drop(promised_before: datetime, *, dry_run: bool = False) -> Restored:
-    """Drop what was promised before; sealed mails are erased, and codes can still be typed.
+    """Drop what was promised before; stored messages are erased, and codes can still be typed.
 
     Whoever waits for a code is told by `challenges.status` to ask again.
     """
@@ -65,13 +65,13 @@ def release(promised_before: datetime, *, dry_run: bool = False) -> Restored:
 
 
 def _drop(ids: list[UUID]) -> int:
-    rows = Delivery.objects.select_related("challenge", "sealed")
-    told = rows.defer("sealed__content").in_bulk(ids)  # before what the log tells of it is erased
+    rows = Delivery.objects.select_related("challenge", "stored")
+    told = rows.defer("stored__content").in_bulk(ids)  # before what the log tells of it is erased
     taken = settling.take_over(ids, Reason.RESTORED, now=database.now())
     for pk in taken:
         delivery = told[pk]
         delivery.state, delivery.reason = DeliveryState.DROPPED, Reason.RESTORED
-        foreign.tell(
+        foreign.send_signal(
             signals.delivery_dropped,
             sender=Delivery,
             delivery=delivery,

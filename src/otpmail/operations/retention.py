@@ -19,7 +19,7 @@ from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.db.compat import first_uuid7
 from otpmail.models import Challenge, Delivery, DeliveryState
-from otpmail.operations.deleting import Deleted, Stayed, delete
+from otpmail.operations.deleting import Deleted, KeptRow, delete
 
 STEP = 500
 """Rows looked at a transaction."""
@@ -33,7 +33,7 @@ class Pruned:
 
     deliveries: int
     challenges: int
-    stayed: tuple[Stayed, ...] = ()
+    stayed: tuple[KeptRow, ...] = ()
 
 
 def prune(*, now: datetime, dry_run: bool = False) -> Pruned:

@@ -4,7 +4,7 @@ In: the outbox and the audit, and what this process knows of its routes. Out: co
 Knows nothing of: who asks.
 
 What the database tells is true for all processes, workers too; circuits are this process's own.
-Nothing here holds an address, a subject, an id or a code: only lanes, states, reasons and routes.
+Nothing here holds an address, an owner, an id or a code: only queues, states, reasons and routes.
 A question costs what is open or recent.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Min, Model, Q, QuerySet, Sum
 
 from otpmail import routes
-from otpmail.models import Attempt, AuditEntry, Delivery, DeliveryState, Lane, State
-from otpmail.models.audit import Deed
+from otpmail.models import Attempt, AuditEntry, ChallengeState, Delivery, DeliveryState, Queue
+from otpmail.models.audit import AuditAction
 
 RECENTLY = timedelta(minutes=5)
 
@@ -26,13 +26,13 @@ STEP = 1000
 NEIGHBOURS = 20
 """Rows looked at in each place: a try that hung is written down long after it began."""
 
-ENDS = {Deed(state) for state in State if state is not State.PENDING}
+ENDS = {AuditAction(state) for state in ChallengeState if state is not ChallengeState.PENDING}
 
 
 class Waiting(NamedTuple):
-    """What is queued in a lane: how much, since when the first is due, and was promised."""
+    """What is queued in a queue: how much, since when the first is due, and was promised."""
 
-    lane: Lane
+    queue: Queue
     mails: int
     due_seconds: float
     queued_seconds: float
@@ -41,7 +41,7 @@ class Waiting(NamedTuple):
 class Settled(NamedTuple):
     """How many deliveries ended alike."""
 
-    lane: str
+    queue: str
     state: str
     reason: str
     mails: int
@@ -62,17 +62,17 @@ class Tried(NamedTuple):
 
 
 def waiting(now: datetime) -> list[Waiting]:
-    """Tell of each lane what waits or is being sent."""
-    told = [row for rows in queued() for row in by_lane(rows)]
-    of = {lane: [row for row in told if row["lane"] == lane] for lane in Lane}
+    """Tell of each queue what waits or is being sent."""
+    told = [row for rows in queued() for row in by_queue(rows)]
+    of = {queue: [row for row in told if row["queue"] == queue] for queue in Queue}
     return [
         Waiting(
-            lane,
+            queue,
             sum(row["rows"] for row in rows),
             _age(now, (row["due"] for row in rows)),
-            _age(now, (row["promised"] for row in rows)),
+            _age(now, (row["enqueued"] for row in rows)),
         )
-        for lane, rows in of.items()
+        for queue, rows in of.items()
     ]
 
 
@@ -83,10 +83,10 @@ def queued() -> tuple[QuerySet[Delivery], QuerySet[Delivery]]:
     return nobodys, rows.filter(leased_until__isnull=False)
 
 
-def by_lane(rows: QuerySet[Delivery]) -> Iterable[Mapping[str, Any]]:
+def by_queue(rows: QuerySet[Delivery]) -> Iterable[Mapping[str, Any]]:
     """Count them, and tell since when the oldest is due, and was promised."""
-    times = {"due": Min("due_at"), "promised": Min("created_at")}
-    return rows.values("lane").annotate(rows=Count("pk"), **times)
+    times = {"due": Min("due_at"), "enqueued": Min("created_at")}
+    return rows.values("queue").annotate(rows=Count("pk"), **times)
 
 
 def _age(now: datetime, moments: Iterable[datetime]) -> float:
@@ -96,12 +96,12 @@ def _age(now: datetime, moments: Iterable[datetime]) -> float:
 def settled(since: datetime) -> Iterator[Settled]:
     """Tell what became of mails since then: accepted, failed or dropped, and why."""
     accepted = tail(_attempts(), "started_at", since).filter(outcome=DeliveryState.ACCEPTED)
-    counted = dict.fromkeys(Lane.values, 0) | dict(
-        accepted.values_list("delivery__lane").annotate(Count("delivery", distinct=True))
+    counted = dict.fromkeys(Queue.values, 0) | dict(
+        accepted.values_list("delivery__queue").annotate(Count("delivery", distinct=True))
     )
-    for lane, count in counted.items():
-        yield Settled(lane, DeliveryState.ACCEPTED, "", count)
-    alike = unsent(since).values_list("lane", "state", "reason")
+    for queue, count in counted.items():
+        yield Settled(queue, DeliveryState.ACCEPTED, "", count)
+    alike = unsent(since).values_list("queue", "state", "reason")
     yield from map(Settled._make, alike.annotate(Count("pk")))
 
 
@@ -121,17 +121,17 @@ def tried(since: datetime) -> list[Tried]:
     ]
 
 
-def ended(since: datetime) -> dict[Deed, int]:
+def ended(since: datetime) -> dict[AuditAction, int]:
     """Count the challenges that ended since then."""
-    recent = tail(AuditEntry.objects.all(), "at", since).filter(deed__in=ENDS)
-    counted = dict(recent.values_list("deed").annotate(Count("pk")))
-    return {deed: counted.get(deed, 0) for deed in sorted(ENDS)}
+    recent = tail(AuditEntry.objects.all(), "at", since).filter(action__in=ENDS)
+    counted = dict(recent.values_list("action").annotate(Count("pk")))
+    return {action: counted.get(action, 0) for action in sorted(ENDS)}
 
 
-def circuits() -> dict[str, routes.State]:
+def circuits() -> dict[str, routes.CircuitStatus]:
     """Tell how each route stands in this process; one that was not used yet is closed."""
-    used = routes.states()
-    unused = routes.State(routes.Standing.CLOSED, faults=0, since_seconds=0.0)
+    used = routes.circuit_statuses()
+    unused = routes.CircuitStatus(routes.CircuitState.CLOSED, faults=0, since_seconds=0.0)
     return {route: used.get(route, unused) for route in dict.fromkeys([*routes.known(), *used])}
 
 

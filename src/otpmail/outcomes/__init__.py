@@ -6,7 +6,7 @@ Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
 
 ``status_codes`` reads what a server's refusal speaks of, by ``wordings`` where no code says it,
-``provider_errors`` what an HTTP API said and ``judging`` what that means; ``findings`` are what
+``provider_errors`` what an HTTP API said and ``api_answers`` what that means; ``findings`` are what
 both can come to, and ``describing`` tells an error in a log.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from otpmail.addresses.masking import mask_addresses
 from otpmail.exceptions.foreign import ends_process
-from otpmail.outcomes import judging, provider_errors
+from otpmail.outcomes import api_answers, provider_errors
 from otpmail.outcomes.findings import Blame, Kind
 from otpmail.outcomes.provider_errors import Answer
 from otpmail.outcomes.status_codes import Stage, finding
@@ -48,7 +48,7 @@ MAKE_MAILS = ("django.core.mail", "email.", "encodings", "otpmail.")
 REFUSED = frozenset({"anymail.AnymailRecipientsRefused", "anymail.AnymailInvalidAddress"})
 """It speaks of the recipient."""
 
-UNFIT = frozenset({"anymail.AnymailUnsupportedFeature", "anymail.AnymailSerializationError"})
+UNSUPPORTED = frozenset({"anymail.AnymailUnsupportedFeature", "anymail.AnymailSerializationError"})
 """The mail asks what this provider's API cannot say, as two tags at Postmark."""
 
 NOT_SET_UP = frozenset(
@@ -163,7 +163,7 @@ def _of_python(error: BaseException, *, sending: bool) -> Outcome:
         case smtplib.SMTPResponseException():
             return _of_refusal(error.smtp_code, error.smtp_error, stage=_stage_of(error))
         case smtplib.SMTPNotSupportedError() if "SMTPUTF8" in str(error):
-            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.FIT)
+            return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.CAPABILITY)
         case smtplib.SMTPNotSupportedError():
             return _of_route(error, Kind.PERMANENT, is_lasting=True)
         case ssl.SSLCertVerificationError():
@@ -226,8 +226,8 @@ def of_sent(status: object) -> Outcome:
 
 def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> Outcome:
     answer = provider_errors.answer_of(getattr(error, "response", None))
-    if called & UNFIT:
-        return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.FIT)
+    if called & UNSUPPORTED:
+        return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.CAPABILITY)
     if answer or called & REFUSED:
         return _of_answer(answer, named(error), refused=bool(called & REFUSED))
     if called & NOT_SET_UP:
@@ -239,16 +239,16 @@ def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> 
 
 
 def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
-    judged = judging.judge(answer, refused=refused)
+    meaning = api_answers.classify(answer, refused=refused)
     return Outcome(
-        kind=judged.kind,
+        kind=meaning.kind,
         reply=reply,
-        blame=judged.finding.blame,
+        blame=meaning.finding.blame,
         code=answer.status if answer else None,
         retry_after_seconds=answer.retry_after_seconds if answer else None,
-        is_local=judged.finding.is_local,
-        is_of_sender=judged.finding.is_of_sender,
-        is_lasting=judged.is_lasting,
+        is_local=meaning.finding.is_local,
+        is_of_sender=meaning.finding.is_of_sender,
+        is_lasting=meaning.is_lasting,
     )
 
 

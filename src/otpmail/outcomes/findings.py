@@ -21,7 +21,7 @@ class Blame(Enum):
 
     MAIL = "mail"
     ROUTE = "route"
-    FIT = "fit"
+    CAPABILITY = "capability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Finding:
     """Whether it may hold for mail of this sender alone."""
 
 
-MAIL, FIT, ROUTE = Finding(Blame.MAIL), Finding(Blame.FIT), Finding(Blame.ROUTE)
-WAY = Finding(Blame.ROUTE, is_local=True)
+MAIL, CAPABILITY, ROUTE = Finding(Blame.MAIL), Finding(Blame.CAPABILITY), Finding(Blame.ROUTE)
+LOCAL_ROUTE = Finding(Blame.ROUTE, is_local=True)
 """Account and host: other recipients' servers may take what comes from here."""
 
 SENDER = Finding(Blame.ROUTE, is_local=True, is_of_sender=True)

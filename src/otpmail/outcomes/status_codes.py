@@ -22,7 +22,7 @@ and others; the sources of Postfix, Exim and Sendmail. Read in 2026.
 from enum import Enum, auto
 
 from otpmail.outcomes import wordings
-from otpmail.outcomes.findings import FIT, MAIL, ROUTE, SENDER, WAY, Blame, Finding
+from otpmail.outcomes.findings import CAPABILITY, LOCAL_ROUTE, MAIL, ROUTE, SENDER, Blame, Finding
 from otpmail.smtp.replies import enhanced
 
 __all__ = ["Blame", "Finding", "Stage", "finding"]
@@ -66,40 +66,42 @@ STATUSES: dict[tuple[int, int], Finding] = {
     # X.1: addresses (RFC 3463, 3.2). All but these are the recipient's.
     (1, 7): SENDER,  # sender's mailbox: syntax
     (1, 8): SENDER,  # sender's system; Microsoft: bad outbound sender
-    (1, 9): WAY,  # relayed to a mailer that does not comply
-    (1, 90): WAY,  # Microsoft: the sender's daily limit
+    (1, 9): LOCAL_ROUTE,  # relayed to a mailer that does not comply
+    (1, 90): LOCAL_ROUTE,  # Microsoft: the sender's daily limit
     # X.2: mailbox (3.3)
-    (2, 3): FIT,  # longer than the mailbox takes; Gmail says it of all of its own
-    **dict.fromkeys([(2, 251), (2, 253), (2, 254), (2, 255)], WAY),  # Microsoft: sender throttled
+    (2, 3): CAPABILITY,  # longer than the mailbox takes; Gmail says it of all of its own
+    **dict.fromkeys(
+        [(2, 251), (2, 253), (2, 254), (2, 255)], LOCAL_ROUTE
+    ),  # Microsoft: sender throttled
     (2, 252): SENDER,  # Microsoft: may not send as this sender
     # X.3: mail system (3.4)
-    (3, 1): WAY,  # full
-    (3, 2): WAY,  # not accepting messages
-    (3, 3): FIT,  # not capable of what the mail asks
-    (3, 4): FIT,  # larger than it takes
-    (3, 5): WAY,  # wrongly configured
+    (3, 1): LOCAL_ROUTE,  # full
+    (3, 2): LOCAL_ROUTE,  # not accepting messages
+    (3, 3): CAPABILITY,  # not capable of what the mail asks
+    (3, 4): CAPABILITY,  # larger than it takes
+    (3, 5): LOCAL_ROUTE,  # wrongly configured
     # X.4: network and routing (3.5). All but these are between the server and the recipient's.
     (4, 3): ROUTE,  # directory; Microsoft: tenant attribution
     (4, 5): ROUTE,  # congestion; Gmail: the account's daily limit; Sendmail: disk full
     # X.5: protocol (3.6)
-    (5, 3): FIT,  # too many recipients
+    (5, 3): CAPABILITY,  # too many recipients
     # X.6: content (3.7)
-    (6, 1): FIT,  # media not supported
-    (6, 2): FIT,  # conversion needed and prohibited
-    (6, 3): FIT,  # conversion needed and not supported
-    (6, 5): FIT,  # conversion failed
-    (6, 7): FIT,  # no SMTPUTF8 for an address (RFC 6531; 5248's registry)
-    (6, 8): FIT,
-    (6, 9): FIT,  # nor for a header
-    (6, 10): FIT,
+    (6, 1): CAPABILITY,  # media not supported
+    (6, 2): CAPABILITY,  # conversion needed and prohibited
+    (6, 3): CAPABILITY,  # conversion needed and not supported
+    (6, 5): CAPABILITY,  # conversion failed
+    (6, 7): CAPABILITY,  # no SMTPUTF8 for an address (RFC 6531; 5248's registry)
+    (6, 8): CAPABILITY,
+    (6, 9): CAPABILITY,  # nor for a header
+    (6, 10): CAPABILITY,
     # X.7: security and policy (3.8). All but these are WAY.
-    (7, 4): FIT,  # the mail's security features are not supported
+    (7, 4): CAPABILITY,  # the mail's security features are not supported
     (7, 17): MAIL,  # the mailbox has another owner (RFC 7293)
     (7, 18): MAIL,  # or the domain has
     **dict.fromkeys(SENDING_DOMAIN, ROUTE),
 }
 
-SUBJECTS = {1: MAIL, 2: MAIL, 4: MAIL, 6: MAIL, 7: WAY}
+SUBJECTS = {1: MAIL, 2: MAIL, 4: MAIL, 6: MAIL, 7: LOCAL_ROUTE}
 """What a subject (RFC 3463, 2) speaks of where the detail is not listed and is not 0."""
 
 SYSTEM, PROTOCOL, POLICY = 3, 5, 7
@@ -121,8 +123,8 @@ def finding(stage: Stage, code: int, text: str) -> Finding:
 
 def _at_mail(code: int, status: tuple[int, int, int] | None, found: Finding) -> Finding:
     """No recipient is named yet. A policy, if it is no word on the session, may be the sender's."""
-    if found.blame is Blame.FIT:
-        return FIT
+    if found.blame is Blame.CAPABILITY:
+        return CAPABILITY
     is_policy = status is not None and status[1] == POLICY and code not in OF_THE_SESSION
     return _OF_THE_SENDER_ALONE if found.is_of_sender or is_policy else ROUTE
 
@@ -133,13 +135,13 @@ def _found(stage: Stage, code: int, status: tuple[int, int, int] | None, text: s
     if code in OF_THE_SERVER or (transient and subject == SYSTEM):
         return ROUTE
     if subject == POLICY and detail in UNDEFINED:
-        return wordings.read(text, transient=transient) or WAY
+        return wordings.read(text, transient=transient) or LOCAL_ROUTE
     if (subject, detail) in STATUSES:
         return STATUSES[subject, detail]
     if detail and subject in SUBJECTS:
         return wordings.of_ours(text) or SUBJECTS[subject]
     if code in OF_THE_DIALOGUE:
-        return wordings.of_ours(text) or WAY
+        return wordings.of_ours(text) or LOCAL_ROUTE
     if code == TOO_LARGE and stage is Stage.SENDER:
-        return FIT
+        return CAPABILITY
     return wordings.read(text, transient=transient) or MAIL

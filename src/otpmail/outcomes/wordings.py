@@ -12,7 +12,7 @@ Knows nothing of: codes, stages. Sources: those of ``status_codes``, and each gr
 
 import re
 
-from otpmail.outcomes.findings import FIT, MAIL, SENDER, WAY, Finding
+from otpmail.outcomes.findings import CAPABILITY, LOCAL_ROUTE, MAIL, SENDER, Finding
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -65,7 +65,7 @@ FULL = _words(
 TOO_LONG = _words(r"(?:message|mail)\ (?:is\ )?too\ (?:long|large|big) | size\ (?:limit|exceed)")
 """Amazon SES ("552 Message is too long."), Exim."""
 
-OF_THE_WAY = _words(
+OF_THE_ROUTE = _words(
     r"""\brelay(?:ing|ed)?\b
       | bl[ao]ck(?:ed|ing)?[ -]?list | deny-?list | \b(?:dns|r|u|s)bl(?:s|\d+)?\b | spamhaus
       | spamcop | \bblocked\b | \bbanned\b | barracuda\ reputation | reputation | csi\.mimecast
@@ -104,9 +104,9 @@ COME_AGAIN = _words(r"try\ (?:it\ )?(?:again|later) | come\ back | (?:please\ )?
 LATER = _words(r"throttl | rate[ -]?limit | rate\ exceeded | too\ many\ requests")
 """What passes by itself, though it be told with a status that says it does not."""
 
-_OURS = ((OF_THE_SENDER, SENDER), (OF_THE_ACCOUNT, WAY))
-_FIRST = (*_OURS, (FULL, MAIL), (TOO_LONG, FIT))
-_THEN = ((OF_THE_WAY, WAY), (NO_SUCH_RECIPIENT, MAIL))
+_OURS = ((OF_THE_SENDER, SENDER), (OF_THE_ACCOUNT, LOCAL_ROUTE))
+_FIRST = (*_OURS, (FULL, MAIL), (TOO_LONG, CAPABILITY))
+_THEN = ((OF_THE_ROUTE, LOCAL_ROUTE), (NO_SUCH_RECIPIENT, MAIL))
 _REPLY, _API = (*_FIRST, *_THEN), (*_FIRST, *reversed(_THEN))
 
 

@@ -1,15 +1,15 @@
 """The way out: a mail leaves by the first route that takes it.
 
 In: mails, the routes that they take, the seconds they have, a last question which are wanted.
-Out: a `Round` for each: each `Try` with its outcome.
+Out: a `SendResult` for each: each `RouteAttempt` with its outcome.
 Knows nothing of: rows, codes, retries.
 
-``order`` says which route comes first, ``loads`` how many mails go together. ``race`` runs a round,
-fail-over and hedge, of what is ``running``, and ``tries`` hands the mails to one route.
-``knocking`` finds out whether a route that was shut can be had again. What a process knows of a
-route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rates`` (how much it
-bears), ``streaks`` (its faults in a row) and ``held`` (its open backends); of recipients' domains,
-in ``shares``. ``events`` bring what other threads did into one, and ``process`` forgets all in a
+``order`` says which route comes first, ``batches`` how many mails go together. ``failover`` runs a round,
+fail-over and hedge, of what is ``attempts``, and ``transport`` hands the mails to one route.
+``session_probes`` finds out whether a route that was shut can be had again. What a process knows of a
+route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rate_limiter`` (how much it
+bears), ``fault_streaks`` (its faults in a row) and ``backend_pool`` (its open backends); of recipients' domains,
+in ``domain_shares``. ``call_queue`` bring what other threads did into one, and ``per_route`` forgets all in a
 child.
 """
 
@@ -18,39 +18,45 @@ import math
 from django.utils.module_loading import import_string
 
 from otpmail.db import compat
-from otpmail.models import Lane
+from otpmail.models import Queue
 from otpmail.routes import hedging
-from otpmail.routes.circuits import Standing, State, are_shut, states, wait_seconds
+from otpmail.routes.attempts import RouteAttempt
+from otpmail.routes.backend_pool import backend_pools, close
+from otpmail.routes.batches import batch_size
+from otpmail.routes.circuits import (
+    CircuitState,
+    CircuitStatus,
+    all_unavailable,
+    circuit_statuses,
+    wait_seconds,
+)
 from otpmail.routes.circuits import circuits as _circuits  # the module keeps its own name
-from otpmail.routes.held import close, held
-from otpmail.routes.knocking import knock, knock_seconds
-from otpmail.routes.loads import most_together
+from otpmail.routes.domain_shares import domain_shares as domains  # the module keeps its own name
+from otpmail.routes.domain_shares import is_quick, share_wait_seconds
+from otpmail.routes.failover import SendResult, send
 from otpmail.routes.order import domain_of, known, ordered
-from otpmail.routes.race import Round, send
-from otpmail.routes.running import Try
-from otpmail.routes.shares import is_quick, share_wait_seconds
-from otpmail.routes.shares import shares as domains  # the module keeps its own name
+from otpmail.routes.session_probes import probe_sessions, session_probe_seconds
 
 __all__ = [
-    "Round",
-    "Standing",
-    "State",
-    "Try",
-    "are_shut",
+    "CircuitState",
+    "CircuitStatus",
+    "RouteAttempt",
+    "SendResult",
+    "all_unavailable",
+    "batch_size",
     "capacity",
+    "circuit_statuses",
     "close",
     "domain_of",
     "domains",
     "is_quick",
-    "knock",
-    "knock_seconds",
     "known",
     "may_take_utf8",
-    "most_together",
     "ordered",
+    "probe_sessions",
     "send",
+    "session_probe_seconds",
     "share_wait_seconds",
-    "states",
     "usual_seconds",
     "wait_seconds",
     "warm",
@@ -60,7 +66,7 @@ __all__ = [
 def warm() -> None:
     """Have connections opened ahead, so that the first mail finds one, where a backend can."""
     for route in known():
-        with held[route].lend() as backend:
+        with backend_pools[route].acquire() as backend:
             if hasattr(backend, "warm"):
                 backend.warm()
 
@@ -73,15 +79,15 @@ def may_take_utf8(route: str) -> bool:
         return False
 
 
-def capacity(lane: Lane) -> float:
-    """Tell how many mails of a lane this process may have: all, one to find out, or none.
+def capacity(queue: Queue) -> float:
+    """Tell how many mails of a queue this process may have: all, one to find out, or none.
 
     Of a code's routes those that the settings name; of other mail's those that were used, too.
     """
-    names = set(known()) | (set(_circuits) if lane is Lane.MAIL else set())
-    if not are_shut(names):
+    names = set(known()) | (set(_circuits) if queue is Queue.MAIL else set())
+    if not all_unavailable(names):
         return math.inf
-    return 1 if any(_circuits[route].answers for route in names) else 0
+    return 1 if any(_circuits[route].is_reachable for route in names) else 0
 
 
 def usual_seconds() -> float:

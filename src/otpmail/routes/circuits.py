@@ -2,14 +2,14 @@
 
 ::
 
-    closed --- faults in a row (`Streak`), or one that speaks for all mails ---> open
+    closed --- faults in a row (`FaultStreak`), or one that speaks for all mails ---> open
     open --- a pause is over, and a mail takes the way, or a session is tried ---> half-open
     half-open --- the route answers ---> closed; another fault ---> open, for longer
 
 Only what speaks of the route is a fault: never a recipient's refusal, which shows that it answers.
 A session that could be had closes nothing, but a mail may take the way at once.
 
-In: mails that ask for leave to use a route, and what came of them. Out: a `Leave`, or None.
+In: mails that ask for leave to use a route, and what came of them. Out: a `Permit`, or None.
 Knows nothing of: mails, backends, clocks on the wall.
 """
 
@@ -24,10 +24,10 @@ from functools import partial
 
 from otpmail import signals
 from otpmail.conf import settings
-from otpmail.exceptions.foreign import tell
+from otpmail.exceptions.foreign import send_signal
 from otpmail.outcomes import Blame, Kind, Outcome
-from otpmail.routes.process import PerRoute
-from otpmail.routes.streaks import Streak
+from otpmail.routes.fault_streaks import FaultStreak
+from otpmail.routes.per_route import PerRoute
 
 PAUSE_SECONDS = 0.5
 """Until one mail asks again. Doubled each time, with `JITTER`."""
@@ -58,7 +58,7 @@ TELL_SECONDS = 60
 """That a circuit stays open is told once in so long, with how often it was asked."""
 
 
-class Standing(Enum):
+class CircuitState(Enum):
     """Whether mails may use a route."""
 
     CLOSED = "closed"
@@ -67,10 +67,10 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CircuitStatus:
     """One route's circuit, for whoever watches."""
 
-    standing: Standing
+    state: CircuitState
     faults: int
     """In a row."""
     since_seconds: float
@@ -83,9 +83,9 @@ class Circuit:
     def __init__(self, route: str) -> None:
         self.route = route
         self._lock = threading.Lock()
-        self._standing = Standing.CLOSED
+        self._state = CircuitState.CLOSED
         self._since = time.monotonic()
-        self._streak = Streak()
+        self._streak = FaultStreak()
         self._pause_seconds = PAUSE_SECONDS
         self._jitter = 1.0
         self._is_refused = False  # for good: that is not hammered
@@ -94,45 +94,45 @@ class Circuit:
         self._left_alone_until = 0.0
         self._probing_until = -math.inf  # one that hangs for longer is silent
         self._probes = 0  # under way, those that hang included
-        self._answers = False  # a session could be had, and no mail has taken the way since
+        self._is_reachable = False  # a session could be had, and no mail has taken the way since
         self._told_at = -math.inf
         self._untold = 0  # faults since then
         self._called_at = -math.inf  # when somebody was called for it
 
     @property
-    def state(self) -> State:
+    def status(self) -> CircuitStatus:
         """Tell how it stands."""
         with self._lock:
-            return State(self._standing, self._streak.faults, time.monotonic() - self._since)
+            return CircuitStatus(self._state, self._streak.faults, time.monotonic() - self._since)
 
     @property
     def is_closed(self) -> bool:
         """Whether every mail may use it."""
-        return self._standing is Standing.CLOSED
+        return self._state is CircuitState.CLOSED
 
     @property
     def is_open(self) -> bool:
         """Whether no mail may use it just now; not so while one probes."""
-        return self._standing is Standing.OPEN
+        return self._state is CircuitState.OPEN
 
     @property
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether it is not closed, and a session could be had: one mail is to find out more."""
-        return self._answers
+        return self._is_reachable
 
-    def enter(self, *, alone: bool, may_probe: bool = True) -> "Leave | None":
+    def acquire(self, *, alone: bool, may_probe: bool = True) -> "Permit | None":
         """Give leave to use the route: to all while it is closed, else to one probe when due."""
         with self._lock:
             if self._wait_seconds(alone=alone) > 0:
                 return None
-            if self._standing is Standing.CLOSED:
-                return Leave(self, probe=False)
+            if self._state is CircuitState.CLOSED:
+                return Permit(self, probe=False)
             if not may_probe:
                 return None
             self._probing_until = time.monotonic() + settings.LEASE_SECONDS / 2 + GRACE_SECONDS
-            self._probes, self._answers = self._probes + 1, False
-            self._stand(Standing.HALF_OPEN)
-            return Leave(self, probe=True)
+            self._probes, self._is_reachable = self._probes + 1, False
+            self._set_state(CircuitState.HALF_OPEN)
+            return Permit(self, probe=True)
 
     def wait_seconds(self, *, alone: bool) -> float:
         """Tell how long until it may give leave: 0 if now."""
@@ -140,11 +140,11 @@ class Circuit:
             return self._wait_seconds(alone=alone)
 
     def _wait_seconds(self, *, alone: bool) -> float:
-        if self._standing is Standing.CLOSED:
+        if self._state is CircuitState.CLOSED:
             return 0.0
         if time.monotonic() < self._probing_until or self._probes >= MOST_PROBES:
             return PAUSE_SECONDS
-        if self._answers:
+        if self._is_reachable:
             return 0.0
         pause = self._pause_seconds
         if alone and not self._is_refused:
@@ -152,21 +152,21 @@ class Circuit:
         asked_again_at = self._asked_at + pause * self._jitter
         return max(0.0, max(asked_again_at, self._left_alone_until) - time.monotonic())
 
-    def _stand(self, standing: Standing) -> None:
-        self._standing, self._since = standing, time.monotonic()
+    def _set_state(self, state: CircuitState) -> None:
+        self._state, self._since = state, time.monotonic()
 
-    def judge(
+    def record(
         self, outcome: Outcome, *, probe: bool, domain: str = "", has_other: bool = False
     ) -> None:
         """Take what came of a mail. Of one that set out before the circuit opened: nothing."""
         with self._lock:
-            if self._standing is not Standing.CLOSED and not probe:
+            if self._state is not CircuitState.CLOSED and not probe:
                 return
             if _is_fault(outcome):
                 is_enough = self._streak.add(outcome, domain=domain, has_other=has_other)
                 news = self._open(outcome) if is_enough or not self.is_closed else None
             else:
-                news = self._sound(outcome)
+                news = self._record_answer(outcome)
         if news is not None:
             news()
 
@@ -177,7 +177,7 @@ class Circuit:
         self._is_refused = outcome.kind is Kind.PERMANENT or outcome.is_lasting
         wish_seconds = outcome.retry_after_seconds or 0
         self._left_alone_until = self._asked_at + min(wish_seconds, MAX_LEFT_ALONE_SECONDS)
-        self._stand(Standing.OPEN)
+        self._set_state(CircuitState.OPEN)
         return self._tell_open(outcome) if was_closed else self._tell_still_open(outcome)
 
     def _lengthen_pause(self, outcome: Outcome) -> None:
@@ -196,7 +196,7 @@ class Circuit:
         if not flaps:
             self._called_at = time.monotonic()
         return partial(
-            tell,
+            send_signal,
             signals.circuit_opened,
             sender=Circuit,
             route=self.route,
@@ -210,7 +210,7 @@ class Circuit:
             return None
         self._told_at, asked, self._untold = time.monotonic(), self._untold, 0
         return partial(
-            tell,
+            send_signal,
             signals.circuit_stays_open,
             sender=Circuit,
             route=self.route,
@@ -218,60 +218,60 @@ class Circuit:
             asked=asked,
         )
 
-    def _sound(self, outcome: Outcome) -> Callable[[], object] | None:
+    def _record_answer(self, outcome: Outcome) -> Callable[[], object] | None:
         if not _is_answer(outcome):  # the mail never came as far as the route
             return None
-        was_closed, self._streak = self.is_closed, Streak()
+        was_closed, self._streak = self.is_closed, FaultStreak()
         if was_closed:
             return None
-        self._stand(Standing.CLOSED)
-        return partial(tell, signals.circuit_closed, sender=Circuit, route=self.route)
+        self._set_state(CircuitState.CLOSED)
+        return partial(send_signal, signals.circuit_closed, sender=Circuit, route=self.route)
 
     def end_probe(self) -> None:
         """Let another mail probe, if this one did not close the circuit."""
         with self._lock:
             self._probes -= 1
             self._probing_until = -math.inf
-            if self._standing is Standing.HALF_OPEN:
-                self._stand(Standing.OPEN)
+            if self._state is CircuitState.HALF_OPEN:
+                self._set_state(CircuitState.OPEN)
 
-    def knocked(self, *, answers: bool) -> None:
+    def session_probed(self, *, answers: bool) -> None:
         """Take whether a session could be had: if so, one mail may probe at once."""
         with self._lock:
-            self._answers, self._asked_at = answers, time.monotonic()
+            self._is_reachable, self._asked_at = answers, time.monotonic()
 
 
-class Leave:
+class Permit:
     """One mail's leave to use a route; what comes of it counts once."""
 
     def __init__(self, circuit: Circuit, *, probe: bool) -> None:
         self._circuit = circuit
         self.is_probe = probe
-        self._unjudged = threading.Semaphore()  # two threads may tell what came of it
+        self._unrecorded = threading.Semaphore()  # two threads may tell what came of it
 
-    def judge(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
+    def record(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
         """Say what came of it, or what is to count as that; None: it was not tried.
 
         ``domain`` is the recipient's; ``has_other``: the mail may take another route.
         """
-        if outcome is not None and self._unjudged.acquire(blocking=False):
-            self._circuit.judge(outcome, probe=self.is_probe, domain=domain, has_other=has_other)
+        if outcome is not None and self._unrecorded.acquire(blocking=False):
+            self._circuit.record(outcome, probe=self.is_probe, domain=domain, has_other=has_other)
 
     def end(self, outcome: Outcome | None, *, domain: str = "", has_other: bool = False) -> None:
         """Say that it is over. A probe that hangs is the only one for half a lease."""
         try:
-            self.judge(outcome, domain=domain, has_other=has_other)
+            self.record(outcome, domain=domain, has_other=has_other)
         finally:
             if self.is_probe:
                 self._circuit.end_probe()
 
 
-def states() -> dict[str, State]:
+def circuit_statuses() -> dict[str, CircuitStatus]:
     """Tell each route's state in this process, of those that were used."""
-    return {route: circuit.state for route, circuit in list(circuits.items())}
+    return {route: circuit.status for route, circuit in list(circuits.items())}
 
 
-def are_shut(routes: Iterable[str]) -> bool:
+def all_unavailable(routes: Iterable[str]) -> bool:
     """Tell whether none of these is closed, so that only probes may leave."""
     return not any(circuits[route].is_closed for route in routes)
 

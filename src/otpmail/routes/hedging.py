@@ -11,7 +11,7 @@ import threading
 from collections import deque
 
 from otpmail.conf import settings
-from otpmail.routes.process import PerRoute
+from otpmail.routes.per_route import PerRoute
 
 LEAST_SECONDS = 1.0
 MOST_SECONDS = 5.0

@@ -24,10 +24,10 @@ def ordered(routes: Sequence[str], mail: EmailMessage, *, avoid: Sequence[str] =
 
 def known() -> list[str]:
     """List every route that codes may take."""
-    return list(dict.fromkeys(route for way in ways() for route in way))
+    return list(dict.fromkeys(route for way in route_sets() for route in way))
 
 
-def ways() -> Iterator[Sequence[str]]:
+def route_sets() -> Iterator[Sequence[str]]:
     """Give each set of routes that a code has to choose from."""
     yield settings.ROUTES
     for rules in settings.PURPOSES.values():

@@ -32,7 +32,7 @@ def pause_seconds(faults: int) -> float:
 
 
 class Loop:
-    """One step and its thread. `ensure`, `nudge` and `is_alive` may be called by any thread."""
+    """One step and its thread. `ensure`, `wake` and `is_alive` may be called by any thread."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Loop:
         self._last = last
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._nudged = threading.Event()
+        self._woken = threading.Event()
         self._is_over = False
         self._start_at = 0.0
         self._faults = 0
@@ -66,9 +66,9 @@ class Loop:
                 self._start()
             return self.is_alive
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Let the step be done now and not only when it is due."""
-        self._nudged.set()
+        self._woken.set()
 
     def _start(self) -> None:
         # A daemon: the interpreter joins all other threads before it calls atexit, for ever.
@@ -101,12 +101,12 @@ class Loop:
         if wait_seconds is None:
             self._is_over = True
         elif wait_seconds > 0:
-            self._nudged.wait(wait_seconds)
-            self._nudged.clear()
+            self._woken.wait(wait_seconds)
+            self._woken.clear()
 
     def _fail(self, error: BaseException) -> None:
         self._faults += 1
         if self._faults == 1:
             log_fault(log, f"Email: {self.name} failed, and goes on", error)
-        self._nudged.wait(pause_seconds(self._faults))
-        self._nudged.clear()
+        self._woken.wait(pause_seconds(self._faults))
+        self._woken.clear()

@@ -13,7 +13,7 @@ import ssl
 import struct
 from collections.abc import Callable
 
-from otpmail.smtp import path
+from otpmail.smtp import tcp_path
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import BrokenError, InPhase, Phase, ProtocolError, SilentPathError
 
@@ -35,7 +35,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._path = path.Path()
+        self._path = tcp_path.TcpPath()
         self.written = 0
 
     @property
@@ -118,7 +118,7 @@ class Channel:
 
     def keep(self, *, unanswered_seconds: float) -> None:
         """Have the system look after it while nobody speaks, and give up what is unanswered."""
-        path.keep(self._socket, unanswered_seconds=unanswered_seconds)
+        tcp_path.keep(self._socket, unanswered_seconds=unanswered_seconds)
 
     def quiet(self) -> bool:
         """Look, without a round trip, whether it is open and nothing has come.

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 from otpmail.smtp import connecting
 from otpmail.smtp.deadlines import NEVER, Deadline
-from otpmail.smtp.errands import Errand
 from otpmail.smtp.errors import MisbehavedError, SilentPathError, WireError
-from otpmail.smtp.mails import Mail, Wanted
+from otpmail.smtp.mails import Mail, StillValid
 from otpmail.smtp.pool import Pool
 from otpmail.smtp.session import Session
+from otpmail.smtp.transmission import Transmission
 from otpmail.smtp.window import Result, Spoils, send_all
 
 MAX_REPLACED = 3
@@ -31,18 +31,18 @@ def deliver(
     *,
     window: int = 1,
     deadline: Deadline = NEVER,
-    still_wanted: Wanted | None = None,
+    still_valid: StillValid | None = None,
     spoils: Spoils = lambda _: False,
 ) -> list[Result]:
     """Send mails and tell each one's end; never raises `WireError`.
 
-    ``still_wanted`` is asked right before each envelope is written. A session on which a mail had
+    ``still_valid`` is asked right before each envelope is written. A session on which a mail had
     an end that ``spoils`` it begins no more mails; those to come go over another.
     """
-    run = _Delivery(pool, mails, window, deadline, still_wanted, spoils=spoils)
+    run = _Delivery(pool, mails, window, deadline, still_valid, spoils=spoils)
     while run.left:
         run.send_some()
-    return [errand.end for errand in run.errands]
+    return [transmission.end for transmission in run.transmissions]
 
 
 class _Delivery:
@@ -54,24 +54,24 @@ class _Delivery:
         mails: Sequence[Mail],
         window: int,
         deadline: Deadline,
-        still_wanted: Wanted | None,
+        still_valid: StillValid | None,
         *,
         spoils: Spoils,
     ) -> None:
-        self.errands = [Errand(mail) for mail in mails]
+        self.transmissions = [Transmission(mail) for mail in mails]
         self._pool = pool
         self._window = window
         self._deadline = deadline
-        self._still_wanted = still_wanted
+        self._still_valid = still_valid
         self._spoils = spoils
         self._replaced = 0
         self._spoilt = 0
         """Sessions in a row that took nothing and were spoilt: then it is not the session."""
 
     @property
-    def left(self) -> list[Errand]:
+    def left(self) -> list[Transmission]:
         """The mails that have no end yet."""
-        return [errand for errand in self.errands if not errand.is_over]
+        return [transmission for transmission in self.transmissions if not transmission.is_over]
 
     def send_some(self) -> None:
         """Send as many as one session may carry, and decide which go on over another."""
@@ -88,32 +88,35 @@ class _Delivery:
             connecting.memory.lost(session.host, session.port)
         self._spoilt = self._spoilt + 1 if session.retired and not session.taken else 0
         untried: list[WireError] = []
-        for (errand, part), end in zip(parts, ends, strict=True):
+        for (transmission, part), end in zip(parts, ends, strict=True):
             if not isinstance(end, WireError) or not end.untried:
-                errand.hear(part, end)
-            elif not errand.note(part, end):
+                transmission.record(part, end)
+            elif not transmission.note(part, end):
                 untried.append(end)
         if untried and len(untried) == len(parts):
             self._replace(untried[0], rested=rested)
         else:
             self._replaced = 0
 
-    def _parts(self, session: Session) -> list[tuple[Errand, Mail]]:
+    def _parts(self, session: Session) -> list[tuple[Transmission, Mail]]:
         """Choose what the session carries next: of each mail one part."""
         domains = set(session.domains)
-        errands = self.left[: self._pool.room(session)]
-        parts = ((errand, errand.part(session.features, domains)) for errand in errands)
-        return [(errand, part) for errand, part in parts if part is not None]
+        transmissions = self.left[: self._pool.room(session)]
+        parts = (
+            (transmission, transmission.part(session.features, domains))
+            for transmission in transmissions
+        )
+        return [(transmission, part) for transmission, part in parts if part is not None]
 
-    def _send(self, session: Session, parts: Sequence[tuple[Errand, Mail]]) -> list[Result]:
-        of = {id(part): errand.mail for errand, part in parts}
-        wanted = self._still_wanted
+    def _send(self, session: Session, parts: Sequence[tuple[Transmission, Mail]]) -> list[Result]:
+        of = {id(part): transmission.mail for transmission, part in parts}
+        wanted = self._still_valid
         return send_all(
             session,
             [part for _, part in parts],
             window=self._window,
             deadline=self._deadline,
-            still_wanted=wanted and (lambda part: wanted(of[id(part)])),
+            still_valid=wanted and (lambda part: wanted(of[id(part)])),
             spoils=self._spoils if self._spoilt < MAX_REPLACED else lambda _: False,
         )
 
@@ -127,8 +130,8 @@ class _Delivery:
             self._pool.doubt()
 
     def _give_up(self, error: WireError) -> None:
-        for errand in self.left:
-            errand.give_up(error)
+        for transmission in self.left:
+            transmission.give_up(error)
 
 
 def _is_lost(error: WireError) -> bool:

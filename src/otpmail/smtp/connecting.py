@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain, zip_longest
 from typing import Any
 
-from otpmail.smtp.attempts import Address, Attempts
+from otpmail.smtp.connection_attempts import Address, ConnectionAttempts
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import BrokenError, InPhase, Phase, TimedOutError
 from otpmail.smtp.resolving import resolver
@@ -106,7 +106,7 @@ def connect(host: str, port: int, *, limit: float, deadline: Deadline) -> socket
     step = deadline.sooner(memory.limit(host, port, limit))
     with InPhase(Phase.CONNECT):
         found = _look_up(host, port, step)
-        with Attempts(memory.sort(host, port, interleaved(found)), step) as attempts:
+        with ConnectionAttempts(memory.sort(host, port, interleaved(found)), step) as attempts:
             taken = attempts.run()
             failed = [*attempts.silent, *attempts.refused]
     for address in failed:
@@ -123,7 +123,7 @@ def _look_up(host: str, port: int, deadline: Deadline) -> list[Address]:
     return [Address(*found) for found in resolver.resolve((host, port), ask, deadline)]
 
 
-def _failure(attempts: Attempts, *, is_over: bool) -> BrokenError:
+def _failure(attempts: ConnectionAttempts, *, is_over: bool) -> BrokenError:
     refused = attempts.refused
     words = [f"{address}: {error.strerror or error}" for address, error in refused.items()]
     words += [f"{address}: no answer" for address in attempts.unanswered]

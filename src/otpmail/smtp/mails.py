@@ -28,7 +28,7 @@ class Mail:
     without: frozenset[str] = frozenset()
 
 
-type Wanted = Callable[[Mail], bool]
+type StillValid = Callable[[Mail], bool]
 """The last question before a mail is written: whether to."""
 
 
@@ -41,7 +41,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
+class PreparedMail:
     """A mail as it will be written."""
 
     mail: Mail
@@ -57,7 +57,7 @@ class Fitted:
         return len(self.content) + sum(map(len, self.recipients)) + len(self.begin)
 
 
-def fit(mail: Mail, features: Features) -> Fitted:
+def prepare(mail: Mail, features: Features) -> PreparedMail:
     """Fit a mail to a server.
 
     Raises `InvalidArgumentError` for what may not be written to any server, and
@@ -73,7 +73,7 @@ def fit(mail: Mail, features: Features) -> Fitted:
     eight_bit = not content.isascii()
     size = len(content) if "SIZE" in features else None
     used = {"SIZE": size is not None, "8BITMIME": eight_bit, "SMTPUTF8": utf8}
-    return Fitted(
+    return PreparedMail(
         mail=mail,
         begin=commands.mail(mail.sender, size=size, eight_bit=eight_bit, utf8=utf8),
         recipients=tuple(commands.rcpt(recipient, utf8=utf8) for recipient in mail.recipients),

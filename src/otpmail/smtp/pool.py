@@ -22,9 +22,9 @@ from dataclasses import dataclass
 
 from otpmail.smtp import hints
 from otpmail.smtp.backoff import Backoff
+from otpmail.smtp.chore_thread import ChoreThread, run_together
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import InPhase, Phase, TimedOutError, WireError, is_lasting
-from otpmail.smtp.keeper import Keeper, run_together
 from otpmail.smtp.session import Session
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Pool:
         self._busy: set[Session] = set()
         self._leaving: list[Session] = []
         self._opening = 0
-        self._keeper = Keeper(self._tend, name=f"otpmail keeper {self.name}")
+        self._keeper = ChoreThread(self._tend, name=f"otpmail keeper {self.name}")
         self._backoff = Backoff()
 
     def __repr__(self) -> str:

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from otpmail.smtp.chore_thread import start_thread
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.keeper import start_thread
 
 MAX_THREADS = 32
 """Questions under way at one time, a process; a route has one, and this host's name is another."""

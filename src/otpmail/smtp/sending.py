@@ -7,7 +7,6 @@ Knows nothing of: pools, and what becomes of a mail that was not accepted.
 from dataclasses import dataclass
 
 from otpmail.smtp import commands, refusals
-from otpmail.smtp.answers import Answers
 from otpmail.smtp.content import for_data
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import (
@@ -21,7 +20,8 @@ from otpmail.smtp.errors import (
     WireError,
     Written,
 )
-from otpmail.smtp.mails import Mail, Sent, Wanted, fit
+from otpmail.smtp.mail_replies import MailReplies
+from otpmail.smtp.mails import Mail, Sent, StillValid, prepare
 from otpmail.smtp.modes import FLIGHTS, Mode, memory
 from otpmail.smtp.session import Session
 
@@ -39,28 +39,28 @@ def send(
     mail: Mail,
     *,
     deadline: Deadline,
-    still_wanted: Wanted | None = None,
+    still_valid: StillValid | None = None,
 ) -> Sent | None:
     """Send one mail the best way the session knows.
 
-    ``still_wanted`` is asked right before the envelope is written, and once more where the body is
+    ``still_valid`` is asked right before the envelope is written, and once more where the body is
     a step of its own; if it says no, the mail is not sent, and ``None`` comes back. The session is
     still of use after `RefusedError`, `UnsupportedError` and `InvalidArgumentError`, and closed
     after any other `WireError`. `MisbehavedError` is worth a second try: the mail was not taken,
     and the server is remembered.
     """
-    fitted = fit(mail, session.features)
+    prepared = prepare(mail, session.features)
     if session.must_reset:
         _reset(session, deadline)
-    if still_wanted is not None and not still_wanted(mail):
+    if still_valid is not None and not still_valid(mail):
         return None
     session.begins(mail.recipients)
-    answers = Answers(fitted, still_wanted)
+    answers = MailReplies(prepared, still_valid)
     try:
-        WAYS[session.mode](session, answers, deadline)
+        SENDERS[session.mode](session, answers, deadline)
         if answers.called_off:
             return None
-        return judge(session, answers)
+        return conclude(session, answers)
     except (ProtocolError, TimedOutError) as error:
         suspect(session, answers, error)
         raise
@@ -85,7 +85,7 @@ def _reset(session: Session, deadline: Deadline) -> None:
         raise TiredError(words, phase=Phase.RSET, reply=reply)
 
 
-def judge(session: Session, answers: Answers) -> Sent:
+def conclude(session: Session, answers: MailReplies) -> Sent:
     """Tell what became of a mail whose replies are all here; close a session that misbehaved."""
     session.must_reset = answers.is_begun or session.mode is Mode.CHUNKED
     shown = answers.to_flight if session.mode > Mode.STEPWISE else None
@@ -93,7 +93,7 @@ def judge(session: Session, answers: Answers) -> Sent:
         memory.distrust(session.host, session.port, FLIGHTS, f"{shown.code} to what it offered")
         session.close()
     try:
-        sent = answers.verdict()
+        sent = answers.result()
     except RefusedError as error:
         superfluous = frozenset() if shown else answers.superfluous
         if shown is None and not superfluous:
@@ -107,7 +107,7 @@ def judge(session: Session, answers: Answers) -> Sent:
         raise
     session.must_reset = False
     session.taken += 1
-    _learn(session, answers.fitted.mail)
+    _learn(session, answers.prepared.mail)
     return sent
 
 
@@ -127,7 +127,7 @@ def _tired(session: Session, error: RefusedError) -> RefusedError:
     return TiredError(str(error), phase=error.phase, reply=error.reply)
 
 
-def suspect(session: Session, answers: Answers, error: WireError) -> None:
+def suspect(session: Session, answers: MailReplies, error: WireError) -> None:
     """Remember a server that answered a flight with something else than one reply a command."""
     cut_short = isinstance(error, TimedOutError) and answers.begun is not None and answers.awaited
     garbled = isinstance(error, ProtocolError) and not isinstance(error, MisbehavedError)
@@ -136,33 +136,33 @@ def suspect(session: Session, answers: Answers, error: WireError) -> None:
         memory.distrust(session.host, session.port, FLIGHTS, error)
 
 
-def chunked_flight(answers: Answers, *, reset: bool = False) -> bytes:
+def chunked_flight(answers: MailReplies, *, reset: bool = False) -> bytes:
     """Put a whole mail into one flight and queue the replies it awaits (RFC 3030, 4.2)."""
-    fitted = answers.fitted
-    phases = [Phase.MAIL, *[Phase.RCPT] * len(fitted.recipients), Phase.BODY]
+    prepared = answers.prepared
+    phases = [Phase.MAIL, *[Phase.RCPT] * len(prepared.recipients), Phase.BODY]
     answers.awaited.extend([Phase.RSET, *phases] if reset else phases)
     return b"".join(
         (
             commands.RSET if reset else b"",
-            fitted.begin,
-            *fitted.recipients,
-            commands.bdat_last(len(fitted.content)),
-            fitted.content,
+            prepared.begin,
+            *prepared.recipients,
+            commands.bdat_last(len(prepared.content)),
+            prepared.content,
         )
     )
 
 
-def _chunked(session: Session, answers: Answers, deadline: Deadline) -> None:
-    if len(answers.fitted.recipients) + 2 > MAX_AWAITED:
+def _chunked(session: Session, answers: MailReplies, deadline: Deadline) -> None:
+    if len(answers.prepared.recipients) + 2 > MAX_AWAITED:
         return _pipelined(session, answers, deadline)
     flight = chunked_flight(answers)
-    with Counted(session, len(flight), envelope=len(flight) - len(answers.fitted.content)):
+    with Counted(session, len(flight), envelope=len(flight) - len(answers.prepared.content)):
         session.write(flight, phase=Phase.BODY, deadline=deadline)
         answers.read(session, deadline)
     return None
 
 
-def _pipelined(session: Session, answers: Answers, deadline: Deadline) -> None:
+def _pipelined(session: Session, answers: MailReplies, deadline: Deadline) -> None:
     lines = [*_envelope(answers), (Phase.DATA, commands.DATA)]
     for start in range(0, len(lines), MAX_AWAITED):
         flight = lines[start : start + MAX_AWAITED]
@@ -172,7 +172,7 @@ def _pipelined(session: Session, answers: Answers, deadline: Deadline) -> None:
     _body(session, answers, deadline)
 
 
-def _stepwise(session: Session, answers: Answers, deadline: Deadline) -> None:
+def _stepwise(session: Session, answers: MailReplies, deadline: Deadline) -> None:
     for phase, line in _envelope(answers):
         answers.awaited.append(phase)
         session.write(line, phase=phase, deadline=deadline)
@@ -186,17 +186,17 @@ def _stepwise(session: Session, answers: Answers, deadline: Deadline) -> None:
         _body(session, answers, deadline)
 
 
-def _envelope(answers: Answers) -> list[tuple[Phase, bytes]]:
-    fitted = answers.fitted
-    return [(Phase.MAIL, fitted.begin), *((Phase.RCPT, line) for line in fitted.recipients)]
+def _envelope(answers: MailReplies) -> list[tuple[Phase, bytes]]:
+    prepared = answers.prepared
+    return [(Phase.MAIL, prepared.begin), *((Phase.RCPT, line) for line in prepared.recipients)]
 
 
-def _body(session: Session, answers: Answers, deadline: Deadline) -> None:
+def _body(session: Session, answers: MailReplies, deadline: Deadline) -> None:
     if answers.data is None or not answers.data.asks_on:
         return
     # A server may ask for a body though it refused all recipients: end it at once (RFC 2920, 3.1).
-    body = for_data(answers.fitted.content) if answers.welcome else b".\r\n"
-    if answers.welcome and not answers.is_wanted():
+    body = for_data(answers.prepared.content) if answers.welcome else b".\r\n"
+    if answers.welcome and not answers.is_still_valid():
         answers.called_off = True
         session.close()  # after 354 there is no other way to send nothing (RFC 5321, 4.1.1.4)
         return
@@ -244,4 +244,4 @@ class Span:
         return Written.PART if count > self.start else Written.NOTHING
 
 
-WAYS = {Mode.STEPWISE: _stepwise, Mode.PIPELINED: _pipelined, Mode.CHUNKED: _chunked}
+SENDERS = {Mode.STEPWISE: _stepwise, Mode.PIPELINED: _pipelined, Mode.CHUNKED: _chunked}

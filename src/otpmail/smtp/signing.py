@@ -27,7 +27,7 @@ from otpmail.smtp.session import Session
 SIGNED_IN = 503
 """What some servers answer where nobody has to sign in any more; ``smtplib`` takes it so, too."""
 
-OF_THE_WAY = UNKNOWN_COMMAND | {501, 504, 534}
+OF_THE_MECHANISM = UNKNOWN_COMMAND | {501, 504, 534}
 """The mechanism, not the password, was refused (RFC 4954, 4 and 6)."""
 
 
@@ -55,7 +55,7 @@ def sign_in(session: Session, credentials: auth.Credentials, deadline: Deadline)
 
 def _refusal(replies: list[Reply]) -> RefusedError:
     """Tell one that passes before one that does not, and the password's before the way's."""
-    told = min(replies, key=lambda reply: (reply.code // 100, reply.code in OF_THE_WAY))
+    told = min(replies, key=lambda reply: (reply.code // 100, reply.code in OF_THE_MECHANISM))
     words = f"{Phase.AUTH} was refused with {told.code}"
     return RefusedError(words, phase=Phase.AUTH, reply=told)
 

@@ -15,9 +15,9 @@ from otpmail.smtp import hints
 from otpmail.smtp.auth import Credentials, ask_token
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import RefusedError, WireError
-from otpmail.smtp.opening import Server, open_session
-from otpmail.smtp.rests import Resting, is_refused_sign_in
+from otpmail.smtp.handshake import Server, open_session
 from otpmail.smtp.session import Session
+from otpmail.smtp.sign_in_backoff import SignInBackoff, is_refused_sign_in
 
 
 class WithTokens:
@@ -27,7 +27,7 @@ class WithTokens:
         self._server = server
         self._credentials = credentials
         self._name = name
-        self._last: Resting | None = None
+        self._last: SignInBackoff | None = None
 
     def __call__(self, deadline: Deadline) -> Session:
         """Open a session. Raises what asking for the token or opening raises."""
@@ -46,11 +46,13 @@ class WithTokens:
             error.hint = hints.of_opening(error)
             raise
 
-    def _resting(self, token: str) -> Resting:
+    def _resting(self, token: str) -> SignInBackoff:
         digest = hmac.new(self._name.encode(), token.encode("utf-8", "replace"), hashlib.sha256)
         of, last = digest.hexdigest(), self._last
         if last is None or last.of != of:
             credentials = replace(self._credentials, token=lambda: token)
             server = replace(self._server, credentials=credentials)
-            self._last = last = Resting(functools.partial(open_session, server), self._name, of=of)
+            self._last = last = SignInBackoff(
+                functools.partial(open_session, server), self._name, of=of
+            )
         return last

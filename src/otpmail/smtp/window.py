@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from otpmail.smtp.answers import Answers
 from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import BrokenError, Phase, RefusedError, WireError, Written
-from otpmail.smtp.mails import Mail, Sent, Wanted, fit
+from otpmail.smtp.mail_replies import MailReplies
+from otpmail.smtp.mails import Mail, Sent, StillValid, prepare
 from otpmail.smtp.modes import Mode
-from otpmail.smtp.sending import MAX_AWAITED, Span, chunked_flight, judge, send, suspect
+from otpmail.smtp.sending import MAX_AWAITED, Span, chunked_flight, conclude, send, suspect
 from otpmail.smtp.session import Session
 
 MAX_OCTETS = 1024 * 1024
@@ -38,7 +38,7 @@ class _Flying:
     """A mail whose flight is being written or whose replies are awaited."""
 
     index: int
-    answers: Answers
+    answers: MailReplies
     span: Span
 
 
@@ -48,7 +48,7 @@ def send_all(
     *,
     window: int,
     deadline: Deadline,
-    still_wanted: Wanted | None = None,
+    still_valid: StillValid | None = None,
     spoils: Spoils = lambda _: False,
 ) -> list[Result]:
     """Send mails with at most ``window`` of them unanswered; never raises `WireError`.
@@ -59,15 +59,15 @@ def send_all(
     """
     small = all(replies_to(mail) <= MAX_AWAITED for mail in mails)
     if window > 1 and small and session.mode is Mode.CHUNKED:
-        return _Window(session, mails, window, deadline, still_wanted, spoils=spoils).run()
-    return list(_one_by_one(session, mails, deadline, still_wanted, spoils))
+        return _Window(session, mails, window, deadline, still_valid, spoils=spoils).run()
+    return list(_one_by_one(session, mails, deadline, still_valid, spoils))
 
 
 def _one_by_one(
     session: Session,
     mails: Sequence[Mail],
     deadline: Deadline,
-    still_wanted: Wanted | None,
+    still_valid: StillValid | None,
     spoils: Spoils,
 ) -> Iterator[Result]:
     for mail in mails:
@@ -75,7 +75,7 @@ def _one_by_one(
             yield _ended_before()
             continue
         try:
-            yield send(session, mail, deadline=deadline, still_wanted=still_wanted)
+            yield send(session, mail, deadline=deadline, still_valid=still_valid)
         except WireError as error:
             session.retired = session.retired or spoils(error)
             yield error
@@ -94,7 +94,7 @@ class _Window:
         mails: Sequence[Mail],
         size: int,
         deadline: Deadline,
-        still_wanted: Wanted | None,
+        still_valid: StillValid | None,
         *,
         spoils: Spoils,
     ) -> None:
@@ -104,7 +104,7 @@ class _Window:
         self._results: list[Result] = [None] * len(mails)
         self._size = size
         self._deadline = deadline
-        self._still_wanted = still_wanted
+        self._still_valid = still_valid
         self._spoils = spoils
 
     def run(self) -> list[Result]:
@@ -129,22 +129,22 @@ class _Window:
         flights: list[bytes] = []
         position = self._session.channel.written
         for index, answers in chosen:
-            if not answers.is_wanted():
+            if not answers.is_still_valid():
                 continue
             # A refused mail's remains would stand in the way of the next, which is written already.
             flight = chunked_flight(answers, reset=True)
             flights.append(flight)
-            envelope = len(flight) - len(answers.fitted.content)
+            envelope = len(flight) - len(answers.prepared.content)
             self._flying.append(_Flying(index, answers, Span(position, envelope, len(flight))))
             position += len(flight)
-            self._session.begins(answers.fitted.mail.recipients)
+            self._session.begins(answers.prepared.mail.recipients)
         if flights:
             data = b"".join(flights)
             self._session.write(data, phase=Phase.BODY, deadline=self._deadline)
 
-    def _choose(self) -> list[tuple[int, Answers]]:
+    def _choose(self) -> list[tuple[int, MailReplies]]:
         """Fit as many mails as there is room for."""
-        chosen: list[tuple[int, Answers]] = []
+        chosen: list[tuple[int, MailReplies]] = []
         while self._waiting:
             beside = [flying.answers for flying in self._flying]
             index, mail = self._waiting[0]
@@ -152,16 +152,16 @@ class _Window:
                 break
             self._waiting.popleft()
             try:
-                fitted = fit(mail, self._session.features)
+                prepared = prepare(mail, self._session.features)
             except WireError as error:
                 self._results[index] = error
             else:
-                chosen.append((index, Answers(fitted, self._still_wanted)))
+                chosen.append((index, MailReplies(prepared, self._still_valid)))
         return chosen
 
-    def _has_room(self, mail: Mail, beside: Sequence[Answers]) -> bool:
-        octets = sum(answers.fitted.size for answers in beside)
-        replies = sum(replies_to(answers.fitted.mail) for answers in beside)
+    def _has_room(self, mail: Mail, beside: Sequence[MailReplies]) -> bool:
+        octets = sum(answers.prepared.size for answers in beside)
+        replies = sum(replies_to(answers.prepared.mail) for answers in beside)
         return not beside or (
             len(beside) < self._size
             and octets + len(mail.content) <= MAX_OCTETS
@@ -199,7 +199,7 @@ class _Window:
 
     def _judge(self, flying: _Flying) -> None:
         try:
-            self._results[flying.index] = judge(self._session, flying.answers)
+            self._results[flying.index] = conclude(self._session, flying.answers)
         except WireError as error:
             suspect(self._session, flying.answers, error)
             self._session.retired = self._session.retired or self._spoils(error)

@@ -37,21 +37,21 @@ class Delay:
     def __init__(self, seconds: float, hand_on: Callable[[bytes], None]) -> None:
         self._seconds = seconds
         self._hand_on = hand_on
-        self._queue: deque[tuple[float, bytes]] = deque()
+        self._schedule: deque[tuple[float, bytes]] = deque()
         self._loop = asyncio.get_running_loop()
 
     def __call__(self, data: bytes, extra: float = 0.0) -> None:
         if not self._seconds:
             self._hand_on(data)
             return
-        self._queue.append((self._loop.time() + self._seconds + extra, data))
-        if len(self._queue) == 1:
-            self._loop.call_at(self._queue[0][0], self._next)
+        self._schedule.append((self._loop.time() + self._seconds + extra, data))
+        if len(self._schedule) == 1:
+            self._loop.call_at(self._schedule[0][0], self._next)
 
     def _next(self) -> None:
-        self._hand_on(self._queue.popleft()[1])
-        if self._queue:
-            self._loop.call_at(self._queue[0][0], self._next)
+        self._hand_on(self._schedule.popleft()[1])
+        if self._schedule:
+            self._loop.call_at(self._schedule[0][0], self._next)
 
 
 class Server(asyncio.Protocol):

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from otpmail.smtp.client import deliver
 from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.handshake import Server, open_session
 from otpmail.smtp.mails import Mail, Sent
-from otpmail.smtp.opening import Server, open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.session import Timeouts
 from tests.acceptance.smtp.sink import Sink

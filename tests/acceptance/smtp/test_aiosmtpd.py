@@ -6,9 +6,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from otpmail.smtp.auth import Credentials
 from otpmail.smtp.client import deliver
 from otpmail.smtp.errors import RefusedError, TooLargeError
+from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode
-from otpmail.smtp.opening import Security, open_session
 from otpmail.smtp.sending import send
 from tests.acceptance.smtp.postfix import Place
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds

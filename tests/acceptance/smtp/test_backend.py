@@ -140,7 +140,7 @@ def test_a_message_to_nobody_is_not_sent():
 REFUSALS = [
     ((b"550 5.1.0 no",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.ROUTE),
     ((b"451 4.3.0 later",), smtplib.SMTPSenderRefused, Kind.TRANSIENT, Blame.ROUTE),
-    ((b"552 5.3.4 too big",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.FIT),
+    ((b"552 5.3.4 too big",), smtplib.SMTPSenderRefused, Kind.PERMANENT, Blame.CAPABILITY),
     ((b"250 ok", b"550 5.1.1 no"), smtplib.SMTPRecipientsRefused, Kind.PERMANENT, Blame.MAIL),
     ((b"250 ok", b"450 later"), smtplib.SMTPRecipientsRefused, Kind.TRANSIENT, Blame.MAIL),
     ((b"250 ok", b"250 ok", b"554 no"), smtplib.SMTPDataError, Kind.PERMANENT, Blame.MAIL),
@@ -207,7 +207,7 @@ def test_a_mail_too_large_for_the_server_may_fit_another():
             backend(server).send_messages([message()])
         (outcome,) = backend(server).send_outcomes([message()])
     assert caught.value.smtp_code == 552
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.CAPABILITY)
 
 
 def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_not_at_all():
@@ -223,7 +223,7 @@ def test_an_address_that_is_not_ascii_goes_by_smtputf8_or_not_at_all():
         assert backend(server).send_messages([mail]) == 1
     with scripted(answering()) as server:
         (outcome,) = backend(server).send_outcomes([mail])
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.CAPABILITY)
     assert "rgen" not in outcome.reply
 
 
@@ -437,7 +437,7 @@ def test_a_mail_not_wanted_any_more_is_not_written_and_has_no_outcome():
 
     mail = message()
     with scripted(script) as server:
-        assert backend(server).send_outcomes([mail], still_wanted=no) == [None]
+        assert backend(server).send_outcomes([mail], still_valid=no) == [None]
         assert server.talks[0].heard[1:] == []
     assert asked == [mail]
 
@@ -445,7 +445,7 @@ def test_a_mail_not_wanted_any_more_is_not_written_and_has_no_outcome():
 @pytest.mark.parametrize("offer", [OFFER_ALL, OFFER_NOTHING])
 @pytest.mark.parametrize("error", [PanicError, OSError, SystemExit])
 def test_of_whom_nobody_can_say_whether_he_is_wanted_is_not_sent_and_the_others_are(error, offer):
-    def is_wanted(mail: EmailMessage) -> bool:
+    def is_still_valid(mail: EmailMessage) -> bool:
         if mail is mails[1]:
             raise error("the database is away")
         return True
@@ -454,12 +454,12 @@ def test_of_whom_nobody_can_say_whether_he_is_wanted_is_not_sent_and_the_others_
     ruled = Ruled(offer=offer)
     with scripted(ruled) as server, ThreadPoolExecutor(1) as threads:
         made = backend(server)
-        ends = threads.submit(made.send_outcomes, mails, still_wanted=is_wanted).result()
+        ends = threads.submit(made.send_outcomes, mails, still_valid=is_still_valid).result()
         assert "1 idle, 0 busy" in repr(made.pool)
     assert [end.kind for end in ends] == [
         Kind.ACCEPTED, Kind.TRANSIENT, Kind.ACCEPTED, Kind.ACCEPTED
     ]  # fmt: skip
-    assert ends[1].blame is Blame.FIT
+    assert ends[1].blame is Blame.CAPABILITY
     assert error.__name__ in ends[1].reply
     assert len(ruled.mails) == 3
 
@@ -476,7 +476,7 @@ def test_mails_given_together_are_in_flight_together_and_asked_for_one_by_one():
     mails = [message(number) for number in range(3)]
     with scripted(script) as server:
         outcomes = backend(server).send_outcomes(
-            mails, still_wanted=lambda mail: mail is not mails[1]
+            mails, still_valid=lambda mail: mail is not mails[1]
         )
     kinds = [outcome and outcome.kind for outcome in outcomes]
     assert kinds == [Kind.ACCEPTED, None, Kind.ACCEPTED]

@@ -152,4 +152,4 @@ def test_a_mail_not_wanted_any_more_has_no_end():
         talk.wait_for_end()
 
     with scripted(script) as server, a_pool(server) as pool:
-        assert ends(pool, still_wanted=lambda _: False) == [None]
+        assert ends(pool, still_valid=lambda _: False) == [None]

@@ -17,7 +17,7 @@ from django.core.mail import EmailMessage
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Kind
-from otpmail.smtp import attempts, connecting
+from otpmail.smtp import connecting, connection_attempts
 from otpmail.smtp.connecting import connect
 from otpmail.smtp.deadlines import NEVER
 from otpmail.smtp.errors import BrokenError, Phase, TimedOutError
@@ -105,7 +105,7 @@ def resolves(monkeypatch):
 @pytest.fixture
 def never_next(monkeypatch):
     """Let no address be tried because the one before takes long."""
-    monkeypatch.setattr(attempts, "NEXT_AFTER", 3600.0)
+    monkeypatch.setattr(connection_attempts, "NEXT_AFTER", 3600.0)
 
 
 def peer(port: int, *, limit: float = 30.0) -> str:
@@ -115,7 +115,7 @@ def peer(port: int, *, limit: float = 30.0) -> str:
 
 def order(port: int, *addresses: str) -> list[str]:
     found = [
-        attempts.Address(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+        connection_attempts.Address(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
         for address in addresses
     ]
     return [str(address) for address in connecting.memory.sort(HOST, port, found)]
@@ -146,7 +146,7 @@ def test_what_answered_is_tried_first_the_next_time(port, resolves, monkeypatch)
     resolves(SWALLOWS, REFUSES, ANSWERS)
     assert peer(port) == ANSWERS
     assert order(port, SWALLOWS, REFUSES, ANSWERS) == [ANSWERS, SWALLOWS, REFUSES]
-    monkeypatch.setattr(attempts, "NEXT_AFTER", 3600.0)
+    monkeypatch.setattr(connection_attempts, "NEXT_AFTER", 3600.0)
     assert peer(port) == ANSWERS
     assert order(port, SWALLOWS, REFUSES, "127.0.0.9") == ["127.0.0.9", SWALLOWS, REFUSES]
 
@@ -308,7 +308,7 @@ def test_without_a_file_left_it_is_told_and_works_again_after(port, resolves):
 
 
 def test_no_more_addresses_are_tried_than_may_hold_a_socket(port, resolves, monkeypatch):
-    monkeypatch.setattr(attempts, "MAX_ADDRESSES", 2)
+    monkeypatch.setattr(connection_attempts, "MAX_ADDRESSES", 2)
     resolves(REFUSES, REFUSES, ANSWERS)
     with pytest.raises(BrokenError):
         peer(port)
@@ -329,7 +329,7 @@ def test_a_mail_leaves_by_the_second_address_and_the_next_session_goes_there_at_
         backend = EmailBackend(alias="default", timeout=30, **options)
         (outcome,) = backend.send_outcomes([mail], timeout=15)
         assert outcome.kind is Kind.ACCEPTED
-        monkeypatch.setattr(attempts, "NEXT_AFTER", 3600.0)
+        monkeypatch.setattr(connection_attempts, "NEXT_AFTER", 3600.0)
         (outcome,) = backend.send_outcomes([mail], timeout=15)
         assert outcome.kind is Kind.ACCEPTED
         smtp.close_pools()

@@ -19,8 +19,8 @@ from otpmail.outcomes import Blame, Kind
 from otpmail.smtp import connecting
 from otpmail.smtp.client import deliver
 from otpmail.smtp.errors import SilentPathError
+from otpmail.smtp.handshake import Security
 from otpmail.smtp.mails import Sent
-from otpmail.smtp.opening import Security
 from otpmail.smtp.sending import send
 from tests import far, mailserver
 from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
@@ -124,7 +124,7 @@ def test_a_body_that_was_written_into_the_cut_is_known_not_to_be_taken(host, off
 
     with scripted(Ruled(offer=offer), host.listen()) as server, a_session(server) as session:
         with pytest.raises(SilentPathError) as caught:
-            send(session, a_mail(), deadline=in_seconds(), still_wanted=cut_before_the_body)
+            send(session, a_mail(), deadline=in_seconds(), still_valid=cut_before_the_body)
         assert caught.value.untried
         assert not caught.value.in_doubt
         assert session.channel.closed

@@ -7,8 +7,8 @@ import pytest
 
 from otpmail.smtp.client import deliver
 from otpmail.smtp.errors import WireError
+from otpmail.smtp.handshake import Server
 from otpmail.smtp.mails import Sent
-from otpmail.smtp.opening import Server
 from otpmail.smtp.session import Timeouts
 from tests.mailings import a_mail, a_pool, at, in_seconds
 from tests.scripted import OFFER_ALL, OFFER_PIPELINING, Talk, scripted

@@ -25,7 +25,7 @@ from otpmail.backends.outbox import BACKEND
 from otpmail.backends.smtp import EmailBackend as Ours
 from otpmail.db import compat, database
 from otpmail.delivery import leases
-from otpmail.models import Lane
+from otpmail.models import Queue
 from tests import corpus, mailserver
 from tests.rounds import ME, one_round
 from tests.scripted import Talk, scripted
@@ -126,7 +126,7 @@ def through_outbox(server: Server, settings: Any) -> Way:
 
     def send(message: EmailMessage) -> None:
         compat.mailer("default").send_messages([message])
-        for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
+        for pk in leases.claim(ME, queue=Queue.MAIL, now=database.now(), limit=10):
             one_round(pk)
 
     return send

@@ -17,7 +17,7 @@ from otpmail.smtp import backoff
 from otpmail.smtp import pool as pools
 from otpmail.smtp.auth import Credentials
 from otpmail.smtp.errors import BrokenError, Phase, RefusedError, TimedOutError, WireError
-from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.replies import Reply
 from otpmail.smtp.sending import send
@@ -272,7 +272,7 @@ def test_a_process_that_ends_says_goodbye_in_time():
     with scripted(obedient) as server:
         program = f"""
             from otpmail.smtp.deadlines import NEVER
-            from otpmail.smtp.opening import Server, open_session
+            from otpmail.smtp.handshake import Server, open_session
             from otpmail.smtp.pool import Limits, Pool
             server = Server(host="127.0.0.1", port={server.port}, local_name="client")
             pool = Pool(lambda d: open_session(server, d), name="x", limits=Limits(min_warm=2))
@@ -484,7 +484,7 @@ def test_after_a_failure_one_session_is_tried_alone_until_it_works():
 FAMINE = """
 import os, resource, sys
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.opening import Server, open_session
+from otpmail.smtp.handshake import Server, open_session
 from otpmail.smtp.pool import Limits, Pool
 from tests.waiting import wait_until
 

@@ -13,9 +13,9 @@ from otpmail.outcomes import Blame, Kind
 from otpmail.smtp.auth import Credentials
 from otpmail.smtp.client import deliver
 from otpmail.smtp.errors import RecipientsRefusedError, RefusedError, TooLargeError
+from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode, memory
-from otpmail.smtp.opening import Security, open_session
 from otpmail.smtp.sending import send
 from tests.acceptance.smtp import postfix
 from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds

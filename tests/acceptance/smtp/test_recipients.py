@@ -345,12 +345,12 @@ def test_a_part_not_wanted_any_more_is_not_sent(offer):
     mail = a_mail(to=people(5))
     asked = []
 
-    def is_wanted(about) -> bool:
+    def is_still_valid(about) -> bool:
         asked.append(about)
         return not ruled.mails
 
     with scripted(ruled) as server:
-        (end,) = sent(server, mail, still_wanted=is_wanted)
+        (end,) = sent(server, mail, still_valid=is_still_valid)
     assert all(about is mail for about in asked)
     assert sorted(ruled.recipients) == as_bytes(people(2))
     assert len(end.refused) == 3

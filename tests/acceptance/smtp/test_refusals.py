@@ -394,7 +394,7 @@ def test_smtputf8_that_is_offered_and_refused_is_a_mail_that_does_not_fit():
     with scripted(ruled) as server:
         (outcome,) = a_backend(server).send_outcomes([message])
         assert a_backend(server).send_outcomes([a_message()])[0].kind is Kind.ACCEPTED
-    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.FIT)
+    assert (outcome.kind, outcome.blame) == (Kind.PERMANENT, Blame.CAPABILITY)
 
 
 @pytest.mark.parametrize("reply", [b"500 what?", b"502 no", b"503 5.5.1 improper pipelining"])

@@ -446,7 +446,7 @@ def test_a_mail_not_wanted_any_more_is_not_written():
         assert talk._buffer == b""
 
     with scripted(script) as server, a_session(server) as session:
-        assert sent(session, still_wanted=lambda _: False) is None
+        assert sent(session, still_valid=lambda _: False) is None
         assert session.usable
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from otpmail.smtp.auth import Credentials
 from otpmail.smtp.errors import BrokenError, ProtocolError, RefusedError, WireError
-from otpmail.smtp.opening import Security, open_session
+from otpmail.smtp.handshake import Security, open_session
 from tests.mailings import at, in_seconds
 from tests.scripted import ScriptedServer, Talk, scripted
 

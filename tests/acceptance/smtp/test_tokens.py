@@ -8,7 +8,7 @@ import pytest
 from otpmail.backends import smtp
 from otpmail.backends.smtp import EmailBackend
 from otpmail.outcomes import Blame, Kind
-from otpmail.smtp import rests
+from otpmail.smtp import sign_in_backoff
 from otpmail.smtp.backoff import JITTER, LASTING
 from tests.ruled import Ruled, Turn
 from tests.scripted import OFFER_ALL, ScriptedServer, scripted
@@ -19,7 +19,7 @@ OFFER = OFFER_ALL.replace(b"250-scripted", b"250-scripted\r\n250-AUTH XOAUTH2")
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield rests.folder()
+    yield sign_in_backoff.folder()
     smtp.close_pools()
 
 

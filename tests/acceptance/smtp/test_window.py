@@ -129,7 +129,7 @@ def test_mails_not_wanted_any_more_are_not_written():
 
     with scripted(script) as server, a_session(server) as session:
         mails = [a_mail(number) for number in range(3)]
-        ends = sent_all(session, mails, still_wanted=lambda mail: mail is not mails[1])
+        ends = sent_all(session, mails, still_valid=lambda mail: mail is not mails[1])
     assert [end is None for end in ends] == [False, True, False]
     assert [b"<1@" in body for body in bodies] == [False, False]
 

@@ -18,7 +18,7 @@ from otpmail.addresses.requester import NOBODY, Client
 from otpmail.db import compat, database
 from otpmail.limits import rates, suppressions
 from otpmail.limits.counters import Allowance
-from otpmail.models import AuditEntry, Challenge, Counter, Delivery, Reported
+from otpmail.models import AuditEntry, Challenge, Counter, Delivery, DeliveryEvent
 from otpmail.operations import privacy
 from otpmail.results import Cap, InvalidAddress, Issued, OverCap
 from tests import mailserver
@@ -53,7 +53,7 @@ def ears(settings):
 
 def issue(recipient, **changes):
     """Promise a code to somebody else each time: nothing is continued."""
-    named = {"purpose": "sign-in", "subject": str(next(SUBJECTS)), "recipient": recipient}
+    named = {"purpose": "sign-in", "owner": str(next(SUBJECTS)), "recipient": recipient}
     return challenges.issue(**named | changes)
 
 
@@ -143,7 +143,7 @@ def test_what_is_no_address_is_told_at_the_door(recipient):
 def test_a_spelling_has_no_quota_of_its_own(settings, spelt):
     settings.OTPMAIL_RECIPIENT_QUOTA = (1, 1)
     assert isinstance(issue("victim@example.org"), Issued)
-    assert issue(spelt, subject="mallory").cap is Cap.RECIPIENT
+    assert issue(spelt, owner="mallory").cap is Cap.RECIPIENT
 
 
 def test_a_domain_uses_up_no_other_domains_quota(settings):
@@ -159,9 +159,9 @@ def test_a_domain_uses_up_no_other_domains_quota(settings):
 def test_a_suppressed_address_is_mailed_under_no_spelling(mailoutbox, spelt):
     issued = issue("victim@example.org")
     challenge = Challenge.objects.get(pk=issued.challenge_id)
-    suppressions.suppress(challenge.recipient, Reported.BOUNCED, since=database.now())
+    suppressions.suppress(challenge.recipient, DeliveryEvent.BOUNCED, since=database.now())
     mailoutbox.clear()
-    assert issue(spelt).delivery.word == "failed"
+    assert issue(spelt).delivery.status == "failed"
     assert mailoutbox == []
     call_command("otpmail_lift", spelt, stdout=StringIO())
     issue(spelt)
@@ -244,7 +244,7 @@ def test_a_route_without_smtputf8_leaves_it_to_the_next(settings, backend):
         issue("jürgen@example.org")
         assert tried() == [("a", "permanent"), ("b", "accepted")]
         assert (plain.named, international.named) == ([], ["jürgen@example.org"])
-        assert routes.states()["a"].faults == 0
+        assert routes.circuit_statuses()["a"].faults == 0
         routes.close()
 
 
@@ -255,7 +255,7 @@ def test_a_name_that_no_route_takes_fails_and_closes_none(settings):
         assert Delivery.objects.get().state == "failed"
         issue("bob@example.org")
         assert plain.named == ["bob@example.org"]
-        assert routes.states()["default"].faults == 0
+        assert routes.circuit_statuses()["default"].faults == 0
         routes.close()
 
 
@@ -268,8 +268,8 @@ def test_a_name_that_no_backend_takes_is_told_at_the_door(settings):
 
 
 def asked(client):
-    room = rates.Room(client, database.now())
-    return room.ask("alice@example.org") or room.take()
+    room = rates.MailLimits(client, database.now())
+    return room.check("alice@example.org") or room.take()
 
 
 @pytest.fixture

@@ -32,19 +32,19 @@ def verify(issued, typed, **changes):
     return rounds.verify(issued, typed, **{"client": KIOSK} | changes)
 
 
-def deeds():
-    return list(AuditEntry.objects.order_by("pk").values_list("deed", flat=True))
+def actions():
+    return list(AuditEntry.objects.order_by("pk").values_list("action", flat=True))
 
 
 def test_the_way_of_a_code_is_told(pass_time):
     issued = issue()
     verify(issued, wrong_code(issued))
     pass_time(issued.challenge_id, 61)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice", client=KIOSK)
+    challenges.resend("sign-in", issued.challenge_id, owner="alice", client=KIOSK)
     pass_time(issued.challenge_id, 420)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice", client=KIOSK)
+    challenges.resend("sign-in", issued.challenge_id, owner="alice", client=KIOSK)
     verify(issued, live_code(issued.challenge_id))
-    assert deeds() == [
+    assert actions() == [
         "issued",
         "mailed",
         "wrong",
@@ -57,17 +57,17 @@ def test_the_way_of_a_code_is_told(pass_time):
 
 
 def test_each_end_is_told(pass_time, orders):
-    spent, cancelled, expired = issue(), issue(subject="bob"), issue(subject="carol")
+    spent, cancelled, expired = issue(), issue(owner="bob"), issue(owner="carol")
     for _ in range(5):
         verify(spent, wrong_code(spent))
-    challenges.cancel("sign-in", cancelled.challenge_id, subject="bob")
+    challenges.cancel("sign-in", cancelled.challenge_id, owner="bob")
     changed = issue(purpose="order", facts=place_order())
     change_order()
     verify(changed, "123456", purpose="order")
     pass_time(expired.challenge_id, 1801)
     closing.expire(now=database.now(), seconds=10)
-    told = AuditEntry.objects.exclude(deed__in=["issued", "mailed"]).order_by("pk")
-    assert [(row.challenge_id, row.deed) for row in told] == [
+    told = AuditEntry.objects.exclude(action__in=["issued", "mailed"]).order_by("pk")
+    assert [(row.challenge_id, row.action) for row in told] == [
         *[(spent.challenge_id, "wrong")] * 5,
         (spent.challenge_id, "exhausted"),
         (cancelled.challenge_id, "cancelled"),
@@ -88,7 +88,7 @@ def test_an_entry_tells_who_and_where_and_no_code():
     issued = issue()
     code = live_code(issued.challenge_id)
     verify(issued, code)
-    row = AuditEntry.objects.get(deed="confirmed")
+    row = AuditEntry.objects.get(action="confirmed")
     assert (row.recipient, row.address, row.credential) == (
         "a***@example.org",
         "192.0.2.1",
@@ -111,20 +111,20 @@ def test_what_is_rolled_back_is_not_told():
     with pytest.raises(RuntimeError), transaction.atomic():
         issue()
         raise RuntimeError
-    assert deeds() == ["issued", "mailed"]
+    assert actions() == ["issued", "mailed"]
 
 
 def test_entry_outlives_its_challenge():
     issue()
     Challenge.objects.all().delete()
-    assert deeds() == ["issued", "mailed"]
+    assert actions() == ["issued", "mailed"]
 
 
 def test_our_own_code_adds_and_does_nothing_else():
     issue()
     entry = AuditEntry.objects.first()
     with pytest.raises(TypeError, match="only added to"):
-        AuditEntry.objects.update(deed="confirmed")
+        AuditEntry.objects.update(action="confirmed")
     with pytest.raises(TypeError, match="only added to"):
         AuditEntry.objects.all().delete()
     with pytest.raises(TypeError, match="only added to"):
@@ -132,34 +132,34 @@ def test_our_own_code_adds_and_does_nothing_else():
     with pytest.raises(DatabaseError), transaction.atomic():
         entry.save()
     with pytest.raises(TypeError, match="only added to"):
-        AuditEntry.objects.bulk_update([entry], ["deed"])
+        AuditEntry.objects.bulk_update([entry], ["action"])
     with pytest.raises(TypeError, match="only added to"):
-        AuditEntry.objects.bulk_create([entry], update_conflicts=True, update_fields=["deed"])
+        AuditEntry.objects.bulk_create([entry], update_conflicts=True, update_fields=["action"])
 
 
 STATEMENTS = {
-    "update": "UPDATE otpmail_auditentry SET deed = 'confirmed'",
+    "update": "UPDATE otpmail_auditentry SET action = 'confirmed'",
     "delete": "DELETE FROM otpmail_auditentry",
     "truncate": "TRUNCATE otpmail_auditentry",
 }
 
 
-@pytest.mark.parametrize("deed", STATEMENTS)
-def test_the_database_refuses_too(deed):
-    if deed == "truncate" and connection.vendor != "postgresql":
+@pytest.mark.parametrize("action", STATEMENTS)
+def test_the_database_refuses_too(action):
+    if action == "truncate" and connection.vendor != "postgresql":
         pytest.skip("SQLite has no TRUNCATE, and MariaDB no trigger on it")
     issue()
-    assert_refused(deed)
-    assert deeds() == ["issued", "mailed"]
+    assert_refused(action)
+    assert actions() == ["issued", "mailed"]
 
 
-def assert_refused(deed):
+def assert_refused(action):
     with (
         pytest.raises(DatabaseError, match="append-only"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
-        cursor.execute(STATEMENTS[deed])
+        cursor.execute(STATEMENTS[action])
 
 
 def test_the_lock_can_be_taken_away_and_laid_again():
@@ -169,7 +169,7 @@ def test_the_lock_can_be_taken_away_and_laid_again():
     try:
         with connection.cursor() as cursor:
             cursor.execute(STATEMENTS["delete"])
-        assert deeds() == []
+        assert actions() == []
     finally:
         for _ in range(2):  # after a run that was cut off, too
             with connection.schema_editor() as editor:
@@ -190,11 +190,11 @@ def test_flush_empties_it_and_leaves_it_locked(reset_sequences, inhibit_post_mig
         reset_sequences=reset_sequences,
         inhibit_post_migrate=inhibit_post_migrate,
     )
-    assert deeds() == []
+    assert actions() == []
     issue()
-    for deed in ("update", "delete"):
-        assert_refused(deed)
-    assert deeds() == ["issued", "mailed"]
+    for action in ("update", "delete"):
+        assert_refused(action)
+    assert actions() == ["issued", "mailed"]
 
 
 def test_flush_that_fails_leaves_it_locked(monkeypatch):
@@ -215,7 +215,7 @@ def test_flush_that_nobody_confirms_holds_no_lock_and_changes_nothing(monkeypatc
     issue()
     monkeypatch.setattr("builtins.input", answer)
     call_command("flush", stdout=StringIO())
-    assert deeds() == ["issued", "mailed"]
+    assert actions() == ["issued", "mailed"]
 
 
 def test_flush_of_a_database_without_our_tables(settings, monkeypatch):
@@ -229,7 +229,7 @@ def test_sqlflush_prints_what_flush_runs():
     with connection.cursor() as cursor:
         for statement in told.splitlines():
             cursor.execute(statement)
-    assert deeds() == []
+    assert actions() == []
     issue()
     assert_refused("delete")
 
@@ -241,4 +241,4 @@ def test_rows_that_a_test_case_had_at_the_start_are_laid_again():
     call_command("flush", interactive=False, verbosity=0)
     for entry in serializers.deserialize("json", told):
         entry.save()
-    assert deeds() == ["issued", "mailed"]
+    assert actions() == ["issued", "mailed"]

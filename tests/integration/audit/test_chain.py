@@ -57,7 +57,7 @@ def sealed(count=3):
 
 
 def faults(expected=""):
-    return list(chain.faults(expected))
+    return list(chain.problems(expected))
 
 
 def test_what_nobody_touched_is_whole():
@@ -77,10 +77,10 @@ def test_command_seals_what_is_new_and_tells_the_last_seal(capsys):
     call_command("otpmail_audit", expect=chain.anchor())
 
 
-@pytest.mark.parametrize("column", ["at", "deed", "purpose", "generation", "key_id"])
+@pytest.mark.parametrize("column", ["at", "action", "purpose", "generation", "key_id"])
 def test_entry_that_was_changed_is_named(unlocked, column):
     _, entry, _ = sealed()
-    new = {"at": entry.at + timedelta(milliseconds=1), "generation": 2, "deed": "wrong"}
+    new = {"at": entry.at + timedelta(milliseconds=1), "generation": 2, "action": "wrong"}
     entries().filter(pk=entry.pk).update(**{column: new.get(column, "another")})
     assert faults() == [f"entry {entry.pk} was changed"]
     with pytest.raises(CommandError, match="1 faults"):
@@ -92,7 +92,7 @@ def test_entry_that_was_changed_is_named(unlocked, column):
 def test_who_changes_what_is_told_of_a_person_is_found_out(unlocked, column, value):
     _, entry, _ = sealed()
     emptied = dict.fromkeys(
-        ["recipient", "address", "credential", "recipient_mac", "subject_mac"], ""
+        ["recipient", "address", "credential", "recipient_mac", "owner_mac"], ""
     )
     changes = emptied if value == "emptied" else {column: value}
     entries().filter(pk=entry.pk).update(**changes)
@@ -223,13 +223,13 @@ def promise_without_a_key():
 
 def test_erased_person_is_masked_and_the_chain_is_whole():
     promise(recipient="alice@example.org")
-    promise(subject="bob", recipient="bob@example.org")
+    promise(owner="bob", recipient="bob@example.org")
     chain.seal(now=database.now())
     privacy.erase(recipient="alice@example.org")
     assert faults() == []
     chain.seal(now=database.now())
     assert faults() == []
-    told = AuditEntry.objects.order_by("pk").values_list("deed", "recipient")
+    told = AuditEntry.objects.order_by("pk").values_list("action", "recipient")
     assert list(told) == [
         ("issued", ""),
         ("issued", "b***@example.org"),
@@ -238,24 +238,24 @@ def test_erased_person_is_masked_and_the_chain_is_whole():
     ]
 
 
-@pytest.mark.parametrize("whose", [{"recipient": "Alice@example.org"}, {"subject": "alice"}])
+@pytest.mark.parametrize("whose", [{"recipient": "Alice@example.org"}, {"owner": "alice"}])
 def test_what_outlived_its_challenge_is_told_and_masked(whose):
     issued = promise(recipient="alice@example.org")
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     Challenge.objects.all().delete()
     (told,) = privacy.export(**whose)
     assert told["id"] == issued.challenge_id
-    assert [entry["deed"] for entry in told["audit"]] == ["issued", "cancelled"]
+    assert [entry["action"] for entry in told["audit"]] == ["issued", "cancelled"]
     privacy.erase(**whose)
-    assert not AuditEntry.objects.exclude(recipient="", recipient_mac="", subject_mac="").exists()
+    assert not AuditEntry.objects.exclude(recipient="", recipient_mac="", owner_mac="").exists()
     assert privacy.export(**whose) == []
 
 
 def test_export_tells_the_audit_of_each_challenge():
     promise(recipient="alice@example.org")
-    promise(subject="bob", recipient="bob@example.org")
+    promise(owner="bob", recipient="bob@example.org")
     (told,) = privacy.export(recipient="alice@example.org")
-    assert [(entry["deed"], entry["recipient"]) for entry in told["audit"]] == [
+    assert [(entry["action"], entry["recipient"]) for entry in told["audit"]] == [
         ("issued", "a***@example.org")
     ]
 
@@ -263,7 +263,7 @@ def test_export_tells_the_audit_of_each_challenge():
 def aged(at):
     """Write one entry, and its seal, as if it had been then."""
     entry = AuditEntry(
-        at=at, deed="issued", challenge_id=uuid4(), generation=1, purpose="sign-in", key_id="k"
+        at=at, action="issued", challenge_id=uuid4(), generation=1, purpose="sign-in", key_id="k"
     )
     entry.save()
     chain.seal(now=at)

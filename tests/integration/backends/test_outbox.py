@@ -17,7 +17,7 @@ from otpmail.conf import Settings
 from otpmail.db import compat, database
 from otpmail.delivery import leases
 from otpmail.exceptions import UnstorableMailError
-from otpmail.models import Attempt, Delivery, Lane, SealedMail
+from otpmail.models import Attempt, Delivery, Queue, StoredMessage
 from tests import mailserver
 from tests.corpus.mails import Heading
 from tests.corpus.mails import mail as mail_of
@@ -47,12 +47,12 @@ def server(settings):
         routes.close()
 
 
-def send(subject="Hello", body=SECRET, to="bob@example.org"):
-    return mail.send_mail(subject, body, "alice@example.org", [to])
+def send(owner="Hello", body=SECRET, to="bob@example.org"):
+    return mail.send_mail(owner, body, "alice@example.org", [to])
 
 
 def claim():
-    return leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10)
+    return leases.claim(ME, queue=Queue.MAIL, now=database.now(), limit=10)
 
 
 def carry():
@@ -90,10 +90,10 @@ def test_rolled_back_mail_was_never_promised(server):
 
 
 def test_nothing_of_the_mail_can_be_read_in_the_database(server):
-    send(subject="a subject")
-    delivery, sealed = Delivery.objects.get(), SealedMail.objects.get()
-    stored = repr([vars(delivery), {**vars(sealed), "content": bytes(sealed.content)}])
-    assert sealed.to == "b***@example.org"
+    send(owner="a subject")
+    delivery, stored = Delivery.objects.get(), StoredMessage.objects.get()
+    stored = repr([vars(delivery), {**vars(stored), "content": bytes(stored.content)}])
+    assert stored.to == "b***@example.org"
     for word in (SECRET, "a subject", "bob@", "alice@"):
         assert word not in stored
 
@@ -107,7 +107,7 @@ def test_mail_is_erased_when_its_delivery_is_settled(server, reply, end):
     send()
     carry()
     assert fate() == end
-    assert not SealedMail.objects.exists()
+    assert not StoredMessage.objects.exists()
 
 
 def test_mail_past_its_life_is_dropped_and_erased(server, settings):
@@ -115,13 +115,13 @@ def test_mail_past_its_life_is_dropped_and_erased(server, settings):
     send()
     carry()
     assert fate() == ("dropped", "expired")
-    assert not SealedMail.objects.exists()
+    assert not StoredMessage.objects.exists()
     assert server.mails == []
 
 
 def test_mail_whose_key_was_revoked_is_dropped(server, settings):
     send()
-    settings.OTPMAIL_REVOKED_KEYS = [SealedMail.objects.get().key_id]
+    settings.OTPMAIL_REVOKED_KEYS = [StoredMessage.objects.get().key_id]
     settings.OTPMAIL_KEYS = {"new": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}
     carry()
     assert fate() == ("dropped", "unreadable")
@@ -184,7 +184,7 @@ def test_long_wait_is_waited_in_the_row_and_not_in_memory(server, settings):
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.leased_by) == ("queued", "")
     assert delivery.due_at - database.now() > timedelta(minutes=50)
-    assert SealedMail.objects.exists()
+    assert StoredMessage.objects.exists()
 
 
 def test_mail_is_retried_for_most_of_its_day():
@@ -207,7 +207,7 @@ def test_mass_mail_is_promised_in_one_transaction(server, django_assert_max_num_
     mails = [("s", "b", "a@example.org", [f"{n}@example.org"]) for n in range(50)]
     with django_assert_max_num_queries(12):
         assert mail.send_mass_mail(mails) == 50
-    assert Delivery.objects.filter(lane=Lane.MAIL).count() == 50
+    assert Delivery.objects.filter(queue=Queue.MAIL).count() == 50
 
 
 def test_mail_without_recipients_is_not_counted(server):
@@ -273,7 +273,7 @@ def test_long_message_id_is_kept_whole(server, length):
 def test_octets_of_a_row_are_attached_as_they_come_from_the_database(server):
     """A BinaryField's value is bytes here and a memoryview there."""
     send()
-    octets = SealedMail.objects.values_list("content", flat=True).get()
+    octets = StoredMessage.objects.values_list("content", flat=True).get()
     mail_of(EmailMessage, attachments=[("a.bin", octets, "application/octet-stream")]).send()
     carry()
     first, second = server.wait_for(2)
@@ -292,10 +292,10 @@ def test_mail_that_cannot_be_stored_raises_in_the_caller(server):
 def no_outbox():
     """The outbox's table is away."""
     with connection.schema_editor() as editor:
-        editor.alter_db_table(SealedMail, "otpmail_sealedmail", "away")
+        editor.alter_db_table(StoredMessage, "otpmail_storedmessage", "away")
     yield
     with connection.schema_editor() as editor:
-        editor.alter_db_table(SealedMail, "away", "otpmail_sealedmail")
+        editor.alter_db_table(StoredMessage, "away", "otpmail_storedmessage")
 
 
 def test_fault_of_the_database_is_raised(server, no_outbox):
@@ -344,7 +344,7 @@ def test_reply_that_quotes_what_may_be_a_code_is_redacted(server):
     assert Attempt.objects.get().reply == "5.7.1 spam: *********** is in it, queue 4F2A"
 
 
-# A queue of two lanes
+# A queue of two queues
 
 
 def test_more_than_a_process_keeps_in_memory_is_left_to_any_process(server, settings):

@@ -18,7 +18,7 @@ from otpmail.testing import live_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-NAMED = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"}
+NAMED = {"purpose": "sign-in", "owner": "alice", "recipient": "alice@example.org"}
 DOORS = {
     "issue": lambda purpose, **named: challenges.issue(
         purpose, recipient="alice@example.org", **named
@@ -59,21 +59,21 @@ def nothing_was_written():
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("name", ["purpose", "subject"])
+@pytest.mark.parametrize("name", ["purpose", "owner"])
 def test_what_is_no_text_says_what_to_pass(door, name):
     values = NO_TEXT if name == "purpose" and door in ("open", "cancel_all") else [None, *NO_TEXT]
     for value in values:
         with pytest.raises(TypeError, match=f"^{name} is a str, not {type(value).__name__}$"):
-            DOORS[door](**{"purpose": "sign-in", "subject": "alice"} | {name: value})
+            DOORS[door](**{"purpose": "sign-in", "owner": "alice"} | {name: value})
     assert nothing_was_written()
 
 
 @pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize(("name", "most"), [("purpose", 50), ("subject", 100)])
+@pytest.mark.parametrize(("name", "most"), [("purpose", 50), ("owner", 100)])
 def test_what_no_column_holds_says_why(door, name, most):
     for value in [*UNFIT, "x" * (most + 1)]:
         with pytest.raises(ValueError, match=f"^{name} h"):
-            DOORS[door](**{"purpose": "sign-in", "subject": "alice"} | {name: value})
+            DOORS[door](**{"purpose": "sign-in", "owner": "alice"} | {name: value})
     assert nothing_was_written()
 
 
@@ -81,7 +81,7 @@ def test_what_no_column_holds_says_why(door, name, most):
 @pytest.mark.parametrize("client", [None, "192.0.2.1", {}])
 def test_who_asks_is_a_client(door, client):
     with pytest.raises(TypeError, match=r"otpmail\.challenges\.Client"):
-        DOORS[door]("sign-in", subject="alice", client=client)
+        DOORS[door]("sign-in", owner="alice", client=client)
 
 
 @pytest.mark.parametrize("name", ["credential", "device"])
@@ -102,15 +102,15 @@ def test_yes_and_no_are_nothing_else(name, value):
 def test_longest_and_strangest_purposes_are_good(value):
     issued = issue(purpose=value)
     code = live_code(issued.challenge_id)
-    result = challenges.verify(value, issued.challenge_id, code, subject="alice")
+    result = challenges.verify(value, issued.challenge_id, code, owner="alice")
     assert type(result).__name__ == "Verified"
 
 
 @pytest.mark.parametrize("value", ["\U0001f511" * 100, " alice ", "a\nb", "'; --"])
-def test_longest_and_strangest_subjects_are_good(value):
-    issued = issue(subject=value)
+def test_longest_and_strangest_owners_are_good(value):
+    issued = issue(owner=value)
     code = live_code(issued.challenge_id)
-    result = challenges.verify("sign-in", issued.challenge_id, code, subject=value)
+    result = challenges.verify("sign-in", issued.challenge_id, code, owner=value)
     assert type(result).__name__ == "Verified"
 
 
@@ -119,23 +119,23 @@ def test_longest_and_strangest_subjects_are_good(value):
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 def test_what_is_no_id_is_not_found(junk):
-    assert challenges.verify("sign-in", junk, "123456", subject="alice") == NotFound()
-    assert challenges.resend("sign-in", junk, subject="alice") == NotFound()
-    assert challenges.cancel("sign-in", junk, subject="alice") == NotFound()
-    assert challenges.status("sign-in", junk, subject="alice") == NotFound()
+    assert challenges.verify("sign-in", junk, "123456", owner="alice") == NotFound()
+    assert challenges.resend("sign-in", junk, owner="alice") == NotFound()
+    assert challenges.cancel("sign-in", junk, owner="alice") == NotFound()
+    assert challenges.status("sign-in", junk, owner="alice") == NotFound()
 
 
 def test_id_is_found_as_it_is_written():
     issued = issue()
     for form in (str, lambda pk: str(pk).upper(), lambda pk: pk.hex, lambda pk: f"{{{pk}}}"):
-        told = challenges.status("sign-in", form(issued.challenge_id), subject="alice")
+        told = challenges.status("sign-in", form(issued.challenge_id), owner="alice")
         assert told.reference == issued.reference
 
 
 @pytest.mark.parametrize("junk", [*JUNK, 123456, 1.5, ["1"]], ids=lambda junk: type(junk).__name__)
 def test_what_is_no_code_is_malformed_and_free(junk):
     issued = issue()
-    result = challenges.verify("sign-in", issued.challenge_id, junk, subject="alice")
+    result = challenges.verify("sign-in", issued.challenge_id, junk, owner="alice")
     assert result == Malformed(digits=6)
     assert Challenge.objects.get().failures == 0
 
@@ -227,7 +227,7 @@ def test_one_name_is_not_a_fact_and_a_context():
 
 # Several at once
 
-ALICE = To(subject="alice", recipient="alice@example.org")
+ALICE = To(owner="alice", recipient="alice@example.org")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ ALICE = To(subject="alice", recipient="alice@example.org")
         ([ALICE, None], TypeError, "to[1] is a To, not NoneType"),
         ([], ValueError, "to names nobody"),
         ((), ValueError, "to names nobody"),
-        ([To(subject=None, recipient="a@example.org")], TypeError, "subject is a str"),
+        ([To(owner=None, recipient="a@example.org")], TypeError, "owner is a str"),
     ],
 )
 def test_to_says_what_to_pass(to, error, words):
@@ -258,7 +258,7 @@ def test_to_says_what_to_pass(to, error, words):
 def test_consume_is_yes_or_no(value):
     issued = issue()
     with pytest.raises(TypeError, match="consume is True or False"):
-        challenges.verify("sign-in", issued.challenge_id, "1", subject="alice", consume=value)
+        challenges.verify("sign-in", issued.challenge_id, "1", owner="alice", consume=value)
 
 
 @pytest.mark.parametrize("value", ["x", 7, True, False, {}])
@@ -266,7 +266,7 @@ def test_confirmed_is_a_function(value):
     issued = issue()
     code = live_code(issued.challenge_id)
     with pytest.raises(TypeError, match="confirmed is a function"):
-        challenges.verify("sign-in", issued.challenge_id, code, subject="alice", confirmed=value)
+        challenges.verify("sign-in", issued.challenge_id, code, owner="alice", confirmed=value)
     assert Challenge.objects.get().state == "pending"
 
 
@@ -279,19 +279,19 @@ def test_context_has_an_end():
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(), max_size=40))
 def test_any_text_of_a_context_is_kept_as_a_line(text):
-    issued = issue(context={"payee": text}, subject=f"s{uuid4()}")
+    issued = issue(context={"payee": text}, owner=f"s{uuid4()}")
     kept = Challenge.objects.get(pk=issued.challenge_id).context["payee"]
     assert kept == one_line.one_line(text)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(), max_size=110), st.text(st.characters(), max_size=60))
-def test_any_other_text_is_good_or_refused_by_us(subject, purpose):
+def test_any_other_text_is_good_or_refused_by_us(owner, purpose):
     try:
-        issued = issue(subject=subject, purpose=purpose)
+        issued = issue(owner=owner, purpose=purpose)
     except ValueError as refused:
         assert "characters" in str(refused) or "NUL" in str(refused)  # noqa: PT017
         return
     code = live_code(issued.challenge_id)
-    result = challenges.verify(purpose, issued.challenge_id, code, subject=subject)
+    result = challenges.verify(purpose, issued.challenge_id, code, owner=owner)
     assert type(result).__name__ == "Verified"

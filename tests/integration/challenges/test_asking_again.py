@@ -10,7 +10,7 @@ from django.db import transaction
 from otpmail import challenges
 from otpmail.addresses.requester import Client
 from otpmail.crypto import keys
-from otpmail.models import AuditEntry, Challenge, Delivery, State
+from otpmail.models import AuditEntry, Challenge, ChallengeState, Delivery
 from otpmail.results import (
     Cancelled,
     Cap,
@@ -43,7 +43,7 @@ def caps(settings):
 
 
 def issue(**changes):
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"}
+    named = {"purpose": "sign-in", "owner": "alice", "recipient": "alice@example.org"}
     return challenges.issue(**named | changes)
 
 
@@ -80,7 +80,7 @@ def test_after_the_cool_down_the_same_code_is_mailed_again(pass_time):
     assert (again.challenge_id, again.continued, again.mailed) == (first.challenge_id, True, True)
     assert (again.sends_left, again.resend_at) == (1, row(first).resend_at)
     assert (len(mail.outbox), len(codes_mailed())) == (2, 1)
-    assert list(AuditEntry.objects.order_by("pk").values_list("deed", flat=True)) == [
+    assert list(AuditEntry.objects.order_by("pk").values_list("action", flat=True)) == [
         *("issued", "mailed", "resent", "mailed")
     ]
 
@@ -122,7 +122,7 @@ def test_what_is_over_is_not_continued(end, pass_time):
         for _ in range(5):
             verify(first, wrong_code(first))
     elif end == "cancelled":
-        challenges.cancel("sign-in", first.challenge_id, subject="alice")
+        challenges.cancel("sign-in", first.challenge_id, owner="alice")
     else:
         pass_time(first.challenge_id, 1801)
     again = issue()
@@ -135,9 +135,9 @@ def test_what_is_over_is_not_continued(end, pass_time):
     "other",
     [
         {"purpose": "order"},
-        {"subject": "bob"},
-        {"subject": "ALICE"},
-        {"subject": "alicé"},
+        {"owner": "bob"},
+        {"owner": "ALICE"},
+        {"owner": "alicé"},
         {"recipient": "bob@example.org"},
         {"long": True},
     ],
@@ -178,13 +178,13 @@ def test_revoked_key_is_not_continued(settings):
     settings.OTPMAIL_KEYS, settings.OTPMAIL_REVOKED_KEYS = {"new": keys.new()}, ["stolen"]
     assert not issue().continued
     assert verify(first, "123456") == Ended(state="cancelled")
-    assert row(first).state == State.CANCELLED
+    assert row(first).state == ChallengeState.CANCELLED
 
 
 def test_full_mailbox_quota_leaves_the_open_code_good(pass_time):
     first = issue()
     for number in range(9):
-        issue(subject=f"a stranger's session {number}", client=STRANGER)
+        issue(owner=f"a stranger's session {number}", client=STRANGER)
     pass_time(first.challenge_id, 61)
     again = issue()
     assert (again.challenge_id, again.mailed) == (first.challenge_id, False)
@@ -195,13 +195,13 @@ def test_full_mailbox_quota_leaves_the_open_code_good(pass_time):
 def test_code_that_can_neither_be_typed_nor_sent_is_refused_as_any_other(pass_time):
     first = issue()
     for number in range(9):
-        issue(subject=f"a stranger's session {number}", client=STRANGER)
+        issue(owner=f"a stranger's session {number}", client=STRANGER)
     pass_time(first.challenge_id, 700)
     assert issue().cap is Cap.RECIPIENT
 
 
 def test_wait_for_wrong_codes_ends_nothing_and_stops_new_ones(settings, pass_time):
-    settings.OTPMAIL_FAILURE_BUDGET = (1, 1)
+    settings.OTPMAIL_LOCKOUT_FAILURES = (1, 1)
     first = issue()
     verify(first, wrong_code(first))
     assert another(1).cap is Cap.FAILURES
@@ -221,7 +221,7 @@ def test_rolled_back_continuation_was_never_promised(pass_time):
 
 
 def test_stranger_who_starts_three_sign_ins_in_her_name_does_not_lock_her_out(pass_time):
-    """In a project that takes the member for the subject, though it should take the session."""
+    """In a project that takes the member for the owner, though it should take the session."""
     for _ in range(3):
         issue(client=STRANGER)
     hers = issue()
@@ -233,10 +233,10 @@ def test_stranger_who_starts_three_sign_ins_in_her_name_does_not_lock_her_out(pa
 def test_stranger_who_starts_three_sign_ins_in_sessions_of_his_own_does_not_either(settings):
     settings.OTPMAIL_PURPOSES = {"sign-in": {"BEFORE_SIGN_IN": True}}
     for number in range(3):
-        issue(subject=f"his session {number}", client=STRANGER)
-    hers = issue(subject="her session")
+        issue(owner=f"his session {number}", client=STRANGER)
+    hers = issue(owner="her session")
     result = challenges.verify(
-        "sign-in", hers.challenge_id, live_code(hers.challenge_id), subject="her session"
+        "sign-in", hers.challenge_id, live_code(hers.challenge_id), owner="her session"
     )
     assert isinstance(result, Verified)
 
@@ -246,7 +246,7 @@ def test_continued_decoy_looks_like_any_other(settings, pass_time, seconds):
     settings.OTPMAIL_PURPOSES = {"welcome": {"BEFORE_SIGN_IN": True}}
     told = []
     for decoy in (True, False):
-        named = {"purpose": "welcome", "subject": f"session {decoy}", "decoy": decoy}
+        named = {"purpose": "welcome", "owner": f"session {decoy}", "decoy": decoy}
         first = issue(**named)
         pass_time(first.challenge_id, seconds)
         again = issue(**named)
@@ -270,10 +270,10 @@ def test_at_the_cap_the_oldest_ends_and_its_code_with_it():
     code = live_code(first.challenge_id)
     fourth = another(3)
     assert isinstance(fourth, Issued)
-    assert verify(first, code) == Ended(state=State.SUPERSEDED)
+    assert verify(first, code) == Ended(state=ChallengeState.SUPERSEDED)
     for issued in (second, third, fourth):
         assert isinstance(verify(issued, live_code(issued.challenge_id)), Verified)
-    entry = AuditEntry.objects.get(deed="superseded")
+    entry = AuditEntry.objects.get(action="superseded")
     assert entry.challenge_id == first.challenge_id
 
 
@@ -283,8 +283,8 @@ def test_cap_holds_for_each_purpose_by_itself(settings):
     kept.append(another(0, purpose="order"))
     superseded = another(0, purpose="new-address")
     kept.append(another(1, purpose="new-address"))
-    assert row(superseded).state == State.SUPERSEDED
-    assert {row(issued).state for issued in kept} == {State.PENDING}
+    assert row(superseded).state == ChallengeState.SUPERSEDED
+    assert {row(issued).state for issued in kept} == {ChallengeState.PENDING}
 
 
 def test_cap_that_was_lowered_holds_at_the_next_asking(settings):
@@ -292,23 +292,23 @@ def test_cap_that_was_lowered_holds_at_the_next_asking(settings):
     settings.OTPMAIL_OPEN_CHALLENGES = 1
     issued.append(another(3))
     states = [row(one).state for one in issued]
-    assert states == [State.SUPERSEDED] * 3 + [State.PENDING]
+    assert states == [ChallengeState.SUPERSEDED] * 3 + [ChallengeState.PENDING]
 
 
 def test_what_can_neither_be_typed_nor_sent_again_is_not_open(pass_time):
     over, *_ = [another(number) for number in range(3)]
     pass_time(over.challenge_id, 1700)  # too late for one more mail
     another(3)
-    assert row(over).state == State.PENDING
-    assert len(challenges.open(subject="alice")) == 3
+    assert row(over).state == ChallengeState.PENDING
+    assert len(challenges.open(owner="alice")) == 3
 
 
 def test_refused_asking_ends_nothing(settings):
     settings.OTPMAIL_CLIENT_QUOTA = (3, 3)
     issued = [another(number, client=STRANGER) for number in range(3)]
     assert another(3, client=STRANGER).cap is Cap.CLIENT
-    assert {row(one).state for one in issued} == {State.PENDING}
-    assert AuditEntry.objects.filter(deed="superseded").count() == 0
+    assert {row(one).state for one in issued} == {ChallengeState.PENDING}
+    assert AuditEntry.objects.filter(action="superseded").count() == 0
 
 
 def test_who_is_refused_inside_a_transaction_may_go_on_in_it(settings):
@@ -316,8 +316,8 @@ def test_who_is_refused_inside_a_transaction_may_go_on_in_it(settings):
     issued = [another(number, client=STRANGER) for number in range(3)]
     with transaction.atomic():
         assert another(3, client=STRANGER).cap is Cap.CLIENT
-        bobs = issue(subject="bob")
-    assert {row(one).state for one in [*issued, bobs]} == {State.PENDING}
+        bobs = issue(owner="bob")
+    assert {row(one).state for one in [*issued, bobs]} == {ChallengeState.PENDING}
 
 
 def test_receiver_of_the_end_that_refuses_leaves_all_as_it_was():
@@ -332,7 +332,7 @@ def test_receiver_of_the_end_that_refuses_leaves_all_as_it_was():
             another(3)
     finally:
         challenge_ended.disconnect(refuse)
-    assert {row(one).state for one in issued} == {State.PENDING}
+    assert {row(one).state for one in issued} == {ChallengeState.PENDING}
     assert Challenge.objects.count() == 3
 
 
@@ -344,7 +344,7 @@ def test_budget_of_wrong_codes_stays_whatever_ends():
         if isinstance(results[-1], Issued):
             verify(results[-1], wrong_code(results[-1]))
     assert results[-1].cap is Cap.FAILURES
-    assert AuditEntry.objects.filter(deed="wrong").count() >= 10
+    assert AuditEntry.objects.filter(action="wrong").count() >= 10
 
 
 # Lists
@@ -352,36 +352,36 @@ def test_budget_of_wrong_codes_stays_whatever_ends():
 
 def test_lost_ids_are_found():
     first, second = another(1), another(2, purpose="order")
-    issue(subject="bob")
-    issue(subject="ALICE", recipient="bob@example.org")
-    found = challenges.open(subject="alice")
+    issue(owner="bob")
+    issue(owner="ALICE", recipient="bob@example.org")
+    found = challenges.open(owner="alice")
     assert [one.challenge_id for one in found] == [first.challenge_id, second.challenge_id]
     assert [one.purpose for one in found] == ["sign-in", "order"]
     for one, issued in zip(found, (first, second), strict=True):
         for name in ("reference", "recipient", "digits", "expires_at", "sends_left"):
             assert getattr(one, name) == getattr(issued, name)
-    (order,) = challenges.open(subject="alice", purpose="order")
+    (order,) = challenges.open(owner="alice", purpose="order")
     assert order.challenge_id == second.challenge_id
 
 
 def test_list_holds_what_can_be_typed_or_sent_again_alone(pass_time):
     used, cancelled, expired, closed = [another(n, purpose=str(n)) for n in range(4)]
-    challenges.verify("0", used.challenge_id, live_code(used.challenge_id), subject="alice")
-    challenges.cancel("1", cancelled.challenge_id, subject="alice")
+    challenges.verify("0", used.challenge_id, live_code(used.challenge_id), owner="alice")
+    challenges.cancel("1", cancelled.challenge_id, owner="alice")
     pass_time(expired.challenge_id, 700)  # a new code may be had
     pass_time(closed.challenge_id, 1801)
-    assert [one.challenge_id for one in challenges.open(subject="alice")] == [expired.challenge_id]
+    assert [one.challenge_id for one in challenges.open(owner="alice")] == [expired.challenge_id]
 
 
 def test_all_are_cancelled_at_once_and_nobody_elses():
     mine = [another(1), another(2, purpose="order")]
-    others = [issue(subject="bob"), issue(subject="ALICE")]
-    assert challenges.cancel_all(subject="alice", purpose="order") == 1
-    assert challenges.cancel_all(subject="alice") == 1
-    assert challenges.cancel_all(subject="alice") == 0
-    assert {row(one).state for one in mine} == {State.CANCELLED}
-    assert {row(one).state for one in others} == {State.PENDING}
-    assert AuditEntry.objects.filter(deed="cancelled").count() == 2
+    others = [issue(owner="bob"), issue(owner="ALICE")]
+    assert challenges.cancel_all(owner="alice", purpose="order") == 1
+    assert challenges.cancel_all(owner="alice") == 1
+    assert challenges.cancel_all(owner="alice") == 0
+    assert {row(one).state for one in mine} == {ChallengeState.CANCELLED}
+    assert {row(one).state for one in others} == {ChallengeState.PENDING}
+    assert AuditEntry.objects.filter(action="cancelled").count() == 2
 
 
 # Races
@@ -397,7 +397,7 @@ def test_of_many_presses_at_once_one_makes_a_challenge(settings):
 
 
 def test_of_presses_in_four_processes_one_makes_a_challenge():
-    results = in_processes(4, 8, "issue", subject="alice", recipient="alice@example.org")
+    results = in_processes(4, 8, "issue", owner="alice", recipient="alice@example.org")
     assert results == ["Issued"] * 32
     assert (Challenge.objects.count(), Delivery.objects.count()) == (1, 1)
 
@@ -414,20 +414,20 @@ def test_of_many_presses_after_the_cool_down_one_is_mailed(settings, pass_time):
 
 
 def resend(issued):
-    return challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    return challenges.resend("sign-in", issued.challenge_id, owner="alice")
 
 
 def test_of_many_other_askings_at_once_three_stay_open(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     results = at_once(*[lambda n=number: another(n) for number in range(16)])
     assert {type(result) for result in results} == {Issued}
-    assert Challenge.objects.filter(state=State.PENDING).count() == 3
-    assert Challenge.objects.filter(state=State.SUPERSEDED).count() == 13
+    assert Challenge.objects.filter(state=ChallengeState.PENDING).count() == 3
+    assert Challenge.objects.filter(state=ChallengeState.SUPERSEDED).count() == 13
 
 
 def test_asking_typing_and_cancelling_at_once_are_no_deadlock(settings, pass_time):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    settings.OTPMAIL_FAILURE_BUDGET = settings.OTPMAIL_RECIPIENT_QUOTA = ()
+    settings.OTPMAIL_LOCKOUT_FAILURES = settings.OTPMAIL_RECIPIENT_QUOTA = ()
     for _ in range(5):
         first = issue()
         pass_time(first.challenge_id, 61)
@@ -437,8 +437,8 @@ def test_asking_typing_and_cancelling_at_once_are_no_deadlock(settings, pass_tim
             *[lambda n=number: another(n) for number in range(4)],
             *[lambda: verify(first, wrong)] * 4,  # noqa: B023 - called before the next
             *[lambda: resend(first)] * 2,  # noqa: B023
-            lambda: challenges.cancel_all(subject="alice"),
-            lambda: challenges.cancel("sign-in", first.challenge_id, subject="alice"),  # noqa: B023
+            lambda: challenges.cancel_all(owner="alice"),
+            lambda: challenges.cancel("sign-in", first.challenge_id, owner="alice"),  # noqa: B023
         )
         known = (Issued, Wrong, Ended, Resent, TooSoon, OverCap, Cancelled, NotFound, int)
         assert all(isinstance(result, known) for result in results)
@@ -451,7 +451,7 @@ def test_what_stands_under_a_revoked_key_is_not_open_and_takes_no_place(settings
     settings.OTPMAIL_KEYS = {"new": keys.new()}
     settings.OTPMAIL_REVOKED_KEYS = ["stolen"]
     good = [another(number) for number in (2, 3)]
-    listed = challenges.open(subject="alice")
+    listed = challenges.open(owner="alice")
     assert [one.challenge_id for one in listed] == [one.challenge_id for one in good]
     assert {row(one).state for one in good} == {"pending"}
 

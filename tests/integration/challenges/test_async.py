@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 async def issue(request):
-    issued = await challenges.aissue("sign-in", subject="alice", recipient="alice@example.org")
+    issued = await challenges.aissue("sign-in", owner="alice", recipient="alice@example.org")
     return JsonResponse({"challenge": issued.challenge_id})
 
 
 def answering(call):
     async def view(request, challenge_id, **typed):
-        result = await call("sign-in", challenge_id, *typed.values(), subject="alice")
+        result = await call("sign-in", challenge_id, *typed.values(), owner="alice")
         return JsonResponse({"result": type(result).__name__})
 
     return view

@@ -19,7 +19,7 @@ from otpmail.db import database
 from otpmail.delivery import rendering
 from otpmail.exceptions import InsideTransactionError, NotHereError
 from otpmail.limits import counters
-from otpmail.models import Challenge, Counter, Delivery, State
+from otpmail.models import Challenge, ChallengeState, Counter, Delivery
 from otpmail.results import (
     AlreadyUsed,
     Cancelled,
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def issue(**changes):
     return challenges.issue(
-        **{"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
+        **{"purpose": "sign-in", "owner": "alice", "recipient": "alice@example.org"} | changes
     )
 
 
@@ -116,8 +116,8 @@ def test_fifth_wrong_code_ends_the_challenge():
     issued = issue()
     code, wrong = live_code(issued.challenge_id), wrong_code(issued)
     assert [verify(issued, wrong).guesses_left for _ in range(4)] == [4, 3, 2, 1]
-    assert verify(issued, wrong) == Ended(state=State.EXHAUSTED)
-    assert verify(issued, code) == Ended(state=State.EXHAUSTED)
+    assert verify(issued, wrong) == Ended(state=ChallengeState.EXHAUSTED)
+    assert verify(issued, code) == Ended(state=ChallengeState.EXHAUSTED)
     assert row(issued).failures == 5
 
 
@@ -131,9 +131,9 @@ def test_right_code_on_the_last_guess_succeeds():
 def test_mallory_and_nobody_get_the_same_answer_and_spend_nothing():
     issued = issue()
     code = live_code(issued.challenge_id)
-    assert verify(issued, code, subject="mallory") == NotFound()
+    assert verify(issued, code, owner="mallory") == NotFound()
     assert verify(issued, code, purpose="transfer") == NotFound()
-    assert challenges.verify("sign-in", uuid4(), code, subject="alice") == NotFound()
+    assert challenges.verify("sign-in", uuid4(), code, owner="alice") == NotFound()
     assert row(issued).failures == 0
 
 
@@ -190,24 +190,24 @@ def test_expired_code_is_refused_and_a_new_one_offered(pass_time):
     issued = issue()
     code = live_code(issued.challenge_id)
     pass_time(issued.challenge_id, 601)
-    assert verify(issued, code) == Ended(state=State.EXPIRED, can_resend=True)
+    assert verify(issued, code) == Ended(state=ChallengeState.EXPIRED, can_resend=True)
     assert row(issued).failures == 0
 
 
 def test_after_its_whole_life_no_new_code_is_offered(pass_time):
     issued = issue()
     pass_time(issued.challenge_id, 1700)
-    assert verify(issued, "000000") == Ended(state=State.EXPIRED, can_resend=False)
+    assert verify(issued, "000000") == Ended(state=ChallengeState.EXPIRED, can_resend=False)
 
 
 def test_cancelled_challenge_takes_no_code():
     issued = issue()
     code = live_code(issued.challenge_id)
-    assert challenges.cancel("sign-in", issued.challenge_id, subject="mallory") == NotFound()
-    assert challenges.cancel("sign-in", issued.challenge_id, subject="alice") == Cancelled()
-    assert verify(issued, code) == Ended(state=State.CANCELLED)
-    again = challenges.cancel("sign-in", issued.challenge_id, subject="alice")
-    assert again == Ended(state=State.CANCELLED)
+    assert challenges.cancel("sign-in", issued.challenge_id, owner="mallory") == NotFound()
+    assert challenges.cancel("sign-in", issued.challenge_id, owner="alice") == Cancelled()
+    assert verify(issued, code) == Ended(state=ChallengeState.CANCELLED)
+    again = challenges.cancel("sign-in", issued.challenge_id, owner="alice")
+    assert again == Ended(state=ChallengeState.CANCELLED)
 
 
 def test_revoked_key_ends_its_challenges(settings):
@@ -215,7 +215,7 @@ def test_revoked_key_ends_its_challenges(settings):
     code = live_code(issued.challenge_id)
     settings.OTPMAIL_REVOKED_KEYS = [keys.current().id]
     settings.OTPMAIL_KEYS = {"new": keys.new()}
-    assert verify(issued, code) == Ended(state=State.CANCELLED)
+    assert verify(issued, code) == Ended(state=ChallengeState.CANCELLED)
 
 
 def test_unknown_key_ends_nothing_and_costs_no_guess(settings):
@@ -292,15 +292,15 @@ def test_changed_fact_ends_the_challenge_before_the_code_is_looked_at(orders):
     issued = issue(purpose="order", facts=order())
     code = live_code(issued.challenge_id)
     orders_changed(payee="acc-666")
-    assert verify(issued, code, purpose="order") == Ended(state=State.CHANGED)
+    assert verify(issued, code, purpose="order") == Ended(state=ChallengeState.CHANGED)
     orders_changed(payee="acc-7")
-    assert verify(issued, code, purpose="order") == Ended(state=State.CHANGED)
+    assert verify(issued, code, purpose="order") == Ended(state=ChallengeState.CHANGED)
 
 
 def test_vanished_transaction_ends_the_challenge(orders):
     issued = issue(purpose="order", facts=order())
     orders_gone()
-    assert verify(issued, "123456", purpose="order") == Ended(state=State.CHANGED)
+    assert verify(issued, "123456", purpose="order") == Ended(state=ChallengeState.CHANGED)
 
 
 def test_fact_changed_before_rendering_is_never_mailed(orders):
@@ -341,7 +341,7 @@ def test_end_and_what_it_was_bound_to_share_a_transaction():
     challenge_ended.connect(refuse)
     try:
         with pytest.raises(RuntimeError):
-            challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+            challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     finally:
         challenge_ended.disconnect(refuse)
     assert row(issued).state == "pending"
@@ -350,8 +350,8 @@ def test_end_and_what_it_was_bound_to_share_a_transaction():
 # Resend
 
 
-def resend(issued, subject="alice"):
-    return challenges.resend("sign-in", issued.challenge_id, subject=subject)
+def resend(issued, owner="alice"):
+    return challenges.resend("sign-in", issued.challenge_id, owner=owner)
 
 
 def test_resend_before_its_time_is_refused():
@@ -411,7 +411,7 @@ def test_reissue_gives_no_guess_back(pass_time):
         verify(issued, wrong_code(issued))
     pass_time(issued.challenge_id, 61)
     resend(issued)
-    assert verify(issued, wrong_code(issued)) == Ended(state=State.EXHAUSTED)
+    assert verify(issued, wrong_code(issued)) == Ended(state=ChallengeState.EXHAUSTED)
 
 
 def test_expired_code_is_reissued(pass_time):
@@ -431,7 +431,7 @@ def test_sends_and_generations_have_an_end(pass_time):
     assert len(mail.outbox) == 1 + len(seen)
     assert max(seen.count(generation) for generation in seen) <= 3
     assert max(seen) == 3
-    assert resend(issued) == Ended(state=State.EXPIRED)
+    assert resend(issued) == Ended(state=ChallengeState.EXPIRED)
 
 
 def test_fourth_mail_of_a_generation_waits_for_the_next_one(pass_time):
@@ -448,7 +448,7 @@ def test_fourth_mail_of_a_generation_waits_for_the_next_one(pass_time):
 def test_mallory_cannot_resend(pass_time):
     issued = issue()
     pass_time(issued.challenge_id, 61)
-    assert resend(issued, subject="mallory") == NotFound()
+    assert resend(issued, owner="mallory") == NotFound()
     assert len(mail.outbox) == 1
 
 
@@ -483,7 +483,7 @@ def test_of_two_resends_at_once_one_is_taken(pass_time):
 
 def test_code_of_ended_challenge_cannot_be_derived():
     issued = issue()
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     assert rendering.code_of(row(issued)) is None
 
 
@@ -558,13 +558,13 @@ def test_resend_under_a_revoked_key_ends_the_challenge(settings, pass_time):
     pass_time(issued.challenge_id, 61)
     settings.OTPMAIL_REVOKED_KEYS = [keys.current().id]
     settings.OTPMAIL_KEYS = {"new": keys.new()}
-    assert resend(issued) == Ended(state=State.CANCELLED)
+    assert resend(issued) == Ended(state=ChallengeState.CANCELLED)
 
 
 @pytest.mark.parametrize("other", ["ALICE", "alice ", "alicé"])
-def test_subject_is_compared_to_the_letter(other):
+def test_owner_is_compared_to_the_letter(other):
     """Whatever a database's collation holds to be equal."""
-    assert verify(issue(), "000000", subject=other) == NotFound()
+    assert verify(issue(), "000000", owner=other) == NotFound()
 
 
 def test_receiver_that_refuses_one_end_holds_up_no_other(pass_time):

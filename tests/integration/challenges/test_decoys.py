@@ -20,7 +20,7 @@ from tests.rounds import carry, one_round
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OWNER = "elsewhere/1/1/me"
+HOLDER = "elsewhere/1/1/me"
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +29,12 @@ def before_sign_in(settings):
 
 
 def issue(decoy, recipient="alice@example.org", **changes):
-    named = {"subject": "a session", "recipient": recipient, "decoy": decoy}
+    named = {"owner": "a session", "recipient": recipient, "decoy": decoy}
     return challenges.issue("welcome", **named | changes)
 
 
-def verify(issued, typed, subject="a session"):
-    return challenges.verify("welcome", issued.challenge_id, typed, subject=subject)
+def verify(issued, typed, owner="a session"):
+    return challenges.verify("welcome", issued.challenge_id, typed, owner=owner)
 
 
 def shape(issued):
@@ -53,18 +53,18 @@ def test_decoy_looks_like_any_other_and_mails_nothing():
 
 
 FATES = {
-    "taken": {"state": "accepted", "attempted": 1},
-    "refused": {"state": "failed", "reason": "refused", "attempted": 1},
+    "taken": {"state": "accepted", "rounds": 1},
+    "refused": {"state": "failed", "reason": "refused", "rounds": 1},
     "suppressed": {"state": "failed", "reason": "suppressed"},
-    "bounced": {"state": "accepted", "reported": "bounced"},
-    "deferred": {"state": "accepted", "reported": "deferred"},
-    "tried again": {"state": "queued", "reason": "", "attempted": 2},
+    "bounced": {"state": "accepted", "event": "bounced"},
+    "deferred": {"state": "accepted", "event": "deferred"},
+    "tried again": {"state": "queued", "reason": "", "rounds": 2},
 }
 
 
-def told(issued, subject):
+def told(issued, owner):
     """All that is told of it later, by each call that tells of a mail."""
-    named = {"subject": subject}
+    named = {"owner": owner}
     answers = [
         shape(challenges.status("welcome", issued.challenge_id, **named)),
         shape(challenges.open(**named)[0]),
@@ -78,23 +78,23 @@ def told(issued, subject):
 @pytest.mark.parametrize("fate", FATES)
 @pytest.mark.parametrize("seconds", [0, 61, 700])
 def test_nothing_that_becomes_of_a_mail_is_told_before_sign_in(fate, seconds, pass_time):
-    issued = {name: issue(name == "decoy", subject=name) for name in ("known", "decoy")}
+    issued = {name: issue(name == "decoy", owner=name) for name in ("known", "decoy")}
     known = Challenge.objects.get(pk=issued["known"].challenge_id)
     now = known.created_at
-    reported = {"reported_at": now} if "reported" in FATES[fate] else {}
+    event = {"event_at": now} if "event" in FATES[fate] else {}
     settled = {"settled_at": None if "again" in fate else now}
-    Delivery.objects.filter(challenge=known).update(**FATES[fate], **reported, **settled)
+    Delivery.objects.filter(challenge=known).update(**FATES[fate], **event, **settled)
     for one in issued.values():
         pass_time(one.challenge_id, seconds)
     assert told(issued["known"], "known") == told(issued["decoy"], "decoy")
 
 
 def test_mail_that_went_again_by_another_route_is_not_told_before_sign_in(pass_time):
-    issued = {name: issue(name == "decoy", subject=name) for name in ("known", "decoy")}
+    issued = {name: issue(name == "decoy", owner=name) for name in ("known", "decoy")}
     for one in issued.values():
         pass_time(one.challenge_id, 40)
     first = Delivery.objects.get(challenge=issued["known"].challenge_id)
-    Delivery.objects.filter(pk=first.pk).update(reported="bounced", reported_at=first.created_at)
+    Delivery.objects.filter(pk=first.pk).update(event="bounced", event_at=first.created_at)
     first.pk, first.avoid, first.created_at = uuid7(), "default", database.now()
     first.message_id = "<another@example.org>"
     first.save(force_insert=True)
@@ -112,10 +112,10 @@ def test_decoy_costs_the_same_statements(settings):
     told = []
     for decoy in (False, True):
         with CaptureQueriesContext(connection) as captured:
-            issued = issue(decoy, subject=f"session {decoy}")
+            issued = issue(decoy, owner=f"session {decoy}")
             wrong = f"{(int(live_code(issued.challenge_id)) + 1) % 10**8:08d}"
-            verify(issued, wrong, subject=f"session {decoy}")
-            again = issue(decoy, subject=f"session {decoy}")
+            verify(issued, wrong, owner=f"session {decoy}")
+            again = issue(decoy, owner=f"session {decoy}")
         assert again.continued
         assert issued.delivery.slow
         told.append([re.sub(r"'[^']*'|\d+", "?", row["sql"]) for row in captured.captured_queries])
@@ -135,7 +135,7 @@ def test_decoy_takes_guesses_and_none_is_right():
 def test_decoy_is_resent_like_any_other(pass_time):
     issued = issue(decoy=True)
     pass_time(issued.challenge_id, 61)
-    result = challenges.resend("welcome", issued.challenge_id, subject="a session")
+    result = challenges.resend("welcome", issued.challenge_id, owner="a session")
     assert isinstance(result, Resent)
     assert mail.outbox == []
 
@@ -144,15 +144,15 @@ def test_decoy_counts_as_a_mail_to_the_address(settings):
     del settings.OTPMAIL_RECIPIENT_QUOTA
     for known in (True, False):
         recipient = f"{known}@example.org"
-        results = [issue(not known, recipient, subject=str(n)) for n in range(11)]
+        results = [issue(not known, recipient, owner=str(n)) for n in range(11)]
         assert results[10].cap is Cap.RECIPIENT
 
 
 def test_decoy_is_never_mailed_by_a_courier(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     issue(decoy=True)
-    Delivery.objects.update(leased_by=OWNER, leased_until=Challenge.objects.get().expires_at)
-    assert one_round(Delivery.objects.get().pk, OWNER) is None
+    Delivery.objects.update(leased_by=HOLDER, leased_until=Challenge.objects.get().expires_at)
+    assert one_round(Delivery.objects.get().pk, HOLDER) is None
     assert mail.outbox == []
 
 
@@ -163,11 +163,11 @@ def test_codes_before_sign_in_are_long():
 
 def test_decoy_for_somebody_who_is_signed_in_is_refused():
     with pytest.raises(ImproperlyConfigured, match="BEFORE_SIGN_IN"):
-        challenges.issue("transfer", subject="1", recipient="alice@example.org", decoy=True)
+        challenges.issue("transfer", owner="1", recipient="alice@example.org", decoy=True)
 
 
 def test_long_code_is_asked_for_by_issue(settings):
-    assert challenges.issue("x", subject="1", recipient="a@example.org").digits == 6
-    assert challenges.issue("x", subject="1", recipient="a@example.org", long=True).digits == 8
+    assert challenges.issue("x", owner="1", recipient="a@example.org").digits == 6
+    assert challenges.issue("x", owner="1", recipient="a@example.org", long=True).digits == 8
     settings.OTPMAIL_PURPOSES = {"x": {"LONG_DIGITS": 10}}
-    assert challenges.issue("x", subject="1", recipient="a@example.org", long=True).digits == 10
+    assert challenges.issue("x", owner="1", recipient="a@example.org", long=True).digits == 10

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 crossing = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
 
 OFFICE = Client(address="192.0.2.1")
-ALICE = To(subject="alice", recipient="alice@example.org")
-BOB = To(subject="bob", recipient="bob@example.org")
+ALICE = To(owner="alice", recipient="alice@example.org")
+BOB = To(owner="bob", recipient="bob@example.org")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def caps(settings):
 
 def issue(to=ALICE, **named):
     return challenges.issue(
-        "sign-in", subject=to.subject, recipient=to.recipient, client=OFFICE, **named
+        "sign-in", owner=to.owner, recipient=to.recipient, client=OFFICE, **named
     )
 
 
@@ -57,7 +57,7 @@ def rows():
 def resend(pass_time):
     issued = issue()
     pass_time(issued.challenge_id, 61)
-    return lambda: challenges.resend("sign-in", issued.challenge_id, subject="alice", client=OFFICE)
+    return lambda: challenges.resend("sign-in", issued.challenge_id, owner="alice", client=OFFICE)
 
 
 @pytest.mark.parametrize("asked", ["issue", "issue_many", "resend"])
@@ -93,7 +93,7 @@ def test_an_office_is_served_while_one_of_its_requests_still_writes():
 
     def first():
         with connection.execute_wrapper(slow):
-            return issue(To(subject="carol", recipient="carol@example.org"))
+            return issue(To(owner="carol", recipient="carol@example.org"))
 
     def second():
         try:
@@ -110,7 +110,7 @@ def test_two_requests_that_mail_two_people_in_opposite_order_are_both_served():
     number = count()
 
     def many(*recipients):
-        to = [To(subject=f"{next(number)}", recipient=recipient) for recipient in recipients]
+        to = [To(owner=f"{next(number)}", recipient=recipient) for recipient in recipients]
         return issue_many(*to)
 
     two = "alice@example.org", "bob@example.org"
@@ -141,7 +141,7 @@ def test_what_ends_in_a_deadlock_is_done_once_more():
     meet = threading.Barrier(2)
 
     def cross(first, second):
-        tries.append(first.owner)
+        tries.append(first.name)
         with database.atomic():
             first.count(now)
             if len(tries) <= 2:
@@ -150,7 +150,7 @@ def test_what_ends_in_a_deadlock_is_done_once_more():
         return "done"
 
     def act(first, second):
-        return database.again_if_deadlocked(lambda: cross(first, second))
+        return database.retry_if_deadlocked(lambda: cross(first, second))
 
     assert at_once(lambda: act(*pair), lambda: act(*reversed(pair))) == ["done", "done"]
     assert len(tries) == 3
@@ -166,7 +166,7 @@ def test_in_a_transaction_of_the_callers_a_deadlock_is_the_callers_to_try_again(
         raise error
 
     with pytest.raises(OperationalError), transaction.atomic():
-        database.again_if_deadlocked(act)
+        database.retry_if_deadlocked(act)
     assert len(tries) == 1
 
 
@@ -176,8 +176,8 @@ def test_issue_that_the_database_ends_to_break_a_deadlock_is_done_again():
     issue(BOB)
     now = database.now()
     office = Allowance("client", OFFICE.counted_as, (600, 900))
-    owner = Allowance("issues", "carol", ())
-    owner.make(now)
+    counter = Allowance("issues", "carol", ())
+    counter.make(now)
     held, asks = threading.Event(), threading.Event()
     begun = []
 
@@ -191,7 +191,7 @@ def test_issue_that_the_database_ends_to_break_a_deadlock_is_done_again():
 
     def ours():
         with connection.execute_wrapper(note):
-            return issue(To(subject="carol", recipient="carol@example.org"))
+            return issue(To(owner="carol", recipient="carol@example.org"))
 
     def theirs():
         asks_now = database.now()
@@ -210,12 +210,12 @@ def test_issue_that_the_database_ends_to_break_a_deadlock_is_done_again():
             office.count(asks_now)
             held.set()
             asks.wait(60)
-            owner.row().update(kind="issues")  # theirs waits for ours, and ours for theirs
+            counter.row().update(kind="issues")  # theirs waits for ours, and ours for theirs
 
     result, _ = at_once(ours, theirs)
     assert isinstance(result, Issued)
     assert len(begun) == 2
-    assert Challenge.objects.filter(subject="carol").count() == 1
+    assert Challenge.objects.filter(owner="carol").count() == 1
 
 
 # To several, or to none
@@ -225,7 +225,7 @@ def test_each_of_several_gets_a_code_of_their_own(settings):
     settings.OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"
     issued = issue_many(ALICE, BOB)
     assert [type(one) for one in issued] == [Issued, Issued]
-    found = [Challenge.objects.get(pk=one.challenge_id).subject for one in issued]
+    found = [Challenge.objects.get(pk=one.challenge_id).owner for one in issued]
     assert found == ["alice", "bob"]
     assert [sent.to for sent in mail.outbox] == [["alice@example.org"], ["bob@example.org"]]
     for one, sent in zip(issued, mail.outbox, strict=True):
@@ -235,7 +235,7 @@ def test_each_of_several_gets_a_code_of_their_own(settings):
 @pytest.mark.parametrize("position", [0, 1])
 def test_an_address_that_is_none_leaves_all_without(position):
     to = [ALICE, BOB]
-    to.insert(position, To(subject="carol", recipient="carol"))
+    to.insert(position, To(owner="carol", recipient="carol"))
     refused = issue_many(*to)
     assert (refused.position, type(refused.why)) == (position, InvalidAddress)
     assert rows() == (0, 0, 0)
@@ -244,10 +244,10 @@ def test_an_address_that_is_none_leaves_all_without(position):
 @pytest.mark.parametrize("position", [0, 1])
 def test_an_address_that_has_had_its_mails_leaves_all_without(settings, position):
     settings.OTPMAIL_RECIPIENT_QUOTA = (1, 1)
-    issue(To(subject="carol", recipient="carol@example.org"))
+    issue(To(owner="carol", recipient="carol@example.org"))
     before = rows()
     to = [ALICE, BOB]
-    to.insert(position, To(subject="carl", recipient="carol+1@example.org"))
+    to.insert(position, To(owner="carl", recipient="carol+1@example.org"))
     refused = issue_many(*to)
     assert (refused.position, refused.why.cap) == (position, Cap.RECIPIENT)
     assert rows() == before
@@ -257,11 +257,11 @@ def test_an_address_that_has_had_its_mails_leaves_all_without(settings, position
 def test_several_count_as_several_against_the_client_and_the_mailbox(settings):
     settings.OTPMAIL_CLIENT_QUOTA = (3, 3)
     assert isinstance(issue_many(ALICE, BOB), list)
-    assert issue_many(*(To(subject=name, recipient=f"{name}@x.example") for name in "cd")).why.cap
-    assert isinstance(issue(To(subject="e", recipient="e@example.org")), Issued)
+    assert issue_many(*(To(owner=name, recipient=f"{name}@x.example") for name in "cd")).why.cap
+    assert isinstance(issue(To(owner="e", recipient="e@example.org")), Issued)
     settings.OTPMAIL_CLIENT_QUOTA = ()
     settings.OTPMAIL_RECIPIENT_QUOTA = (2, 2)
-    same = [To(subject=str(number), recipient="f@example.org") for number in range(3)]
+    same = [To(owner=str(number), recipient="f@example.org") for number in range(3)]
     assert issue_many(*same).why.cap is Cap.RECIPIENT
     assert isinstance(issue_many(*same[:2]), list)
 
@@ -271,7 +271,7 @@ def test_of_sixty_four_pairs_at_once_five_are_mailed(settings):
     number = count()
 
     def pair():
-        one, two = (To(subject=str(next(number)), recipient="a@example.org") for _ in range(2))
+        one, two = (To(owner=str(next(number)), recipient="a@example.org") for _ in range(2))
         return issue_many(one, two)
 
     results = at_once(*[pair] * 64)
@@ -290,16 +290,16 @@ def test_whose_room_another_takes_at_this_moment_is_refused_and_leaves_nothing(s
             if connection.vendor == "sqlite":  # there it can only be this very transaction
                 Allowance("recipient", "alice@example.org", (1, 1)).take(database.now())
             else:
-                at_once(lambda: issue(To(subject="carol", recipient=ALICE.recipient)))
+                at_once(lambda: issue(To(owner="carol", recipient=ALICE.recipient)))
         return result
 
     with transaction.atomic():
         with connection.execute_wrapper(race):
             refused = issue()
         assert isinstance(refused, OverCap)
-        assert not Challenge.objects.filter(subject="alice").exists()
+        assert not Challenge.objects.filter(owner="alice").exists()
         assert isinstance(issue(BOB), Issued)  # the caller's transaction goes on
-    assert Challenge.objects.filter(subject="bob").exists()
+    assert Challenge.objects.filter(owner="bob").exists()
 
 
 def test_nobody_is_an_error():
@@ -311,7 +311,7 @@ def test_nobody_is_an_error():
 
 
 def to_alice(*numbers):
-    return [To(subject="alice", recipient=f"alice{number}@example.org") for number in numbers]
+    return [To(owner="alice", recipient=f"alice{number}@example.org") for number in numbers]
 
 
 def states(issued):

@@ -41,7 +41,7 @@ def test_wrong_code_costs_a_guess_of_each_that_it_was_compared_with():
     first, second, third = all_issued = [promise() for _ in range(3)]
     assert verify(first, neither(*all_issued)) == Wrong(guesses_left=4)
     assert failures(*all_issued) == [1, 1, 1]
-    assert AuditEntry.objects.filter(deed="wrong").count() == 3
+    assert AuditEntry.objects.filter(action="wrong").count() == 3
     row = Counter.objects.get(kind="failures")
     one_an_hour = Counter.objects.filter(kind="failures", hour_until__gt=0)
     assert one_an_hour.get() == row
@@ -57,14 +57,14 @@ def test_right_code_costs_no_other_anything():
 
 @pytest.mark.parametrize(
     "other",
-    [{"subject": "bob"}, {"purpose": "order"}, {"subject": "ALICE"}],
+    [{"owner": "bob"}, {"purpose": "order"}, {"owner": "ALICE"}],
     ids=str,
 )
 def test_of_others_nothing_is_told_and_they_pay_nothing(other):
     here, theirs = promise(), promise(**other)
     assert verify(here, code_of(theirs)) == Wrong(guesses_left=4)
     assert failures(theirs) == [0]
-    assert verify(theirs, code_of(theirs), subject="mallory") == NotFound()
+    assert verify(theirs, code_of(theirs), owner="mallory") == NotFound()
 
 
 def test_fifth_comparison_ends_the_other_too():
@@ -98,11 +98,11 @@ def test_guesses_at_two_in_turns_are_five_of_each():
     for number in range(20):
         verify((here, there)[number % 2], wrong)
     assert max(failures(here, there)) == 5
-    assert AuditEntry.objects.filter(deed="wrong").count() <= 10
+    assert AuditEntry.objects.filter(action="wrong").count() <= 10
 
 
 def test_budget_counts_each_comparison(settings):
-    settings.OTPMAIL_FAILURE_BUDGET = (6, 6)
+    settings.OTPMAIL_LOCKOUT_FAILURES = (6, 6)
     all_issued = [promise() for _ in range(3)]
     verify(all_issued[0], neither(*all_issued))
     assert promise().continued is False

@@ -66,7 +66,7 @@ def row(issued):
 
 
 def deeds():
-    return set(AuditEntry.objects.values_list("deed", flat=True))
+    return set(AuditEntry.objects.values_list("action", flat=True))
 
 
 def check_confirms_honestly(way, issued, act):
@@ -95,22 +95,20 @@ def test_no_code_is_right_twice_whatever_a_receiver_swallows(heard):
 def test_what_is_held_is_not_consumed_twice(heard):
     issued = promise()
     verify(issued, live_code(issued.challenge_id), consume=False)
-    act = lambda: challenges.consume("sign-in", issued.challenge_id, subject="alice")  # noqa: E731
+    act = lambda: challenges.consume("sign-in", issued.challenge_id, owner="alice")  # noqa: E731
     check_confirms_honestly(heard, issued, act)
 
 
 def test_cancelled_is_told_only_of_what_is(heard):
     issued = promise()
-    told = attempt(
-        heard, lambda: challenges.cancel("sign-in", issued.challenge_id, subject="alice")
-    )
+    told = attempt(heard, lambda: challenges.cancel("sign-in", issued.challenge_id, owner="alice"))
     assert row(issued).state == ("pending" if told is None else "cancelled")
     assert told in (None, Cancelled())
 
 
 def test_all_are_cancelled_or_none(heard):
     both = [promise(), promise()]
-    told = attempt(heard, lambda: challenges.cancel_all(subject="alice"))
+    told = attempt(heard, lambda: challenges.cancel_all(owner="alice"))
     assert {row(one).state for one in both} == {"pending" if told is None else "cancelled"}
     assert told in (None, 2)
 
@@ -129,6 +127,6 @@ def test_what_is_confirmed_may_delete_all_of_its_owner():
     issued = promise()
 
     def leave(challenge):
-        Challenge.objects.filter(subject=challenge.subject).delete()
+        Challenge.objects.filter(owner=challenge.owner).delete()
 
     assert isinstance(verify(issued, live_code(issued.challenge_id), confirmed=leave), Verified)

@@ -14,7 +14,7 @@ from django.utils.log import AdminEmailHandler
 
 from coop_kiosk import celery_app
 from otpmail.backends.outbox import BACKEND as OUTBOX
-from otpmail.checks import address_of, ways
+from otpmail.checks import address_of, routes
 from otpmail.conf import PREFIX
 from otpmail.crypto import keys
 from otpmail.db import compat
@@ -99,11 +99,11 @@ def test_the_kiosk_has_no_complaint(found):
         ("BASE_URL", "https://bank.example/codes/", "E016"),
         ("PURPOSES", {"transfer": {"DIGTS": 8}}, "E006"),
         ("PURPOSES", {"transfer": {"FACTS": "nowhere.facts"}}, "E007"),
-        ("DEAD_MAIL_SECONDS", 600, "E009"),
+        ("LEAST_LIFE_SECONDS", 600, "E009"),
         ("RECIPIENT_QUOTA", (10,), "E018"),
-        ("FAILURE_BUDGET", (20, 10), "E018"),
+        ("LOCKOUT_FAILURES", (20, 10), "E018"),
         ("CLIENT_QUOTA", (0, 10), "E002"),
-        ("BLOCK_SECONDS", (), "E018"),
+        ("LOCKOUT_SECONDS", (), "E018"),
         ("OPEN_CHALLENGES", 0, "E002"),
         ("ROTATE", "yes", "E002"),
         ("PURPOSES", {"x": {"BEFORE_SIGN_IN": 1}}, "E002"),
@@ -350,7 +350,7 @@ def test_timeout_that_uses_up_an_attempt_is_a_warning(
 
 
 def test_own_timeout_of_our_backend_is_what_the_check_takes_it_for():
-    assert {OURS: Timeouts().connect} == ways.OWN_TIMEOUT
+    assert {OURS: Timeouts().connect} == routes.OWN_TIMEOUT
 
 
 @pytest.mark.parametrize("backend", [mailserver.OUR_BACKEND, mailserver.DJANGOS_BACKEND])

@@ -57,10 +57,10 @@ def test_code_that_is_broken_up_is_none(settings):
 
 
 def test_code_in_a_subject_is_told_unless_it_is_wanted(settings):
-    subject = {"subject.txt": "Your code: {{ code }}"}
-    assert found(settings, **subject) == ["otpmail.E030"]
+    owner = {"subject.txt": "Your code: {{ code }}"}
+    assert found(settings, **owner) == ["otpmail.E030"]
     settings.OTPMAIL_CODE_IN_SUBJECT = True
-    assert found(settings, **subject) == []
+    assert found(settings, **owner) == []
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -33,7 +33,7 @@ def take_out_of_another():
     """Move the digest of a challenge that the writer had made for these facts."""
     orders.ORDER["amount_minor"] = 1
     other = promise(
-        purpose="order", subject="mallory", recipient="m@example.org", facts=dict(orders.ORDER)
+        purpose="order", owner="mallory", recipient="m@example.org", facts=dict(orders.ORDER)
     )
     theirs = Challenge.objects.get(pk=other.challenge_id)
     mine = Challenge.objects.exclude(pk=theirs.pk)
@@ -72,13 +72,13 @@ def test_who_writes_the_database_is_found_out_when_the_mail_is_made(settings, wh
     assert Delivery.objects.values_list("state", "reason").get() == ("dropped", "changed")
 
 
-@pytest.mark.parametrize("column", ["purpose", "subject"])
+@pytest.mark.parametrize("column", ["purpose", "owner"])
 def test_challenge_that_is_given_to_another_is_found_out(settings, column):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     settings.OTPMAIL_PURPOSES |= {"other": settings.OTPMAIL_PURPOSES["order"]}
     issued = issue()
     write(**{column: "other"})
-    whose = {"purpose": "order", "subject": "alice"} | {column: "other"}
+    whose = {"purpose": "order", "owner": "alice"} | {column: "other"}
     code = live_code(issued.challenge_id)
     assert verify(issued, code, **whose) == Ended(state="changed")
     carry()

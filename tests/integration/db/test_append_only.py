@@ -139,13 +139,11 @@ def test_no_way_round_our_own_rows_changes_one(table, row):
 def test_only_emptying_what_tells_of_a_person_passes_and_nothing_with_it():
     promise()
     plain = RowSet(AuditEntry)
-    nobody = dict.fromkeys(
-        ["recipient", "address", "credential", "recipient_mac", "subject_mac"], ""
-    )
+    nobody = dict.fromkeys(["recipient", "address", "credential", "recipient_mac", "owner_mac"], "")
     for changes in (
         {"recipient": "m***@example.org"},
         {"recipient": ""},
-        nobody | {"deed": "wrong"},
+        nobody | {"action": "wrong"},
         nobody | {"purpose": "Sign-In"},
     ):
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
@@ -171,7 +169,7 @@ def test_the_locks_can_be_laid_twice():
         locks.lock(None, editor)
     promise()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        RowSet(AuditEntry).update(deed="wrong")
+        RowSet(AuditEntry).update(action="wrong")
 
 
 @pytest.fixture
@@ -238,4 +236,4 @@ def test_forged_seal_deletes_nothing_of_the_last_days_and_is_told(old):
                 RowSet(model).filter(pk=row.pk)._raw_delete("default")
     assert young <= set(AuditEntry.objects.all())
     assert list(AuditSeal.objects.order_by("pk").values_list("pk", flat=True))[-2:] == [4, 5]
-    assert "seal 5 was changed" in list(chain.faults())
+    assert "seal 5 was changed" in list(chain.problems())

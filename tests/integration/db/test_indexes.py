@@ -11,7 +11,7 @@ from otpmail import challenges, closing
 from otpmail.db import database
 from otpmail.db.compat import uuid7
 from otpmail.delivery import leases
-from otpmail.models import Challenge, Delivery, DeliveryState, Lane, State
+from otpmail.models import Challenge, ChallengeState, Delivery, DeliveryState, Queue
 from otpmail.operations import stats
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,9 +27,9 @@ ANALYZE = {
 def history(settings):
     """A thousand settled mails, and one that is due."""
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
-    issued = challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    issued = challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     challenge, delivery = Challenge.objects.get(), Delivery.objects.get()
-    ended = {"state": State.CONFIRMED, "ended_at": database.now(), "nonce": None}
+    ended = {"state": ChallengeState.CONFIRMED, "ended_at": database.now(), "nonce": None}
     old = [_copy(challenge, id=uuid7(), **ended) for _ in range(1000)]
     Challenge.objects.bulk_create(old)
     settled = {"state": DeliveryState.ACCEPTED, "settled_at": database.now()}
@@ -66,7 +66,7 @@ def first_read(table, step):
     [
         (
             "otpmail_due",
-            lambda: leases.claim("a/1/1/b", lane=Lane.CODE, now=database.now(), limit=10),
+            lambda: leases.claim("a/1/1/b", queue=Queue.CODE, now=database.now(), limit=10),
         ),
         ("otpmail_leased", lambda: leases.reap(now=database.now())),
         (
@@ -74,8 +74,8 @@ def first_read(table, step):
             lambda: closing.expire(now=database.now() + timedelta(hours=1), seconds=10),
         ),
         ("otpmail_closing", lambda: closing.revoke(now=database.now(), seconds=10)),
-        ("otpmail_due", lambda: list(stats.by_lane(stats.queued()[0]))),
-        ("otpmail_leased", lambda: list(stats.by_lane(stats.queued()[1]))),
+        ("otpmail_due", lambda: list(stats.by_queue(stats.queued()[0]))),
+        ("otpmail_leased", lambda: list(stats.by_queue(stats.queued()[1]))),
         ("otpmail_unsent", lambda: list(stats.unsent(database.now()))),
     ],
     ids=["claim", "reap", "expire", "revoke", "free", "leased", "unsent"],

@@ -11,8 +11,8 @@ from django.db import DatabaseError
 from otpmail import challenges, closing, routes
 from otpmail.db import database
 from otpmail.delivery import courier, leases
-from otpmail.exceptions.foreign import Rarely
-from otpmail.models import Attempt, Challenge, Delivery, Lane
+from otpmail.exceptions.foreign import OncePerMinute
+from otpmail.models import Attempt, Challenge, Delivery, Queue
 from otpmail.testing import live_code
 from tests import mailserver, orders
 from tests.mailtemplates import templates
@@ -43,7 +43,7 @@ def test_accepted_mail_is_settled(server):
     (mail,) = server.wait_for(1)
     assert live_code(issued.challenge_id) in mailserver.text_of(mail).splitlines()[0]
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.attempted) == ("accepted", 1)
+    assert (delivery.state, delivery.rounds) == ("accepted", 1)
     assert Attempt.objects.get().outcome == "accepted"
 
 
@@ -75,7 +75,7 @@ def test_server_that_restarts_meanwhile_costs_no_attempt(settings, backend):
         assert carry() == [None]
         second.wait_for(1)
     routes.close()
-    assert set(Delivery.objects.values_list("state", "attempted")) == {("accepted", 1)}
+    assert set(Delivery.objects.values_list("state", "rounds")) == {("accepted", 1)}
 
 
 def test_transient_refusal_is_tried_again_with_the_same_mail(server):
@@ -130,9 +130,9 @@ def fail(*_, **__):
 def test_fault_that_each_round_meets_calls_somebody_once_a_minute(
     settings, caplog, clock, monkeypatch, server
 ):
-    monkeypatch.setattr(courier, "_rarely", Rarely())
+    monkeypatch.setattr(courier, "_once_per_minute", OncePerMinute())
     settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.integration.delivery.test_courier.fail"}}
-    ids = [promise(subject=str(number)).challenge_id for number in range(3)]
+    ids = [promise(owner=str(number)).challenge_id for number in range(3)]
     Challenge.objects.filter(pk__in=ids).update(purpose="order", is_bound=True)
     carry()
     clock.move(61)
@@ -157,7 +157,7 @@ def test_last_failed_attempt_fails_the_delivery(server, caplog):
     waits = [one_round(delivery_id) for _ in range(3)]
     assert waits[-1] is None
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.reason, delivery.attempted) == ("failed", "gave up", 4)
+    assert (delivery.state, delivery.reason, delivery.rounds) == ("failed", "gave up", 4)
     levels = [record.levelname for record in caplog.records if record.name == "otpmail"]
     assert levels == ["WARNING"] * 3 + ["ERROR"]
 
@@ -191,9 +191,7 @@ def silent_port():
 
 def test_answered_challenge_is_not_mailed_again(server):
     issued = promise()
-    challenges.verify(
-        "sign-in", issued.challenge_id, live_code(issued.challenge_id), subject="alice"
-    )
+    challenges.verify("sign-in", issued.challenge_id, live_code(issued.challenge_id), owner="alice")
     assert carry() == [None]
     assert dropped() == ("dropped", "confirmed")
     assert server.mails == []
@@ -201,7 +199,7 @@ def test_answered_challenge_is_not_mailed_again(server):
 
 def test_cancelled_challenge_is_not_mailed(server):
     issued = promise()
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     carry()
     assert dropped() == ("dropped", "cancelled")
 
@@ -218,7 +216,7 @@ def test_superseded_code_waiting_for_its_retry_is_not_sent(server, pass_time):
     carry()
     old = Delivery.objects.get()
     pass_time(issued.challenge_id, 430)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
     assert one_round(old.pk) is None
     assert Delivery.objects.get(pk=old.pk).reason == "superseded"
     carry()
@@ -304,7 +302,7 @@ def test_no_code_is_kept_or_logged_of_a_reply_that_quotes_it(server, caplog, wri
 def test_other_owner_does_no_round(server):
     promise()
     (delivery_id,) = leases.claim(
-        "elsewhere/2/2/other", lane=Lane.CODE, now=database.now(), limit=1
+        "elsewhere/2/2/other", queue=Queue.CODE, now=database.now(), limit=1
     )
     assert one_round(delivery_id) is None
     assert Attempt.objects.count() == 0
@@ -348,7 +346,7 @@ def test_backend_that_says_it_sent_nothing_has_sent_nothing(settings):
 
 def test_lease_that_is_nearly_over_is_lengthened_before_the_attempt(server):
     promise()
-    (delivery_id,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    (delivery_id,) = leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
     Delivery.objects.update(leased_until=database.now() + timedelta(seconds=1))
     server.rcpt = ["450 4.2.1 later"]
     one_round(delivery_id)

@@ -70,14 +70,14 @@ def walk(settings, tmp_path):
             act()  # no crash yet: what is imported and compiled now need not be in each process
             again()
             for points in every_crash(act, tmp_path / "points"):
-                judge(walked, points, server)
+                decide(walked, points, server)
                 again()
         return walked
 
     return walk
 
 
-def judge(walked: Walk, points: list[str], server: mailserver.MailServer) -> None:
+def decide(walked: Walk, points: list[str], server: mailserver.MailServer) -> None:
     """Let a fresh process look after what was left, and hold the end against the law."""
     where, states_at_crash = points[-1], dict(Delivery.objects.values_list("pk", "state"))
     in_child(look_after)
@@ -116,7 +116,7 @@ def leave(count: int = 1) -> None:
 def leave_cancelled() -> None:
     """Leave one that the person does not want any more."""
     leave()
-    challenges.cancel("sign-in", Challenge.objects.get().pk, subject="alice")
+    challenges.cancel("sign-in", Challenge.objects.get().pk, owner="alice")
 
 
 def serve() -> None:
@@ -125,7 +125,7 @@ def serve() -> None:
         promise()
 
 
-def take_up() -> None:
+def claim_due() -> None:
     """Be a process that finds a promise when it starts, sends it, and ends."""
     with settling():
         pass
@@ -180,7 +180,7 @@ def test_web_process(walk):
 
 
 def test_process_that_takes_up_what_another_left_and_is_refused_once(walk):
-    walked = walk(take_up, given=leave, replies=(LATER, mailserver.OK))
+    walked = walk(claim_due, given=leave, replies=(LATER, mailserver.OK))
     assert walked.once > 20
     assert not walked.unpromised
     assert not walked.given_up
@@ -201,7 +201,7 @@ def test_process_that_takes_up_a_load_of_which_one_is_refused_for_good(walk):
     ids=["refused for good", "cancelled"],
 )
 def test_mail_that_is_not_sent_has_its_reason(walk, given, replies):
-    walked = walk(take_up, given=given, replies=replies)
+    walked = walk(claim_due, given=given, replies=replies)
     assert walked.given_up > 10
     assert not walked.once
 

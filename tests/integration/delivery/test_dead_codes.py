@@ -29,7 +29,7 @@ def is_answered(issued, pass_time):
 
 
 def is_cancelled(issued, pass_time):
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
 
 
 def is_exhausted(issued, pass_time):
@@ -41,7 +41,7 @@ def is_exhausted(issued, pass_time):
 def is_superseded(issued, pass_time):
     """With fewer than three minutes left the next mail carries a new code."""
     pass_time(issued.challenge_id, 450)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
 
 
 DEATHS = [is_answered, is_cancelled, is_exhausted, is_superseded]
@@ -91,7 +91,7 @@ def test_older_generation_never_arrives_last(settings, pass_time, offer):
 
     def rule(turn: Turn) -> bytes | None:
         if turn.verb == "RCPT" and turn.session == 0:
-            is_held.set()
+            keeps_lease.set()
             assert may_answer.wait(60)
         return None
 
@@ -99,14 +99,14 @@ def test_older_generation_never_arrives_last(settings, pass_time, offer):
         carry()
         connections.close_all()
 
-    is_held, may_answer = threading.Event(), threading.Event()
+    keeps_lease, may_answer = threading.Event(), threading.Event()
     ruled = Ruled(rule, offer)
     with scripted(ruled) as server:
         mailserver.route_to(settings, server.port)
         issued = promise()
         older = threading.Thread(target=carry_apart)
         older.start()
-        assert is_held.wait(60)
+        assert keeps_lease.wait(60)
         is_superseded(issued, pass_time)
         carry()
         assert len(ruled.mails) == 1

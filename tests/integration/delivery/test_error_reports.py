@@ -9,7 +9,7 @@ from django.utils.log import AdminEmailHandler
 
 from otpmail import challenges
 from otpmail.delivery import courier
-from otpmail.exceptions.foreign import Rarely
+from otpmail.exceptions.foreign import OncePerMinute
 from otpmail.testing import live_code
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +34,7 @@ def admins(settings):
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_no_code_in_the_report_of_a_broken_template(settings, monkeypatch, admins, broken):
-    monkeypatch.setattr(courier, "_rarely", Rarely())
+    monkeypatch.setattr(courier, "_once_per_minute", OncePerMinute())
     settings.OTPMAIL_DIGITS, settings.OTPMAIL_RETRY_SECONDS = 10, []
     loaders = [
         ("django.template.loaders.locmem.Loader", {"otpmail/sign-in/body.txt": BROKEN[broken]}),
@@ -42,7 +42,7 @@ def test_no_code_in_the_report_of_a_broken_template(settings, monkeypatch, admin
     ]
     engine = "django.template.backends.django.DjangoTemplates"
     settings.TEMPLATES = [{"BACKEND": engine, "OPTIONS": {"loaders": loaders}}]
-    issued = challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    issued = challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     code = live_code(issued.challenge_id)
     report = next(sent for sent in mail.outbox if "cannot be rendered" in sent.subject)
     told = report.body + report.alternatives[0].content

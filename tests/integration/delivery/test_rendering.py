@@ -13,7 +13,7 @@ from django.utils.translation import trans_real
 from otpmail import challenges
 from otpmail.db import database
 from otpmail.delivery import rendering
-from otpmail.delivery.rendering import Letter, code_of, render
+from otpmail.delivery.rendering import RenderedMessage, code_of, render
 from otpmail.display import references
 from otpmail.models import Challenge, Delivery
 from otpmail.testing import live_code
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def send(**changes):
     issued = challenges.issue(
-        **{"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"} | changes
+        **{"purpose": "sign-in", "owner": "alice", "recipient": "alice@example.org"} | changes
     )
     return issued, mail.outbox[-1]
 
@@ -44,7 +44,7 @@ def test_code_stands_unbroken_in_the_first_line_of_both_parts():
 
 
 def test_no_code_stands_in_subject_or_headers():
-    """Subjects are logged, and shown on lock screens."""
+    """Owners are logged, and shown on lock screens."""
     issued, letter = send()
     code = live_code(issued.challenge_id)
     assert all(code not in value for _, value in letter.message().items())
@@ -84,7 +84,7 @@ def test_machines_are_told_not_to_answer():
 def test_mails_of_one_challenge_do_not_fold_into_a_thread(pass_time):
     issued, _ = send()
     pass_time(issued.challenge_id, 61)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
     first, second = (letter.message() for letter in mail.outbox)
     for header in ("X-Entity-Ref-ID", "Message-ID"):
         assert first[header] != second[header]
@@ -159,7 +159,7 @@ def test_mail_speaks_the_language_of_the_request(settings):
 
 
 def test_letter_shows_nothing_of_itself():
-    assert "123456" not in repr(Letter(mail=EmailMultiAlternatives("123456", "123456")))
+    assert "123456" not in repr(RenderedMessage(mail=EmailMultiAlternatives("123456", "123456")))
 
 
 PLAIN = [
@@ -244,7 +244,7 @@ def test_projects_own_templates_are_in_the_persons_zone_too(settings, monkeypatc
 def test_resent_mail_tells_what_is_left(pass_time):
     issued, _ = send()
     pass_time(issued.challenge_id, 185)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
     assert "It is good for 6 minutes, until " in mail.outbox[-1].body
 
 

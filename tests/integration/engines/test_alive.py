@@ -17,7 +17,7 @@ from otpmail import engines, routes
 from otpmail.db import database
 from otpmail.delivery import courier, leases
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.models import Attempt, Delivery, Queue
 from tests import mailserver, orders, workers
 from tests.bouncer import bouncing
 from tests.mailtemplates import templates
@@ -336,13 +336,13 @@ def test_what_an_old_process_lacks_costs_its_mail_no_attempt(server, settings, l
     settings.OTPMAIL_KEYS = {"one": ONE}
     settings.OTPMAIL_PURPOSES = {"sign-in": {"FACTS": "tests.orders.facts"}}
     promise(facts=orders.place())
-    (mine,) = leases.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
+    (mine,) = leases.claim("me", queue=Queue.CODE, now=database.now(), limit=1)
     with override_settings(**LACKS[lack]):
         assert courier.run([mine], "me").declined == {mine}
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
+    assert (delivery.state, delivery.leased_by, delivery.rounds) == ("queued", "", 0)
     assert not Attempt.objects.exists()
-    assert leases.claim("another", lane=Lane.CODE, now=database.now(), limit=1)
+    assert leases.claim("another", queue=Queue.CODE, now=database.now(), limit=1)
     courier.run([mine], "another")
     assert states() == {"accepted"}
 
@@ -350,7 +350,7 @@ def test_what_an_old_process_lacks_costs_its_mail_no_attempt(server, settings, l
 def test_declined_mail_is_tried_again_by_an_engine_that_is_alone(engine, server, settings):
     settings.TEMPLATES = [templates({"otpmail/new/body.txt": "{% include 'not-here.txt' %}"})]
     promise(purpose="new")
-    wait_until(engine._declined.now)
+    wait_until(engine._claim_backoff.now)
     settings.TEMPLATES = [templates({})]
     wait_until(all_accepted)
     assert Attempt.objects.count() == 1
@@ -402,7 +402,7 @@ def test_mail_that_was_taken_while_the_database_took_nothing_is_not_sent_again(
             wait_until(lambda: len(server.mails) == 3)
             time.sleep(4)  # longer than the lease
             if connection.vendor != "mysql":  # there a statement waits, and so does its courier
-                wait_until(lambda: not engines.current()._queue.in_hand())
+                wait_until(lambda: not engines.current()._schedule.in_hand())
                 assert "does not take it" in caplog.text
         wait_until(all_accepted)
         engines.current().stop(5)
@@ -452,7 +452,7 @@ def test_no_more_is_in_memory_than_is_sent_soon(settings, server):
     engine = ThreadsEngine()
     engine.start()
     wait_until(lambda: server.mails)
-    assert engine._queue.count(Lane.CODE) <= 100
+    assert engine._schedule.count(Queue.CODE) <= 100
     engine.stop(0.1)
 
 
@@ -467,7 +467,7 @@ def test_what_the_routes_usual_time_says_cannot_be_finished_is_not_begun(setting
     server.delay_seconds = 1
     for _ in range(3):
         promise()
-    wait_until(engine._queue.in_hand)
+    wait_until(engine._schedule.in_hand)
     engine.stop(4)
     assert Delivery.objects.filter(state="queued", leased_by="").count() == 2
     assert len(server.mails) <= 1
@@ -486,7 +486,7 @@ def test_liveness_is_told_only_while_couriers_live(settings, server):
 def test_rows_of_a_lost_hint_are_found_by_their_holder(settings, server):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     promise()
-    (mine,) = leases.claim("me", lane=Lane.CODE, now=database.now(), limit=1)
-    assert leases.due_of("me", now=database.now()) == [(mine, Lane.CODE)]
+    (mine,) = leases.claim("me", queue=Queue.CODE, now=database.now(), limit=1)
+    assert leases.due_of("me", now=database.now()) == [(mine, Queue.CODE)]
     assert courier.run([mine], "me").waits == {mine: None}
     assert leases.due_of("me", now=database.now()) == []

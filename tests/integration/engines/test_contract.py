@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from otpmail import engines, routes
 from otpmail.db import database
 from otpmail.delivery import holders
-from otpmail.models import Delivery, Lane
+from otpmail.models import Delivery, Queue
 from tests import mailserver
 from tests.brokers import running
 from tests.rounds import promise, states
@@ -90,10 +90,10 @@ def test_rolled_back_mail_is_not_sent(engine, server):
 def test_doubled_and_unknown_hints_are_harmless(engine, server):
     promise()
     delivery_id = Delivery.objects.get().pk
-    engine.wake([delivery_id, delivery_id, uuid4()], Lane.CODE)
+    engine.notify([delivery_id, delivery_id, uuid4()], Queue.CODE)
     server.wait_for(1)
     wait_until(lambda: states() == {"accepted"})
-    engine.wake([delivery_id], Lane.CODE)
+    engine.notify([delivery_id], Queue.CODE)
     time.sleep(0.1)
     assert len(server.mails) == 1
 
@@ -111,7 +111,7 @@ def test_stopped_engine_holds_nothing(kind, engine, server):
         pytest.skip("this engine holds nothing ever: its worker does")
     server.data = ["451 4.3.0 later"]
     promise()
-    wait_until(lambda: Delivery.objects.get().attempted >= 1)
+    wait_until(lambda: Delivery.objects.get().rounds >= 1)
     engine.stop(seconds=5)
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.leased_by) == ("queued", "")

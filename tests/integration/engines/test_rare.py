@@ -13,9 +13,9 @@ from django.core.mail.backends.locmem import EmailBackend
 
 from otpmail import signals
 from otpmail.db import database
-from otpmail.delivery import courier, leases, settling, unrecorded
+from otpmail.delivery import courier, leases, pending_writes, settling
 from otpmail.engines.threads import ThreadsEngine
-from otpmail.models import Delivery, Lane
+from otpmail.models import Delivery, Queue
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes.circuits import circuits
 from tests import mailserver
@@ -42,7 +42,7 @@ def most_held(engine, *, looks):
     """Look now and then. Returns how many rows the engine held at most."""
     held = []
     for _ in range(looks):
-        held.append(queued(leased_by=engine._owner).count())
+        held.append(queued(leased_by=engine._holder).count())
         time.sleep(0.1)
     return max(held)
 
@@ -98,9 +98,9 @@ def test_hint_amid_a_backlog_does_not_stop_it(settings, deaf, gate):
         wait_until(lambda: len(Gated.in_hand) == 2)
         fresh = promise()
         rung = Delivery.objects.get(challenge=fresh.challenge_id).pk
-        engine.take_up(Lane.CODE, [rung])  # as the bell has it done
+        engine.claim_due(Queue.CODE, [rung])  # as the bell has it done
         gate.set()
-        wait_until(lambda: not queued(leased_by=engine._owner).exists())
+        wait_until(lambda: not queued(leased_by=engine._holder).exists())
         wait_until(lambda: states() == {"accepted"}, seconds=25)
     finally:
         engine.stop(5)
@@ -140,8 +140,8 @@ def test_one_stuck_courier_does_not_keep_a_shut_route_from_being_tried(
     try:
         assert stuck.stuck.wait(10)
         for _ in range(3):
-            circuits["default"].judge(FAULT, probe=False)  # it was away, and is back
-        promise(subject="bob")
+            circuits["default"].record(FAULT, probe=False)  # it was away, and is back
+        promise(owner="bob")
         server.wait_for(1)
     finally:
         stuck.goes_on.set()
@@ -188,7 +188,7 @@ def test_other_mail_behind_a_thousand_of_a_shut_route_is_sent(settings, deaf, se
         for number in range(1400):
             mail_by("bulk", number)
     mail_by("default", 0)
-    circuits["bulk"].judge(
+    circuits["bulk"].record(
         Outcome(kind=Kind.TRANSIENT, reply="later", blame=Blame.ROUTE, retry_after_seconds=300),
         probe=False,
     )
@@ -217,7 +217,7 @@ def test_famine_while_a_route_is_shut_is_no_hot_loop(settings, deaf, server, mon
     monkeypatch.setattr(threading.Thread, "start", starve)
     try:
         for _ in range(3):
-            circuits["default"].judge(FAULT, probe=False)
+            circuits["default"].record(FAULT, probe=False)
         time.sleep(1)
         looks.clear()
         time.sleep(2)
@@ -234,10 +234,10 @@ def test_panic_of_a_receiver_of_a_circuit_doubles_nothing(settings, deaf, server
     signals.circuit_closed.connect(panics)
     try:
         for _ in range(3):
-            circuits["default"].judge(FAULT, probe=False)
+            circuits["default"].record(FAULT, probe=False)
         circuits["default"]._asked_at = 0
         promise()
-        (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+        (mine,) = leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
         for _ in range(2):
             courier.run([mine], ME)
         assert len(server.mails) == 1
@@ -265,7 +265,7 @@ def test_knock_that_hangs_does_not_shut_the_route_for_ever(settings, deaf):
     settings.OTPMAIL_SWEEP_SECONDS = 0.2
     settings.OTPMAIL_LEASE_SECONDS = 4
     for _ in range(3):
-        circuits["default"].judge(FAULT, probe=False)
+        circuits["default"].record(FAULT, probe=False)
     promise()
     engine = ThreadsEngine()
     engine.start()
@@ -287,7 +287,7 @@ class BreaksToOpen(EmailBackend):
 def test_knock_that_meets_a_value_error_is_no_hot_loop(settings, deaf):
     mailserver.route_through(settings, "tests.integration.engines.test_rare.BreaksToOpen")
     for _ in range(3):
-        circuits["default"].judge(FAULT, probe=False)
+        circuits["default"].record(FAULT, probe=False)
     engine = ThreadsEngine()
     looks = []
     look = engine._look
@@ -302,7 +302,7 @@ def test_knock_that_meets_a_value_error_is_no_hot_loop(settings, deaf):
         engine.stop(5)
 
 
-def test_lane_whose_couriers_stand_still_keeps_nothing_from_others(settings, deaf, gate):
+def test_queue_whose_couriers_stand_still_keeps_nothing_from_others(settings, deaf, gate):
     settings.OTPMAIL_SWEEP_SECONDS = 0.2
     for number in range(40):
         mail_by("default", number)
@@ -326,13 +326,13 @@ def test_acceptance_is_written_once_by_two_who_try(settings, deaf, server):
 
     def record():
         calls.append(1)
-        unrecorded._writer.nudge()
+        pending_writes._writer.wake()
         with contextlib.suppress(threading.BrokenBarrierError):
             both.wait()
 
-    unrecorded._writer.ensure()
-    unrecorded.remember(uuid4(), ME, record)
-    unrecorded._writer.nudge()
+    pending_writes._writer.ensure()
+    pending_writes.remember(uuid4(), ME, record)
+    pending_writes._writer.wake()
     assert len(calls) == 1
 
 
@@ -365,16 +365,16 @@ def test_code_of_a_purpose_leaves_as_soon_as_its_route_is_back(settings, deaf, s
     settings.OTPMAIL_PURPOSES = {"vip": {"ROUTES": ["vip"]}}
     settings.OTPMAIL_SWEEP_SECONDS = 0.2
     for _ in range(3):
-        circuits["vip"].judge(FAULT, probe=False)
+        circuits["vip"].record(FAULT, probe=False)
     promise(purpose="vip")
     engine = ThreadsEngine()
     engine.start()
     try:
         mine = Delivery.objects.get().pk
-        wait_until(lambda: engine._declined._until.get(mine, (0, 0))[1] >= 8)
-        circuits["vip"].judge(FAULT, probe=False)
-        wait_until(lambda: mine in engine._declined.now())
-        engine._declined._until[mine] = (time.monotonic() + 3600, 10)
+        wait_until(lambda: engine._claim_backoff._until.get(mine, (0, 0))[1] >= 8)
+        circuits["vip"].record(FAULT, probe=False)
+        wait_until(lambda: mine in engine._claim_backoff.now())
+        engine._claim_backoff._until[mine] = (time.monotonic() + 3600, 10)
         with mailserver.running(port=port):
             wait_until(lambda: states() == {"accepted"})
     finally:
@@ -388,7 +388,7 @@ def test_acceptance_that_meets_an_interface_error_is_not_sent_again(
     from django.db import InterfaceError
 
     promise()
-    (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    (mine,) = leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
     settle, times = settling.settle, []
 
     def closed(*args, **kwargs):
@@ -405,14 +405,14 @@ def test_acceptance_that_meets_an_interface_error_is_not_sent_again(
 
 def test_knock_on_a_silent_server_does_not_say_that_it_answers(settings, deaf, server):
     """An idle session of the pool is no evidence: nobody was asked."""
-    from otpmail.routes import tries
+    from otpmail.routes import transport
     from tests.proxy import proxy
 
     with proxy(server.port) as between:
         mailserver.route_to(settings, between.port, timeout=2)
-        assert tries.open_session("default", seconds=2) is None
+        assert transport.open_session("default", seconds=2) is None
         between.hang()
-        assert tries.open_session("default", seconds=2) is not None
+        assert transport.open_session("default", seconds=2) is not None
 
 
 def test_panic_of_a_receiver_of_what_was_remembered_does_not_write_it_for_ever(
@@ -426,7 +426,7 @@ def test_panic_of_a_receiver_of_what_was_remembered_does_not_write_it_for_ever(
         raise Panic
 
     promise()
-    (mine,) = leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=1)
+    (mine,) = leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
     settle, until = settling.settle, time.monotonic() + 1.5
 
     def away(*args, **kwargs):
@@ -438,13 +438,13 @@ def test_panic_of_a_receiver_of_what_was_remembered_does_not_write_it_for_ever(
     signals.delivery_accepted.connect(panics)
     try:
         courier.run([mine], ME)
-        assert unrecorded.known()
+        assert pending_writes.known()
         wait_until(Attempt.objects.exists)
         time.sleep(5)
-        assert (Attempt.objects.count(), unrecorded.known()) == (1, set())
+        assert (Attempt.objects.count(), pending_writes.known()) == (1, set())
     finally:
         signals.delivery_accepted.disconnect(panics)
-        wait_until(lambda: not unrecorded.known(), seconds=10)
+        wait_until(lambda: not pending_writes.known(), seconds=10)
 
 
 def test_receiver_of_a_circuit_that_panics_does_not_shut_a_route_for_ever(settings, deaf, server):
@@ -453,12 +453,12 @@ def test_receiver_of_a_circuit_that_panics_does_not_shut_a_route_for_ever(settin
 
     circuit = circuits["default"]
     for _ in range(3):
-        circuit.judge(FAULT, probe=False)
+        circuit.record(FAULT, probe=False)
     circuit._asked_at = 0
     signals.circuit_stays_open.connect(panics)
     try:
-        leave = circuit.enter(alone=True)
+        leave = circuit.acquire(alone=True)
         leave.end(FAULT)
     finally:
         signals.circuit_stays_open.disconnect(panics)
-    wait_until(lambda: circuit.enter(alone=True) is not None, seconds=5)
+    wait_until(lambda: circuit.acquire(alone=True) is not None, seconds=5)

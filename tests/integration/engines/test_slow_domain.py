@@ -50,7 +50,7 @@ def relay(settings):
 def promise_to(domain, count):
     for number in range(count):
         name = f"{number}@{domain}"
-        promise(subject=name, recipient=name)
+        promise(owner=name, recipient=name)
 
 
 def to(domain):
@@ -78,7 +78,7 @@ def test_domain_whose_mails_time_out_opens_no_circuit(relay, settings):
     promise_to(SLOW, 8)
     wait_until(lambda: not to(SLOW).exclude(state="failed"))
     assert Attempt.objects.filter(outcome="transient").count() == 8 * 4
-    assert routes.states()["default"].standing is routes.Standing.CLOSED
+    assert routes.circuit_statuses()["default"].state is routes.CircuitState.CLOSED
     promise_to("quick.example", 3)
     relay.wait_for(3)
 
@@ -87,4 +87,4 @@ def test_relay_that_is_silent_for_several_domains_is_out_of_order(relay, setting
     mailserver.route_to(settings, relay.port, timeout=0.3)
     for domain in (SLOW, f"very.{SLOW}", f"most.{SLOW}"):
         promise_to(domain, 2)
-    wait_until(lambda: routes.states()["default"].standing is not routes.Standing.CLOSED)
+    wait_until(lambda: routes.circuit_statuses()["default"].state is not routes.CircuitState.CLOSED)

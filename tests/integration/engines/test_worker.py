@@ -82,7 +82,7 @@ def test_stop_gives_back_what_waits_for_its_retry(server, tmp_path):
     server.data = ["451 4.3.0 later"]
     with worker(server.port, tmp_path / "alive", OTPMAIL_SWEEP_SECONDS="0.1") as process:
         promise()
-        wait_until(lambda: Delivery.objects.get().attempted == 1)
+        wait_until(lambda: Delivery.objects.get().rounds == 1)
         process.terminate()
         assert process.wait(timeout=60) == 0
     delivery = Delivery.objects.get()

@@ -47,7 +47,7 @@ def client():
 
 @pytest.fixture
 def delivery():
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     return Delivery.objects.get()
 
 
@@ -78,9 +78,9 @@ def test_event_is_recorded_once_however_often_it_comes(hook, client, delivery, e
         for _ in range(2):
             assert hook.post(client, event, delivery.pk, at).status_code == 200
     now = Delivery.objects.get()
-    assert now.reported in WORDS[event]
-    assert abs(now.reported_at - at) <= timedelta(seconds=1)
-    assert caplog.text.count(f"Email {now.reported} ") == 1
+    assert now.event in WORDS[event]
+    assert abs(now.event_at - at) <= timedelta(seconds=1)
+    assert caplog.text.count(f"Email {now.event} ") == 1
 
 
 @EACH_EVENT
@@ -93,7 +93,7 @@ def test_wrong_signature_is_refused_and_changes_nothing(hook, client, delivery):
     response = hook.post(client, "gone", delivery.pk, forged=True)
     assert 400 <= response.status_code < 500
     assert response["Content-Type"] == "application/problem+json"
-    assert Delivery.objects.get().reported == ""
+    assert Delivery.objects.get().event == ""
     assert not Suppression.objects.exists()
 
 
@@ -106,7 +106,7 @@ def test_event_of_an_unknown_mail_is_taken_and_logged_once(
         assert hook.post(client, "gone", stranger).status_code == 200
     (line,) = [r for r in caplog.records if "unknown mail" in r.getMessage()]
     assert line.levelname == "INFO"
-    assert Delivery.objects.get().reported == ""
+    assert Delivery.objects.get().event == ""
 
 
 def test_event_that_cannot_be_written_down_is_asked_for_again(hook, client, delivery):
@@ -120,7 +120,7 @@ def test_event_that_cannot_be_written_down_is_asked_for_again(hook, client, deli
     with connection.execute_wrapper(refuse):
         assert hook.post(client, "delivered", delivery.pk).status_code == 500
     assert hook.post(client, "delivered", delivery.pk).status_code == 200
-    assert Delivery.objects.get().reported == "delivered"
+    assert Delivery.objects.get().event == "delivered"
 
 
 def test_what_a_provider_says_is_kept_masked_and_short(postmark, client, delivery):
@@ -130,14 +130,14 @@ def test_what_a_provider_says_is_kept_masked_and_short(postmark, client, deliver
         return postmark.body(*args) | {"Details": words}
 
     replace(postmark, body=body).post(client, "gone", delivery.pk)
-    reason = Delivery.objects.get().reported_reason
+    reason = Delivery.objects.get().event_reason
     assert reason.startswith("Postmark: bounced a***@example.org is very")
     assert len(reason) == 200
 
 
 def test_event_of_tomorrow_has_not_the_last_word(postmark, client, delivery):
     postmark.post(client, "gone", delivery.pk, delivery.created_at + timedelta(days=1))
-    assert Delivery.objects.get().reported_at < delivery.created_at + timedelta(hours=1)
+    assert Delivery.objects.get().event_at < delivery.created_at + timedelta(hours=1)
 
 
 def test_event_that_tells_nothing_of_the_way_is_taken_and_forgotten(postmark, client, delivery):
@@ -147,7 +147,7 @@ def test_event_that_tells_nothing_of_the_way_is_taken_and_forgotten(postmark, cl
 
     hook = replace(postmark, body=body)
     assert hook.post(client, "delivered", delivery.pk).status_code == 200
-    assert Delivery.objects.get().reported == ""
+    assert Delivery.objects.get().event == ""
 
 
 def test_no_url_is_open_without_a_secret():

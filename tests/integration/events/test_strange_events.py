@@ -61,7 +61,7 @@ def client():
 
 @pytest.fixture
 def delivery():
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     return Delivery.objects.get()
 
 
@@ -139,7 +139,7 @@ def test_one_event_that_cannot_be_read_does_not_lose_its_batch(
         return [strange, *SENDGRID.body(*args), strange]
 
     assert replace(SENDGRID, body=body).post(client, "gone", delivery.pk).status_code == 200
-    assert Delivery.objects.get().reported == "bounced"
+    assert Delivery.objects.get().event == "bounced"
     assert all("\n" not in message for message in caplog.messages)
 
 
@@ -155,7 +155,7 @@ def test_batch_may_have_a_mebibyte(settings, client, delivery, kibibytes, status
         return events
 
     assert replace(SENDGRID, body=body).post(client, "gone", delivery.pk).status_code == status
-    assert Delivery.objects.get().reported == ("bounced" if status == 200 else "")
+    assert Delivery.objects.get().event == ("bounced" if status == 200 else "")
 
 
 def test_batch_over_a_mebibyte_is_refused_without_the_kiosk_before_it(settings, client):
@@ -189,11 +189,13 @@ def test_strange_values_that_anymail_lets_through_are_borne(delivery, strange):
         "metadata": {"otpmail": str(delivery.pk)},
     }
     for name in names:
-        providers.hear(event=SimpleNamespace(**usual | {name: strange}), esp_name="Postmark")
-    providers.hear(
+        providers.handle_tracking(
+            event=SimpleNamespace(**usual | {name: strange}), esp_name="Postmark"
+        )
+    providers.handle_tracking(
         event=SimpleNamespace(**usual | {"metadata": {"otpmail": strange}}), esp_name="Postmark"
     )
-    assert Delivery.objects.get().reported == "bounced"
+    assert Delivery.objects.get().event == "bounced"
 
 
 @pytest.mark.parametrize(
@@ -209,8 +211,8 @@ def test_naive_time_is_taken_for_utc_and_none_is_beyond_what_is_kept(delivery, t
         mta_response=None,
         timestamp=told,
     )
-    providers.hear(event=event, esp_name="Postmark")
-    at = Delivery.objects.get().reported_at
+    providers.handle_tracking(event=event, esp_name="Postmark")
+    at = Delivery.objects.get().event_at
     assert at.tzinfo is not None
     assert at.year >= 1970
     assert at <= database.now()
@@ -269,7 +271,7 @@ def test_batch_that_mixes_reports_and_mails_that_came_in_is_taken(
 ):
     events = [bounced(delivery), INBOUND] if is_first else [INBOUND, bounced(delivery)]
     assert post_to_mandrill(client, events).status_code == 200
-    assert Delivery.objects.get().reported == "bounced"
+    assert Delivery.objects.get().event == "bounced"
     assert [event.message.subject for event in came_in] == ["hello"]
 
 
@@ -283,7 +285,7 @@ def test_form_may_have_a_mebibyte_however_it_is_written(
     events = [bounced(delivery, padding="x" * (kibibytes * 1024), diag="Zoë\n--x")]
     answer = post_to_mandrill(client, events, as_multipart=as_multipart)
     assert answer.status_code == status
-    assert Delivery.objects.get().reported == ("bounced" if status == 200 else "")
+    assert Delivery.objects.get().event == ("bounced" if status == 200 else "")
 
 
 @pytest.mark.parametrize("body", [b"", b"--x\r\nbad", b"--x" + b"y" * 100_000, b"x" * 100_000])

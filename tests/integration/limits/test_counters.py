@@ -110,7 +110,7 @@ def test_no_refusal_leaves_a_row_that_is_pruned_early(now):
     assert counters.prune(now=now + timedelta(days=6), limit=10) == 0
 
 
-def test_subject_that_another_holds_at_this_moment_is_held_after_it(now):
+def test_owner_that_another_holds_at_this_moment_is_held_after_it(now):
     """Its row comes into being between our UPDATE, which found none, and our INSERT."""
     updates = []
 
@@ -119,11 +119,11 @@ def test_subject_that_another_holds_at_this_moment_is_held_after_it(now):
         if sql.startswith("UPDATE"):
             updates.append(sql)
             if len(updates) == 1:
-                at_once(lambda: lockout.hold("alice", now))
+                at_once(lambda: lockout.lock("alice", now))
         return result
 
     with connection.execute_wrapper(race):
-        lockout.hold("alice", now)
+        lockout.lock("alice", now)
     assert len(updates) == 2
 
 
@@ -133,7 +133,7 @@ def test_of_sixty_four_at_once_ten_are_taken(now):
 
 
 def test_of_sixty_four_in_four_processes_ten_are_taken():
-    results = in_processes(4, 16, "take", owner="alice")
+    results = in_processes(4, 16, "take", name="alice")
     assert sorted(set(results)) == ["NoneType", "datetime"]
     assert (len(results), results.count("NoneType")) == (64, 10)
 

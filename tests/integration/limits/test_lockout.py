@@ -21,9 +21,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 MINUTE_MS = 60_000
 
 
-def issue(subject="alice"):
+def issue(owner="alice"):
     """A new one each time."""
-    return promise(subject=subject)
+    return promise(owner=owner)
 
 
 def fail(issued, times):
@@ -33,7 +33,7 @@ def fail(issued, times):
 
 def minutes_pass(minutes):
     """For the counters: a whole day would end every challenge."""
-    times = ("hour_until", "day_until", "blocked_until")
+    times = ("hour_until", "day_until", "locked_out_until")
     Counter.objects.update(**{name: F(name) - minutes * MINUTE_MS for name in times})
 
 
@@ -42,7 +42,7 @@ def wait_minutes(result):
     return round((result.retry_at - database.now()).total_seconds() / 60)
 
 
-def test_ten_wrong_codes_over_two_challenges_make_the_subject_wait():
+def test_ten_wrong_codes_over_two_challenges_make_the_owner_wait():
     fail(issue(), 5)
     second = issue()
     fail(second, 4)
@@ -67,8 +67,8 @@ def test_each_wait_is_twice_as_long_up_to_a_day_and_ends():
     waits = []
     for _ in range(10):
         waits.append(wait_minutes(issue()))
-        wait_is_over = F("blocked_until") - waits[-1] * MINUTE_MS
-        Counter.objects.update(blocked_until=wait_is_over)  # and nothing was regained
+        wait_is_over = F("locked_out_until") - waits[-1] * MINUTE_MS
+        Counter.objects.update(locked_out_until=wait_is_over)  # and nothing was regained
         fail(issue(), 1)
     assert waits == [15, 30, 60, 120, 240, 480, 960, 1440, 1440, 1440]
 
@@ -125,9 +125,9 @@ def test_right_code_gives_its_failure_back():
 def test_strangers_and_nonsense_spend_nothing():
     issued = issue()
     for _ in range(20):
-        verify(issued, "123456", subject="mallory")
+        verify(issued, "123456", owner="mallory")
         verify(issued, "no code")
-        challenges.verify("sign-in", uuid4(), "123456", subject="alice")
+        challenges.verify("sign-in", uuid4(), "123456", owner="alice")
     assert not Counter.objects.filter(kind="failures", day_until__gt=0).exists()
 
 
@@ -148,15 +148,13 @@ def test_fault_of_the_deed_costs_no_failure():
     code = live_code(issued.challenge_id)
     for _ in range(12):
         with pytest.raises(RuntimeError):
-            challenges.verify(
-                "sign-in", issued.challenge_id, code, subject="alice", confirmed=crash
-            )
+            challenges.verify("sign-in", issued.challenge_id, code, owner="alice", confirmed=crash)
     assert Challenge.objects.get().failures == 0
     assert isinstance(issue(), Issued)
 
 
 def test_without_a_budget_nobody_waits(settings):
-    settings.OTPMAIL_FAILURE_BUDGET = ()
+    settings.OTPMAIL_LOCKOUT_FAILURES = ()
     for _ in range(5):
         fail(issue(), 5)
     assert isinstance(issue(), Issued)
@@ -167,7 +165,7 @@ def test_older_code_is_told_from_a_wrong_one_and_counts(pass_time):
     old = live_code(issued.challenge_id)
     for left, can_resend in ((4, True), (3, False)):
         pass_time(issued.challenge_id, 480)
-        challenges.resend("sign-in", issued.challenge_id, subject="alice")
+        challenges.resend("sign-in", issued.challenge_id, owner="alice")
         assert verify(issued, old) == Superseded(guesses_left=left, can_resend=can_resend)
     assert verify(issued, wrong_code(issued)) == Wrong(guesses_left=2)
     assert verify(issued, old) == Superseded(guesses_left=1, can_resend=False)
@@ -187,7 +185,7 @@ def test_of_sixty_four_right_codes_at_once_one_succeeds():
             "sign-in",
             issued.challenge_id,
             code,
-            subject="alice",
+            owner="alice",
             confirmed=lambda _: done.append(1),
         )
 
@@ -195,7 +193,7 @@ def test_of_sixty_four_right_codes_at_once_one_succeeds():
     assert names.count("Verified") == 1
     assert set(names) <= {"Verified", "AlreadyUsed"}
     assert done == [1]
-    assert AuditEntry.objects.filter(deed="confirmed").count() == 1
+    assert AuditEntry.objects.filter(action="confirmed").count() == 1
 
 
 def test_of_sixty_four_wrong_codes_at_once_five_are_looked_at():
@@ -203,7 +201,7 @@ def test_of_sixty_four_wrong_codes_at_once_five_are_looked_at():
     wrong = wrong_code(issued)
     results = at_once(*[lambda: verify(issued, wrong)] * 64)
     assert sum(isinstance(result, Wrong) for result in results) <= 4
-    assert 1 <= AuditEntry.objects.filter(deed="wrong").count() <= 5
+    assert 1 <= AuditEntry.objects.filter(action="wrong").count() <= 5
     assert Challenge.objects.get().failures == 5
 
 
@@ -213,7 +211,7 @@ def test_of_sixty_four_wrong_codes_in_four_processes_five_are_looked_at():
     results = in_processes(4, 16, "verify", **named)
     assert len(results) == 64
     assert results.count("Wrong") <= 4
-    assert 1 <= AuditEntry.objects.filter(deed="wrong").count() <= 5
+    assert 1 <= AuditEntry.objects.filter(action="wrong").count() <= 5
     assert Challenge.objects.get().failures == 5
 
 
@@ -230,4 +228,4 @@ def test_of_sixty_four_wrong_codes_at_once_one_begins_the_wait():
         lockout.count("alice", now)
     at_once(*[lambda: lockout.enforce("alice", now)] * 64)
     row = lockout.of("alice").row().get()
-    assert row.block_ms == timedelta(minutes=15).total_seconds() * 1000
+    assert row.lockout_ms == timedelta(minutes=15).total_seconds() * 1000

@@ -32,7 +32,7 @@ def caps(settings):
 
 
 def issue(**changes):
-    named = {"purpose": "sign-in", "subject": "alice", "recipient": "alice@example.org"}
+    named = {"purpose": "sign-in", "owner": "alice", "recipient": "alice@example.org"}
     return challenges.issue(**named | changes)
 
 
@@ -41,7 +41,7 @@ NUMBERS = itertools.count()
 
 def another(**changes):
     """A new challenge for Alice's address: one of somebody else's session."""
-    return issue(**{"subject": f"session {next(NUMBERS)}"} | changes)
+    return issue(**{"owner": f"session {next(NUMBERS)}"} | changes)
 
 
 def caps_of(results):
@@ -56,7 +56,7 @@ def an_hour_passes():
 
 
 def test_an_address_gets_ten_mails_an_hour():
-    results = [issue(subject=str(number)) for number in range(12)]
+    results = [issue(owner=str(number)) for number in range(12)]
     assert caps_of(results) == [Cap.RECIPIENT] * 2
     assert len(mail.outbox) == 10
     wait = results[-1].retry_at - database.now()
@@ -87,7 +87,7 @@ def test_resend_counts_as_a_mail(pass_time):
     for _ in range(9):
         another()
     pass_time(issued.challenge_id, 61)
-    result = challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    result = challenges.resend("sign-in", issued.challenge_id, owner="alice")
     assert (type(result), result.cap) == (OverCap, Cap.RECIPIENT)
     row = Challenge.objects.get(pk=issued.challenge_id)
     assert (row.sends, row.generation) == (1, 1)
@@ -99,8 +99,8 @@ def test_resend_that_is_refused_kills_no_code(pass_time):
     for _ in range(9):
         another()
     pass_time(issued.challenge_id, 480)  # a new code would be due
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
-    result = challenges.verify("sign-in", issued.challenge_id, code, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
+    result = challenges.verify("sign-in", issued.challenge_id, code, owner="alice")
     assert isinstance(result, Verified)
 
 
@@ -128,7 +128,7 @@ def test_refused_issue_leaves_nothing_behind():
     before = list(taken.values_list("pk", "day_until"))
     assert isinstance(another(client=PHONE), OverCap)
     assert (Challenge.objects.count(), Delivery.objects.count()) == (10, 10)
-    assert AuditEntry.objects.filter(deed="issued").count() == 10
+    assert AuditEntry.objects.filter(action="issued").count() == 10
     assert list(taken.values_list("pk", "day_until")) == before
 
 
@@ -145,7 +145,7 @@ def test_of_sixty_four_at_once_ten_are_mailed(settings):
 def test_a_client_asks_for_sixty_codes_an_hour_whatever_the_addresses(settings):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"
     results = [
-        issue(client=STRANGER, subject=str(number), recipient=f"{number}@example.org")
+        issue(client=STRANGER, owner=str(number), recipient=f"{number}@example.org")
         for number in range(62)
     ]
     assert caps_of(results) == [Cap.CLIENT] * 2
@@ -166,12 +166,12 @@ def test_who_is_refused_as_a_client_counts_against_no_address(settings):
 def confirm(client):
     issued = issue(client=client)
     code = live_code(issued.challenge_id)
-    challenges.verify("sign-in", issued.challenge_id, code, subject="alice", client=client)
+    challenges.verify("sign-in", issued.challenge_id, code, owner="alice", client=client)
 
 
 def flood():
     for number in range(20):
-        issue(subject=str(number), client=STRANGER)
+        issue(owner=str(number), client=STRANGER)
 
 
 def test_stranger_who_floods_an_address_does_not_lock_its_owner_out():
@@ -200,7 +200,7 @@ def test_device_that_never_confirmed_has_no_reserve():
 def test_device_is_known_for_the_address_that_it_confirmed_only():
     confirm(PHONE)
     for number in range(12):
-        issue(subject=str(number), recipient="bob@example.org", client=STRANGER)
+        issue(owner=str(number), recipient="bob@example.org", client=STRANGER)
     assert issue(recipient="bob@example.org", client=PHONE).cap is Cap.RECIPIENT
 
 
@@ -212,7 +212,7 @@ def test_purpose_that_rotates_makes_a_new_code_on_each_resend(settings, pass_tim
     issued = issue()
     old = live_code(issued.challenge_id)
     pass_time(issued.challenge_id, 61)
-    result = challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    result = challenges.resend("sign-in", issued.challenge_id, owner="alice")
     assert isinstance(result, Resent)
     assert result.generation == 2
     assert live_code(issued.challenge_id) != old

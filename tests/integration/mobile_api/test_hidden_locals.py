@@ -151,14 +151,14 @@ def nonce_of(challenge_id):
 def typed(kind):
     def make():
         mail.outbox.clear()
-        subject = uuid4().hex
-        issued = promise(subject=subject)
+        owner = uuid4().hex
+        issued = promise(owner=owner)
         code = live_code(issued.challenge_id)
         secrets = [Secret(code), nonce_of(issued.challenge_id), Secret(other_than(code).zfill(10))]
         what = secrets[0] if kind == "right" else secrets[2]
 
         def way():
-            challenges.verify("sign-in", issued.challenge_id, what.value, subject=subject)
+            challenges.verify("sign-in", issued.challenge_id, what.value, owner=owner)
 
         return way, secrets
 
@@ -172,11 +172,11 @@ def test_of_what_is_typed(kind):
 
 def test_of_what_is_typed_in_an_async_view():
     def make():
-        issued = promise(subject="async")
+        issued = promise(owner="async")
         code = Secret(live_code(issued.challenge_id))
 
         async def view():
-            await challenges.averify("sign-in", issued.challenge_id, code.value, subject="async")
+            await challenges.averify("sign-in", issued.challenge_id, code.value, owner="async")
 
         return async_to_sync(view), [code, nonce_of(issued.challenge_id)]
 

@@ -110,7 +110,7 @@ class Laws(RuleBasedStateMachine):
             with transaction.atomic():
                 issued = transfers.start(transfer, NOBODY)
         except Problem:  # the member waits, after ten wrong codes
-            assert AuditEntry.objects.filter(deed="wrong").count() >= 10
+            assert AuditEntry.objects.filter(action="wrong").count() >= 10
             return
         one = Seen(transfer.pk, issued.challenge_id, issued.reference)
         one.codes[1] = live_code(one.challenge_id)
@@ -122,7 +122,7 @@ class Laws(RuleBasedStateMachine):
         one = self.one(pick)
         self.pass_time(one, seconds)
         before = one.row()
-        result = challenges.resend("transfer", one.challenge_id, subject=str(self.alice.pk))
+        result = challenges.resend("transfer", one.challenge_id, owner=str(self.alice.pk))
         if isinstance(result, Resent):
             assert before.state == "pending"
             assert result.generation <= 3
@@ -183,7 +183,7 @@ class Laws(RuleBasedStateMachine):
     def cancel(self, pick, spoilt):
         if spoilt:
             one = self.one(pick)
-            challenges.cancel("transfer", one.challenge_id, subject=str(self.alice.pk))
+            challenges.cancel("transfer", one.challenge_id, owner=str(self.alice.pk))
 
     @precondition(lambda self: self.seen)
     @rule(pick=st.integers(0, 2), spoilt=RARELY)
@@ -266,7 +266,7 @@ class Laws(RuleBasedStateMachine):
             "transfer",
             one.challenge_id,
             typed,
-            subject=str(self.alice.pk),
+            owner=str(self.alice.pk),
             confirmed=confirmed or (lambda challenge: self.post(one, challenge)),
         )
         is_last = isinstance(result, Ended) and result.state == "exhausted"

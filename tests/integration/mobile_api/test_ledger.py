@@ -14,7 +14,7 @@ from otpmail import receipts
 from otpmail.crypto import keys, linking
 from otpmail.db.compat import uuid7
 from otpmail.exceptions import NotHereError
-from otpmail.models import Challenge, State
+from otpmail.models import Challenge, ChallengeState
 
 pytestmark = pytest.mark.django_db
 
@@ -47,9 +47,9 @@ def receipt_of(transfer, now):
     confirmed = Challenge(
         id=transfer.challenge_id,
         purpose=ledger.PURPOSE,
-        subject=ledger.subject(transfer.payer.member_id),
+        owner=ledger.owner(transfer.payer.member_id),
         recipient="alice@example.org",
-        state=State.CONFIRMED,
+        state=ChallengeState.CONFIRMED,
         ended_at=now,
     )
     linking.link(confirmed, ledger.facts(transfer))

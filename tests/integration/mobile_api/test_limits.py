@@ -9,8 +9,8 @@ from django.db.models import F
 from django.test import RequestFactory
 from django.utils import timezone
 
-from mobile_api.clients import client_of
 from mobile_api.models import Transfer
+from mobile_api.requester import client_of
 from otpmail.crypto import keys
 from otpmail.limits.counters import HOUR_MS
 from otpmail.models import AuditEntry, Challenge, Counter
@@ -250,5 +250,5 @@ def test_the_audit_tells_from_where(alice, bob):
     alice.client.defaults |= {"REMOTE_ADDR": "192.0.2.7", "HTTP_X_KIOSK_KEY": KEY}
     transfer = alice.transfer(bob)
     alice.confirm(transfer, alice.code(transfer))
-    told = AuditEntry.objects.filter(deed__in=["issued", "confirmed"])
+    told = AuditEntry.objects.filter(action__in=["issued", "confirmed"])
     assert set(told.values_list("address", "credential")) == {("192.0.2.7", "kiosk-1")}

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from otpmail.challenges import progress
+from otpmail.challenges import mail_progress
 from otpmail.models import Delivery
 from tests.integration.mobile_api.phone import API
 
@@ -33,7 +33,7 @@ def test_nothing_new_is_told_without_a_body(ask):
 
 def test_something_new_is_told(ask):
     first = ask()
-    Delivery.objects.update(reported="delivered", reported_at=Delivery.objects.get().created_at)
+    Delivery.objects.update(event="delivered", event_at=Delivery.objects.get().created_at)
     news = ask(first["ETag"])
     assert news.status_code == 200
     assert news["ETag"] != first["ETag"]
@@ -60,7 +60,7 @@ def test_a_stranger_with_the_tag_is_told_nothing(ask, mallory):
 
 
 def test_asking_is_cheap(ask):
-    progress._was_slow.cache_clear()
+    mail_progress._was_slow.cache_clear()
     with CaptureQueriesContext(connection) as captured:
         ask()
     clocks = ("SELECT clock_timestamp()", "SELECT UTC_TIMESTAMP(6)")
@@ -78,9 +78,9 @@ def test_client_is_told_what_to_do_and_when_to_ask_again(ask):
 def test_suppressed_address_is_told_in_the_first_answer(alice, bob):
     from otpmail.db import database
     from otpmail.limits import suppressions
-    from otpmail.models import Reported
+    from otpmail.models import DeliveryEvent
 
-    suppressions.suppress("alice@example.org", Reported.BOUNCED, since=database.now())
+    suppressions.suppress("alice@example.org", DeliveryEvent.BOUNCED, since=database.now())
     mail = alice.transfer(bob)["delivery"]
     assert (mail["state"], mail["reason"]) == ("failed", "suppressed")
     assert mail["next"] == "check-address"
@@ -92,5 +92,5 @@ def test_the_document_tells_of_the_tag(client):
     operation = document["paths"]["/api/v1/transfers/{transfer_id}"]["get"]
     assert "304" in operation["responses"]
     assert {"transfer_id", "If-None-Match"} == {each["name"] for each in operation["parameters"]}
-    states = document["components"]["schemas"]["Word"]["enum"]
+    states = document["components"]["schemas"]["MailStatus"]["enum"]
     assert {"queued", "delayed", "delivered", "bounced"} <= set(states)

@@ -48,7 +48,7 @@ def age(seconds, *columns):
     Delivery.objects.update(**dict.fromkeys(columns, moment))
 
 
-def try_(started_at, took_ms=10):
+def route_attempt(started_at, took_ms=10):
     return Attempt(
         delivery=Delivery.objects.get(),
         route="default",
@@ -93,41 +93,41 @@ def test_nothing_has_happened_yet():
     assert told("otpmail_attempts_recently") == []
 
 
-def test_what_waits_is_told_by_lane_whoever_holds_it(deaf):
+def test_what_waits_is_told_by_queue_whoever_holds_it(deaf):
     promise()
-    promise(subject="bob")
+    promise(owner="bob")
     Delivery.objects.filter(pk=Delivery.objects.first().pk).update(
         leased_by="elsewhere/1/1/me", leased_until=database.now()
     )
-    assert told("otpmail_deliveries_queued", lane="code") == [2]
-    assert told("otpmail_deliveries_queued", lane="mail") == [0]
+    assert told("otpmail_deliveries_queued", queue="code") == [2]
+    assert told("otpmail_deliveries_queued", queue="mail") == [0]
 
 
 def test_the_oldest_that_is_due_tells_its_age(deaf):
     promise()
     age(90, "due_at")
-    assert told("otpmail_delivery_oldest_due_seconds", lane="code") == [pytest.approx(90, abs=10)]
+    assert told("otpmail_delivery_oldest_due_seconds", queue="code") == [pytest.approx(90, abs=10)]
     age(-90, "due_at")
-    assert told("otpmail_delivery_oldest_due_seconds", lane="code") == [0]
+    assert told("otpmail_delivery_oldest_due_seconds", queue="code") == [0]
 
 
 def test_a_mail_that_waits_for_its_retry_is_old_and_not_due(deaf):
     promise()
     age(90, "created_at")
     age(-4, "due_at")
-    assert told("otpmail_delivery_oldest_queued_seconds", lane="code") == [
+    assert told("otpmail_delivery_oldest_queued_seconds", queue="code") == [
         pytest.approx(90, abs=10)
     ]
 
 
 def test_what_became_of_mails_is_told_with_the_reason(deaf):
     issued = promise()
-    promise(subject="bob")
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    promise(owner="bob")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     carry()
     name = "otpmail_deliveries_settled_recently"
-    assert told(name, lane="code", state="accepted", reason="") == [1]
-    assert told(name, lane="code", state="dropped", reason="cancelled") == [1]
+    assert told(name, queue="code", state="accepted", reason="") == [1]
+    assert told(name, queue="code", state="dropped", reason="cancelled") == [1]
     age(301, "settled_at")
     assert told(name, state="dropped") == []
 
@@ -135,16 +135,16 @@ def test_what_became_of_mails_is_told_with_the_reason(deaf):
 def test_a_mail_that_two_routes_took_was_accepted_once(deaf):
     promise()
     now = database.now()
-    Attempt.objects.bulk_create(try_(now) for _ in range(2))
+    Attempt.objects.bulk_create(route_attempt(now) for _ in range(2))
     Attempt.objects.update(outcome="accepted")
-    assert told("otpmail_deliveries_settled_recently", lane="code", state="accepted") == [1]
+    assert told("otpmail_deliveries_settled_recently", queue="code", state="accepted") == [1]
 
 
 def test_attempts_are_told_by_route_and_outcome_with_their_time(deaf):
     promise()
     now = database.now()
-    Attempt.objects.bulk_create([try_(now, took_ms=1500), try_(now, took_ms=500)])
-    Attempt.objects.create(**_columns(try_(now - timedelta(minutes=6))))
+    Attempt.objects.bulk_create([route_attempt(now, took_ms=1500), route_attempt(now, took_ms=500)])
+    Attempt.objects.create(**_columns(route_attempt(now - timedelta(minutes=6))))
     assert told("otpmail_attempts_recently", route="default", outcome="transient") == [2]
     assert told("otpmail_attempts_recently_seconds", route="default") == [2]
 
@@ -155,9 +155,7 @@ def _columns(row):
 
 def test_ends_of_challenges_are_told_by_state():
     issued = promise()
-    challenges.verify(
-        "sign-in", issued.challenge_id, live_code(issued.challenge_id), subject="alice"
-    )
+    challenges.verify("sign-in", issued.challenge_id, live_code(issued.challenge_id), owner="alice")
     assert told("otpmail_challenges_ended_recently", state="confirmed") == [1]
     assert told("otpmail_challenges_ended_recently", state="expired") == [0]
 
@@ -165,7 +163,7 @@ def test_ends_of_challenges_are_told_by_state():
 def test_a_route_is_closed_until_it_fails():
     assert told("otpmail_route_circuit", route="default", state="closed") == [1]
     fault = Outcome(kind=Kind.PERMANENT, reply="535 no", code=535, blame=Blame.ROUTE)
-    circuits["default"].judge(fault, probe=False)
+    circuits["default"].record(fault, probe=False)
     try:
         assert told("otpmail_route_circuit", route="default", state="closed") == [0]
         assert told("otpmail_route_circuit", route="default", state="open") == [1]
@@ -183,7 +181,7 @@ def test_the_recent_rows_are_found_from_the_end(deaf, monkeypatch, recent):
     old, late = now - timedelta(hours=1), now - timedelta(minutes=10)
     began = [old] * 50 + [late if number % 7 == 3 else now for number in range(recent)]
     for moment in began:
-        try_(moment).save()
+        route_attempt(moment).save()
     found = stats.tail(Attempt.objects.all(), "started_at", now - stats.RECENTLY)
     assert found.count() == began.count(now)
 

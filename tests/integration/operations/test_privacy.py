@@ -11,7 +11,7 @@ from otpmail import challenges
 from otpmail.addresses.masking import mask
 from otpmail.db import database
 from otpmail.limits import suppressions
-from otpmail.models import Attempt, Challenge, Delivery, Reported, Suppression
+from otpmail.models import Attempt, Challenge, Delivery, DeliveryEvent, Suppression
 from otpmail.operations import privacy
 from otpmail.signals import challenge_ended
 from otpmail.testing import live_code
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ALICE = "alice@example.org"
 
 
-def issue(subject="alice", recipient=ALICE, **named):
-    return challenges.issue("sign-in", subject=subject, recipient=recipient, **named)
+def issue(owner="alice", recipient=ALICE, **named):
+    return challenges.issue("sign-in", owner=owner, recipient=recipient, **named)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def theirs():
     return (
         issue(context={"amount": "12.50"}),
         issue(recipient="old@example.org"),
-        issue(subject="bob", recipient="bob@example.org"),
+        issue(owner="bob", recipient="bob@example.org"),
     )
 
 
@@ -54,8 +54,8 @@ def test_no_column_is_forgotten():
     assert columns == privacy.SECRET | set(privacy.OF_A_CHALLENGE)
 
 
-def test_export_by_subject_finds_older_addresses(theirs, capsys):
-    call_command("otpmail_export", ALICE, subject="alice")
+def test_export_by_owner_finds_older_addresses(theirs, capsys):
+    call_command("otpmail_export", ALICE, owner="alice")
     told = json.loads(capsys.readouterr().out)
     assert [row["recipient"] for row in told] == [ALICE, "old@example.org"]
 
@@ -68,31 +68,31 @@ def test_erasing_ends_what_is_pending_and_leaves_others_alone(theirs, capsys):
 
     challenge_ended.connect(note)
     try:
-        call_command("otpmail_erase", "ALICE@example.org", subject="alice")
+        call_command("otpmail_erase", "ALICE@example.org", owner="alice")
     finally:
         challenge_ended.disconnect(note)
     assert ended == [(issued.challenge_id, "cancelled") for issued in theirs[:2]]
-    assert [row.subject for row in Challenge.objects.all()] == ["bob"]
+    assert [row.owner for row in Challenge.objects.all()] == ["bob"]
     assert (Delivery.objects.count(), Attempt.objects.count()) == (1, 1)
     assert "Erased 2 challenges" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("recipient", "subject"),
+    ("recipient", "owner"),
     [("josé@example.org", "x"), ("alicé@example.org", "ALICE"), ("alice@example.com", "alicé")],
 )
-def test_whoever_is_nearly_called_so_is_left_alone(recipient, subject):
+def test_whoever_is_nearly_called_so_is_left_alone(recipient, owner):
     """Whatever a database's collation holds to be equal."""
-    challenges.issue("sign-in", subject=subject, recipient="bob@example.org")
+    challenges.issue("sign-in", owner=owner, recipient="bob@example.org")
     Challenge.objects.update(recipient=recipient)
     assert privacy.erase(recipient="jose@example.org").count == 0
-    assert privacy.erase(recipient=ALICE, subject="alice").count == 0
+    assert privacy.erase(recipient=ALICE, owner="alice").count == 0
     assert Challenge.objects.exists()
 
 
 def test_of_who_was_erased_no_table_and_no_log_knows_the_address(theirs, caplog):
     caplog.set_level(logging.DEBUG)
-    privacy.erase(recipient=ALICE, subject="alice")
+    privacy.erase(recipient=ALICE, owner="alice")
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f"SELECT * FROM {table}")
@@ -110,9 +110,9 @@ def test_no_line_of_any_step_holds_a_full_address(caplog, pass_time):
     caplog.set_level(logging.DEBUG)
     issued = issue()
     pass_time(issued.challenge_id, 61)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
-    challenges.verify("sign-in", issued.challenge_id, "000000", subject="alice")
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
+    challenges.verify("sign-in", issued.challenge_id, "000000", owner="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     issue()
     privacy.erase(recipient=ALICE)
     lines = [record.getMessage() for record in caplog.records if record.name == "otpmail"]
@@ -124,8 +124,8 @@ def test_no_line_of_any_step_holds_a_full_address(caplog, pass_time):
 def test_erasing_leaves_no_suppression_of_theirs(theirs):
     now = database.now()
     for address in (ALICE, "old@example.org", "bob@example.org"):
-        suppressions.suppress(address, Reported.BOUNCED, since=now)
-    privacy.erase(recipient=ALICE, subject="alice")
+        suppressions.suppress(address, DeliveryEvent.BOUNCED, since=now)
+    privacy.erase(recipient=ALICE, owner="alice")
     assert [suppressions.is_suppressed(each, now=now) for each in (ALICE, "bob@example.org")] == [
         False,
         True,
@@ -137,7 +137,7 @@ def test_erasing_leaves_no_suppression_of_theirs(theirs):
 
 def test_export_tells_what_a_provider_reported(theirs):
     Delivery.objects.filter(challenge=theirs[0].challenge_id).update(
-        reported=Reported.BOUNCED, reported_at=database.now(), reported_reason="Mailgun: 5.1.1"
+        event=DeliveryEvent.BOUNCED, event_at=database.now(), event_reason="Mailgun: 5.1.1"
     )
     (told,) = privacy.export(recipient=ALICE)
-    assert told["deliveries"][0]["reported_reason"] == "Mailgun: 5.1.1"
+    assert told["deliveries"][0]["event_reason"] == "Mailgun: 5.1.1"

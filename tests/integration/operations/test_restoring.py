@@ -10,9 +10,9 @@ from django.core.management import CommandError, call_command
 from otpmail import challenges, routes
 from otpmail.db import database
 from otpmail.delivery import holders, settling
-from otpmail.models import Delivery, SealedMail
+from otpmail.models import Delivery, StoredMessage
 from otpmail.operations import restoring
-from otpmail.results import Step, Verified, Word
+from otpmail.results import MailStatus, NextStep, Verified
 from otpmail.testing import live_code
 from tests import mailserver, rounds
 from tests.integration.backends.test_outbox import through_outbox
@@ -37,19 +37,19 @@ def restored(*arguments) -> str:
     return out.getvalue()
 
 
-def held_by(owner):
+def held_by(holder):
     """Give all that is queued to a holder, for a year."""
     until = database.now() + timedelta(days=365)
-    Delivery.objects.filter(state="queued").update(leased_by=owner, leased_until=until)
+    Delivery.objects.filter(state="queued").update(leased_by=holder, leased_until=until)
 
 
 @pytest.fixture
 def dump(server, monkeypatch):
     """Two codes and a mail, held by a process of another host; and a code that was accepted."""
     monkeypatch.setattr(restoring, "STEP", 2)
-    rounds.promise(subject="done")
+    rounds.promise(owner="done")
     rounds.carry()
-    issued = [rounds.promise(subject=name) for name in ("alice", "bob")]
+    issued = [rounds.promise(owner=name) for name in ("alice", "bob")]
     mail.send_mail("Hello", "a secret", "alice@example.org", ["carol@example.org"])
     held_by(ELSEWHERE)
     server.mails.clear()
@@ -69,7 +69,7 @@ FREE = ("queued", "", "")
 def test_drop_ends_what_waited_and_nothing_else(dump, server, caplog):
     assert "3 dropped" in restored("--drop")
     assert fates() == [ACCEPTED, DROPPED, DROPPED, DROPPED]
-    assert not SealedMail.objects.exists()
+    assert not StoredMessage.objects.exists()
     assert rounds.carry() == []
     assert server.mails == []
     lines = [record for record in caplog.messages if "dropped reason=restored" in record]
@@ -81,8 +81,11 @@ def test_drop_ends_what_waited_and_nothing_else(dump, server, caplog):
 def test_after_a_drop_people_are_told_to_ask_again_and_codes_are_still_good(dump):
     issued, _ = dump
     restored("--drop")
-    status = challenges.status("sign-in", issued.challenge_id, subject="alice")
-    assert (status.delivery.word, status.delivery.next_step) == (Word.DROPPED, Step.ASK_AGAIN)
+    status = challenges.status("sign-in", issued.challenge_id, owner="alice")
+    assert (status.delivery.status, status.delivery.next_step) == (
+        MailStatus.DROPPED,
+        NextStep.ASK_AGAIN,
+    )
     code = live_code(issued.challenge_id)  # of a mail that left before the dump was made
     assert isinstance(rounds.verify(issued, code), Verified)
 
@@ -93,7 +96,7 @@ def test_release_gives_what_waited_to_the_couriers_here(dump, server):
     assert "0 released" in restored("--release")
     rounds.carry()
     assert len(server.wait_for(2)) == 2
-    assert SealedMail.objects.count() == 1  # in its own lane
+    assert StoredMessage.objects.count() == 1  # in its own queue
 
 
 def test_release_leaves_a_living_process_of_this_host_what_it_holds(dump):
@@ -117,7 +120,7 @@ def test_dry_run_counts_and_changes_nothing(dump, which):
 @pytest.mark.parametrize("zone", ["+00:00", "Z", "offset"])
 def test_what_was_promised_since_is_left_alone(dump, zone):
     moment = database.now().astimezone(UTC)
-    later = rounds.promise(subject="later")
+    later = rounds.promise(owner="later")
     text = moment.isoformat().replace("+00:00", zone)
     if zone == "offset":
         text = (moment + timedelta(hours=2)).isoformat().replace("+00:00", "+02:00")

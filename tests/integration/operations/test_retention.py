@@ -16,12 +16,12 @@ from otpmail.models import (
     Attempt,
     AuditEntry,
     Challenge,
+    ChallengeState,
     Counter,
     Delivery,
+    DeliveryEvent,
     DeliveryState,
-    Reported,
-    SealedMail,
-    State,
+    StoredMessage,
     Suppression,
 )
 from otpmail.operations import retention
@@ -44,11 +44,11 @@ def past(delivery_id, span):
 def a_code(*, age, settled=True, ended=True):
     """Put a code that was promised, mailed and typed so long ago."""
     now = database.now()
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     challenge = Challenge.objects.latest("pk")
     fields = {name: getattr(challenge, name) - age for name in TIMES}
     if ended:
-        fields |= {"state": State.CONFIRMED, "ended_at": now - age, "nonce": None}
+        fields |= {"state": ChallengeState.CONFIRMED, "ended_at": now - age, "nonce": None}
     old = copy(challenge, id=past(challenge.pk, age), **fields)
     old.save(force_insert=True)
     delivery = copy(challenge.deliveries.get(), id=past(uuid7(), age), challenge=old)
@@ -121,7 +121,7 @@ def test_other_mail_goes_too(settings):
     old.save(force_insert=True)
     prune()
     assert Delivery.objects.get() == mine
-    assert SealedMail.objects.exists()
+    assert StoredMessage.objects.exists()
 
 
 def test_long_tables_go_in_small_steps(monkeypatch):
@@ -150,7 +150,7 @@ def test_walk_ends_where_rows_are_young():
 
 def test_ids_sort_by_time_on_this_database():
     """Else the walk would end too early: each id is a millisecond younger than the one before."""
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     challenge, start = Challenge.objects.get(), uuid7()
     made = [type(start)(int=start.int + (step * 7_919 << 80)) for step in range(50)]
     Challenge.objects.bulk_create(copy(challenge, id=pk) for pk in made)
@@ -159,7 +159,7 @@ def test_ids_sort_by_time_on_this_database():
 
 
 def test_counters_that_are_long_at_nought_go_and_the_audit_stays():
-    challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+    challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
     Counter.objects.update(kept_until=0)
     call_command("otpmail_prune", dry_run=True, stdout=StringIO())
     assert Counter.objects.exists()
@@ -172,8 +172,8 @@ def test_suppressions_that_ended_go_and_those_that_hold_stay(monkeypatch):
     monkeypatch.setattr(retention, "STEP", 2)
     now = database.now()
     for who in ("alice", "bob", "carol"):
-        suppressions.suppress(f"{who}@example.org", Reported.BOUNCED, since=now - 8 * DAY)
-    suppressions.suppress("dave@example.org", Reported.BOUNCED, since=now)
+        suppressions.suppress(f"{who}@example.org", DeliveryEvent.BOUNCED, since=now - 8 * DAY)
+    suppressions.suppress("dave@example.org", DeliveryEvent.BOUNCED, since=now)
     prune("--dry-run")
     assert Suppression.objects.count() == 4
     prune()
@@ -187,10 +187,10 @@ def test_suppression_that_is_lengthened_meanwhile_stays():
 
     def bounce(execute, sql, *arguments):
         if sql.startswith("DELETE"):
-            suppressions.suppress("alice@example.org", Reported.BOUNCED, since=now)
+            suppressions.suppress("alice@example.org", DeliveryEvent.BOUNCED, since=now)
         return execute(sql, *arguments)
 
-    suppressions.suppress("alice@example.org", Reported.BOUNCED, since=now - 8 * DAY)
+    suppressions.suppress("alice@example.org", DeliveryEvent.BOUNCED, since=now - 8 * DAY)
     with connection.execute_wrapper(bounce):
         assert suppressions.prune(now=now, limit=10) == 0
     assert suppressions.is_suppressed("alice@example.org", now=now)

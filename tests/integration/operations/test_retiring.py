@@ -50,12 +50,12 @@ def test_pending_challenges_keep_a_key_until_the_last_is_over(settings, capsys):
     put_new_one_first(settings)
     until = Challenge.objects.get(pk=later.challenge_id).closes_at
     assert f"2 pending challenges, until {until:%Y-%m-%d %H:%M:%S} UTC" in refused(capsys, "Keep")
-    challenges.cancel("sign-in", issued.challenge_id, subject="alice")
+    challenges.cancel("sign-in", issued.challenge_id, owner="alice")
     assert "1 pending challenges" in refused(capsys, "Keep")
-    challenges.cancel("sign-in", later.challenge_id, subject="alice")
+    challenges.cancel("sign-in", later.challenge_id, owner="alice")
     said = refused(capsys, "Keep")
     assert "pending" not in said
-    until = AuditEntry.objects.filter(deed="issued").last().at + timedelta(days=730)
+    until = AuditEntry.objects.filter(action="issued").last().at + timedelta(days=730)
     assert f"2 issues in the audit, until {until:%Y-%m-%d %H:%M:%S} UTC" in said
 
 
@@ -84,7 +84,7 @@ def test_sealed_mail_keeps_a_key_until_its_deadline(settings, capsys):
     EmailMessage("Hello", "hello", to=["alice@example.org"]).send()
     put_new_one_first(settings)
     until = Delivery.objects.get().deadline
-    assert f"1 sealed mails, until {until:%Y-%m-%d %H:%M:%S} UTC" in refused(capsys, "Keep")
+    assert f"1 stored messages, until {until:%Y-%m-%d %H:%M:%S} UTC" in refused(capsys, "Keep")
 
 
 def test_receipts_are_told(settings, capsys):

@@ -33,7 +33,7 @@ def violate_check():
 
 
 def violate_null():
-    challenge = Challenge(id=uuid4(), purpose="x", recipient=SECRET, subject="alice")
+    challenge = Challenge(id=uuid4(), purpose="x", recipient=SECRET, owner="alice")
     challenge.save(force_insert=True)
 
 
@@ -78,7 +78,7 @@ def test_error_of_a_receiver_is_told_without_its_words(caplog):
         violate_unique()
 
     receiver(signals.link_cancelled)(fail)
-    foreign.tell(signals.link_cancelled, sender=Challenge, challenge=Challenge())
+    foreign.send_signal(signals.link_cancelled, sender=Challenge, challenge=Challenge())
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "Email: a receiver of a signal failed" in record.getMessage()
     assert "IntegrityError" in record.getMessage()
@@ -113,7 +113,7 @@ def test_receiver_of_any_kind_that_fails_is_named_and_stops_nobody(caplog, name)
     for one in (FAILING[name], later):
         signals.circuit_closed.connect(one, weak=False)
     try:
-        foreign.tell(signals.circuit_closed, sender=None, route="default")
+        foreign.send_signal(signals.circuit_closed, sender=None, route="default")
     finally:
         for one in (FAILING[name], later):
             signals.circuit_closed.disconnect(one)

@@ -55,7 +55,7 @@ def test_policy_sends_the_mail_to_the_next_route(servers, at, reply):
     assert carry() == [None]
     kind = "permanent" if reply.startswith("5") else "transient"
     assert tried() == [("a", kind), ("b", "accepted")]
-    assert routes.states()["a"].faults == 1
+    assert routes.circuit_statuses()["a"].faults == 1
 
 
 def test_circuit_learns_a_policy(no_probe, servers, at):
@@ -86,8 +86,8 @@ def test_person_is_not_told_that_their_address_is_bad(only, at, reply):
     for _ in range(3):
         again()
     assert Delivery.objects.get().reason == "gave up"
-    assert routes.states()["default"].standing is routes.Standing.CLOSED
-    status = challenges.status("sign-in", issued.challenge_id, subject="alice")
+    assert routes.circuit_statuses()["default"].state is routes.CircuitState.CLOSED
+    status = challenges.status("sign-in", issued.challenge_id, owner="alice")
     assert "address" not in repr(status).lower()
 
 
@@ -103,4 +103,4 @@ def test_policy_that_several_domains_meet_shuts_the_only_route(no_probe, only, a
     for domain in ("example.org", "example.net", "example.com"):
         promise(recipient=f"alice@{domain}")
     carry()
-    assert routes.states()["default"].standing is routes.Standing.OPEN
+    assert routes.circuit_statuses()["default"].state is routes.CircuitState.OPEN

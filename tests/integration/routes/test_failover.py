@@ -11,8 +11,8 @@ from django.db import OperationalError
 from otpmail import challenges, engines, routes, signals
 from otpmail.challenges import resending
 from otpmail.db import database
-from otpmail.delivery import courier, disposition, leases
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.delivery import courier, dispositions, leases
+from otpmail.models import Attempt, Delivery, Queue
 from otpmail.outcomes import Blame, Kind, Outcome
 from tests import mailserver
 from tests.rounds import ME, again, carry, promise, tried
@@ -48,7 +48,7 @@ def test_next_route_takes_what_a_dead_one_does_not_in_the_same_round(live, caplo
     assert carry() == [None]
     assert tried() == [("a", "transient"), ("b", "accepted")]
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.attempted) == ("accepted", 1)
+    assert (delivery.state, delivery.rounds) == ("accepted", 1)
     assert [r.levelname for r in caplog.records if r.name == "otpmail"] == ["WARNING", "INFO"]
 
 
@@ -57,7 +57,7 @@ def test_dead_route_is_not_asked_by_every_mail(no_probe, live):
         promise()
     carry()
     assert tried() == [("a", "transient"), ("b", "accepted")] * 3 + [("b", "accepted")] * 2
-    assert routes.states()["a"].standing is routes.Standing.OPEN
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.OPEN
 
 
 @pytest.mark.parametrize("reply", ["451 4.3.0 down", "451 4.7.1 greylisted", "421 4.3.2 closing"])
@@ -76,7 +76,7 @@ def test_recipient_refused_for_good_is_asked_of_no_other_route(servers):
     assert tried() == [("a", "permanent")] * 4
     assert set(Delivery.objects.values_list("state", "reason")) == {("failed", "refused")}
     assert servers[1].mails == []
-    assert routes.states()["a"].standing is routes.Standing.CLOSED
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.CLOSED
 
 
 def test_mail_that_one_route_cannot_carry_leaves_by_the_next_and_shuts_none(servers):
@@ -85,7 +85,7 @@ def test_mail_that_one_route_cannot_carry_leaves_by_the_next_and_shuts_none(serv
         promise()
     carry()
     assert tried() == [("a", "permanent"), ("b", "accepted")] * 4
-    assert routes.states()["a"].standing is routes.Standing.CLOSED
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.CLOSED
 
 
 def test_mail_that_is_too_large_for_an_offer_leaves_by_the_next_route(settings, two):
@@ -162,7 +162,7 @@ def test_backoff_begins_only_when_all_routes_were_tried(servers):
     assert 1.8 <= wait <= 2.2
     assert 3.6 <= again() <= 4.4
     assert tried() == [("a", "transient"), ("b", "transient")] * 2
-    assert Delivery.objects.get().attempted == 2
+    assert Delivery.objects.get().rounds == 2
 
 
 def test_challenge_answered_between_two_routes_is_not_mailed_by_the_second(servers, settings):
@@ -186,12 +186,12 @@ def dead_port(settings):
         promise()
     carry()
     Delivery.objects.all().delete()
-    assert routes.states()["a"].standing is routes.Standing.OPEN
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.OPEN
     return port
 
 
 def claim():
-    return list(leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10))
+    return list(leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=10))
 
 
 def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(no_probe, dead_port):
@@ -202,7 +202,7 @@ def test_round_without_an_open_route_is_no_attempt_and_frees_the_row(no_probe, d
     assert ended.declined == {delivery_id}
     assert Attempt.objects.count() == before
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.leased_by, delivery.attempted) == ("queued", "", 0)
+    assert (delivery.state, delivery.leased_by, delivery.rounds) == ("queued", "", 0)
     assert claim() == [delivery_id]  # due at once, for whoever can send it
 
 
@@ -232,18 +232,18 @@ def test_mail_is_sent_as_soon_as_a_route_is_back(dead_port, pass_pause):
         pass_pause()
         assert carry() == [None]
         assert len(server.mails) == 1
-    assert Delivery.objects.get().attempted == 1
+    assert Delivery.objects.get().rounds == 1
 
 
 def test_mail_whose_attempts_are_used_up_waits_while_no_route_is_alive(dead_port, pass_pause):
     promise()
-    Delivery.objects.update(attempted=7)
+    Delivery.objects.update(rounds=7)
     before = Attempt.objects.count()
     pass_pause()
     carry()
     assert Attempt.objects.count() == before + 1
     delivery = Delivery.objects.get()
-    assert (delivery.state, delivery.attempted) == ("queued", 7)
+    assert (delivery.state, delivery.rounds) == ("queued", 7)
 
 
 def test_fault_that_opens_a_circuit_sends_its_mail_to_one_route_and_not_to_two(settings, two):
@@ -269,9 +269,9 @@ def test_mail_that_came_to_a_route_before_it_was_back_goes_to_it_at_once(servers
     """Unless another may have taken it: the backoff is for what all have refused."""
     promise()
     outcome = Outcome(kind=kind, reply="", blame=Blame.ROUTE)
-    tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
-    verdict = disposition.judge(Delivery.objects.get(), [tried_a], database.now())
-    assert waits * 0.9 <= verdict.wait_seconds <= waits * 1.1
+    tried_a = routes.RouteAttempt(route="a", began=0, took_seconds=0, outcome=outcome)
+    disposition = dispositions.decide(Delivery.objects.get(), [tried_a], database.now())
+    assert waits * 0.9 <= disposition.wait_seconds <= waits * 1.1
 
 
 def test_sign_in_that_rests_here_keeps_no_mail_from_other_hosts(dead_port):
@@ -280,15 +280,18 @@ def test_sign_in_that_rests_here_keeps_no_mail_from_other_hosts(dead_port):
     outcome = Outcome(
         kind=Kind.PERMANENT, reply="", blame=Blame.ROUTE, retry_after_seconds=90, is_lasting=True
     )
-    tried_a = routes.Try(route="a", began=0, took_seconds=0, outcome=outcome)
-    verdict = disposition.judge(Delivery.objects.get(), [tried_a], database.now())
-    assert (verdict.wait_seconds, verdict.is_freed) == (disposition.FREE_AFTER_SECONDS, True)
+    tried_a = routes.RouteAttempt(route="a", began=0, took_seconds=0, outcome=outcome)
+    disposition = dispositions.decide(Delivery.objects.get(), [tried_a], database.now())
+    assert (disposition.wait_seconds, disposition.frees_lease) == (
+        dispositions.FREE_AFTER_SECONDS,
+        True,
+    )
 
 
 def test_deadline_ends_what_waits_for_a_route(dead_port, pass_time):
     issued = promise()
     pass_time(issued.challenge_id, 481)
-    assert leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10, is_dead=True)
+    assert leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=10, is_dead=True)
     assert again() is None
     assert Delivery.objects.values_list("state", "reason").get() == ("dropped", "expired")
 
@@ -311,7 +314,7 @@ def test_engine_whose_routes_are_all_shut_holds_no_row(dead_port, settings):
     for _ in range(5):
         promise()
     time.sleep(1.2)  # it asks its route twice and more
-    assert set(Delivery.objects.values_list("leased_by", "attempted")) == {("", 0)}
+    assert set(Delivery.objects.values_list("leased_by", "rounds")) == {("", 0)}
     assert Attempt.objects.count() == before  # it asks without a mail
     engines.current().stop(5)
 
@@ -336,7 +339,7 @@ def test_all_that_waited_through_an_outage_is_out_soon_after_its_end(settings):
 
 def ask_again(issued, pass_time):
     pass_time(issued.challenge_id, 121)
-    challenges.resend("sign-in", issued.challenge_id, subject="alice")
+    challenges.resend("sign-in", issued.challenge_id, owner="alice")
 
 
 def test_mail_that_was_asked_for_again_goes_another_way(servers, pass_time):
@@ -353,8 +356,8 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     carry()
     bounced = Delivery.objects.get()
     now = database.now()
-    assert resending.send_again(bounced, bounced.challenge, avoid="a", now=now)
-    assert not resending.send_again(bounced, bounced.challenge, avoid="a", now=now)
+    assert resending.resend_by_other_route(bounced, bounced.challenge, avoid="a", now=now)
+    assert not resending.resend_by_other_route(bounced, bounced.challenge, avoid="a", now=now)
     second = Delivery.objects.exclude(pk=bounced.pk).get()
     assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
     assert second.message_id != bounced.message_id
@@ -396,7 +399,9 @@ def test_route_bears_no_more_than_its_rate(servers, settings):
 def test_mail_does_not_wait_long_for_its_turn_while_another_route_is_free(servers, settings):
     settings.OTPMAIL_HEDGE_AFTER = 0.1
     settings.OTPMAIL_ROUTE_RATES = {"a": {"AT_ONCE": 1}}
-    assert routes.rates.gates["a"].enter(deadline=0, until=0)  # somebody's mail that takes long
+    assert routes.rate_limiter.rate_limiters["a"].acquire(
+        deadline=0, until=0
+    )  # somebody's mail that takes long
     for _ in range(3):
         promise()
     carry()
@@ -415,7 +420,7 @@ def test_fault_of_the_database_is_none_of_the_routes(servers, settings, monkeypa
     for settings.OTPMAIL_HEDGE_AFTER in ("auto", None):  # asked by another thread, and by this one
         assert carry() == [1]
         Delivery.objects.update(leased_by="", leased_until=None)
-    assert all(state.faults == 0 for state in routes.states().values())
+    assert all(state.faults == 0 for state in routes.circuit_statuses().values())
     assert servers[0].mails == []
 
 
@@ -423,21 +428,21 @@ def test_forked_child_says_nothing_on_its_parents_connections(settings, two):
     mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
     promise()
     carry()
-    (held,) = routes.held["default"]._idle
+    (held,) = routes.backend_pools["default"]._idle
     if (pid := os.fork()) == 0:
-        os._exit(0 if not routes.held else 1)
+        os._exit(0 if not routes.backend_pools else 1)
     assert os.waitpid(pid, 0)[1] == 0
     promise()
     carry()
     assert two[0].sessions == 1
-    assert routes.held["default"]._idle == [held]
+    assert routes.backend_pools["default"]._idle == [held]
 
 
 def test_new_settings_close_what_was_held(settings, two):
     mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
     promise()
     carry()
-    (held,) = routes.held["default"]._idle
+    (held,) = routes.backend_pools["default"]._idle
     assert held.connection is not None
     mailserver.route_to(settings, two[1].port, backend=mailserver.DJANGOS_BACKEND)
     assert held.connection is None
@@ -448,7 +453,7 @@ def test_new_settings_close_what_was_held(settings, two):
 
 def test_backend_that_is_lent_when_settings_change_is_closed_when_it_comes_back(settings, two):
     mailserver.route_to(settings, two[0].port, backend=mailserver.DJANGOS_BACKEND)
-    with routes.held["default"].lend() as backend:
+    with routes.backend_pools["default"].acquire() as backend:
         backend.open()
         mailserver.route_to(settings, two[1].port, backend=mailserver.DJANGOS_BACKEND)
         assert backend.connection is not None

@@ -8,7 +8,7 @@ from django.core.mail import EmailMessage
 from otpmail import routes
 from otpmail.models import Attempt, Delivery
 from otpmail.outcomes import Blame, Kind
-from otpmail.routes.tries import hand_over, open_session
+from otpmail.routes.transport import open_session, send
 from tests import foreign, mailserver
 from tests.rounds import again, carry, promise
 from tests.scripted import scripted
@@ -50,7 +50,7 @@ def test_code_leaves_by_the_next_route_and_the_first_ones_reply_names_the_type(
     failed, accepted = Attempt.objects.order_by("pk")
     assert name in failed.reply
     assert accepted.outcome == "accepted"
-    assert routes.states()["a"].faults == 1
+    assert routes.circuit_statuses()["a"].faults == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +67,7 @@ def test_knock_ends_as_a_fault(settings, monkeypatch, second, name):
 def test_outcomes_that_are_none_may_have_been_an_acceptance(settings, monkeypatch, second, told):
     monkeypatch.setattr(foreign.Senseless, "told", told)
     first_is(settings, "Senseless")
-    (outcome,) = hand_over("a", [EmailMessage()], seconds=5, still_wanted=lambda _: True)
+    (outcome,) = send("a", [EmailMessage()], seconds=5, still_valid=lambda _: True)
     assert outcome.kind in {Kind.UNKNOWN, Kind.TRANSIENT}
     assert outcome.blame is Blame.ROUTE
 
@@ -104,7 +104,7 @@ def test_mail_that_cannot_be_written_out_is_no_fault_of_its_route(
     with mailserver.running() as server:
         mailserver.route_to(settings, server.port, backend=backend)
         mail = foreign.Broken(from_email="k@example.org", to=["alice@example.org"])
-        (outcome,) = hand_over("default", [mail], seconds=5, still_wanted=lambda _: True)
+        (outcome,) = send("default", [mail], seconds=5, still_valid=lambda _: True)
         routes.close()
     assert outcome.blame is Blame.MAIL, outcome
     assert name in outcome.reply
@@ -138,4 +138,4 @@ def test_token_that_is_none_is_a_fault_of_its_route(settings, monkeypatch, secon
         carry()
     failed, accepted = Attempt.objects.order_by("pk")
     assert (failed.route, accepted.outcome) == ("a", "accepted")
-    assert routes.states()["a"].faults == 1
+    assert routes.circuit_statuses()["a"].faults == 1

@@ -11,7 +11,7 @@ from otpmail.backends import smtp
 from otpmail.backends.outbox import EmailBackend
 from otpmail.db import database
 from otpmail.delivery import leases
-from otpmail.models import Delivery, Lane
+from otpmail.models import Delivery, Queue
 from otpmail.routes import hedging
 from tests import mailserver
 from tests.rounds import ME, carry, one_round, promise, tried
@@ -47,7 +47,7 @@ def test_silent_route_costs_what_the_rule_says_and_no_more(settings, second):
         assert carry() == [None]  # though it would be silent for much longer
         assert time.monotonic() - started >= 0.2
         assert tried() == [("b", "accepted")]
-        assert routes.states()["a"].faults == 1
+        assert routes.circuit_statuses()["a"].faults == 1
 
 
 def test_mail_that_is_no_code_is_never_at_two_routes_at_once(settings, first, second):
@@ -56,7 +56,7 @@ def test_mail_that_is_no_code_is_never_at_two_routes_at_once(settings, first, se
     first.delay_seconds = 0.5
     newsletter = EmailMessage("News", "old", "news@example.org", ["alice@example.org"])
     EmailBackend(routes=["a", "b"]).send_messages([newsletter])
-    (delivery_id,) = leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=1)
+    (delivery_id,) = leases.claim(ME, queue=Queue.MAIL, now=database.now(), limit=1)
     assert one_round(delivery_id) is None
     assert tried() == [("a", "accepted")]
     assert second.mails == []
@@ -68,7 +68,7 @@ def test_hedges_that_win_open_the_circuit_of_the_silent_route(no_probe, settings
         for _ in range(5):
             promise()
         carry()
-        assert routes.states()["a"].standing is routes.Standing.OPEN
+        assert routes.circuit_statuses()["a"].state is routes.CircuitState.OPEN
         assert len(first.talks) == 3
 
 
@@ -92,7 +92,9 @@ def test_mail_that_waits_is_not_left_alone_when_others_find_the_route_out(settin
         def find_out():
             wait_until(lambda: first.talks)
             for _ in range(3):
-                routes.circuits.circuits["a"].enter(alone=False).judge(routes.race.OUTRUN)
+                routes.circuits.circuits["a"].acquire(alone=False).record(
+                    routes.failover.LOST_HEDGE
+                )
 
         finder = threading.Thread(target=find_out)
         finder.start()
@@ -178,7 +180,7 @@ def test_acceptance_by_the_slow_route_is_not_lost_when_its_hedge_is_refused(
     assert carry() == [None]
     assert {outcome for route, outcome in tried() if route == "a"} == {"accepted"}
     assert Delivery.objects.get().state == "accepted"
-    assert routes.states()["a"].faults == 0
+    assert routes.circuit_statuses()["a"].faults == 0
 
 
 def test_without_tokens_there_is_no_hedge(settings, first, second):
@@ -191,7 +193,7 @@ def test_without_tokens_there_is_no_hedge(settings, first, second):
     carry()
     assert tried() == [("a", "accepted")] * 3
     assert second.mails == []
-    assert routes.states()["a"].standing is routes.Standing.OPEN
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.OPEN
 
 
 def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
@@ -202,7 +204,7 @@ def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
     second.may_take = lambda: first.in_hand
     mailserver.routes_to(settings, a=first.port, b=second.port)
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
-    routes.circuits.circuits["a"].enter(alone=False).judge(routes.race.OUTRUN)
+    routes.circuits.circuits["a"].acquire(alone=False).record(routes.failover.LOST_HEDGE)
     while hedging.buckets["a"].take():
         pass
     routes.circuits.circuits["a"]._asked_at -= 60  # its first pause is over
@@ -211,14 +213,14 @@ def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
     settled.set()
     wait_until(lambda: len(tried()) == 2)
     assert sorted(tried()) == [("a", "accepted"), ("b", "accepted")]
-    assert routes.states()["a"].standing is routes.Standing.OPEN
+    assert routes.circuit_statuses()["a"].state is routes.CircuitState.OPEN
 
 
 def test_hedge_that_nobody_takes_costs_no_token(settings, first, second):
     first.delay_seconds = 0.4
     mailserver.routes_to(settings, a=first.port, b=mailserver.free_port())
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
-    routes.circuits.circuits["b"].enter(alone=False).judge(routes.race.OUTRUN)
+    routes.circuits.circuits["b"].acquire(alone=False).record(routes.failover.LOST_HEDGE)
     routes.circuits.circuits["b"]._asked_at += 60
     promise()
     carry()

@@ -7,7 +7,7 @@ import pytest
 from otpmail import routes
 from otpmail.db import database
 from otpmail.delivery import courier, leases
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.models import Attempt, Delivery, Queue
 from tests import mailserver
 from tests.rounds import ME, carry, promise, tried
 
@@ -28,7 +28,7 @@ def probe_for(clock, seconds):
         clock.move(0.25)
         leases.release(ME)
         Delivery.objects.update(due_at=database.now())
-        for delivery_id in leases.claim(ME, lane=Lane.CODE, now=database.now(), limit=10):
+        for delivery_id in leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=10):
             went += routes.wait_seconds(["default"]) == 0
             courier.run([delivery_id], ME)
     return went

@@ -4,8 +4,8 @@ import pytest
 from django.core import mail
 
 from otpmail import routes
-from otpmail.models import Delivery, Lane
-from otpmail.routes import Standing
+from otpmail.models import Delivery, Queue
+from otpmail.routes import CircuitState
 from tests import mailserver
 from tests.integration.backends.test_outbox import through_outbox
 from tests.rounds import carry_for, promise
@@ -64,7 +64,7 @@ def test_senders_that_are_refused_shut_no_route_to_codes(server, clock, caplog):
     """There were 20 ERROR lines in 25 seconds, and each code waited for a probe."""
     write_from(*VISITORS)
     carry_for(clock, 3)
-    assert routes.states()["smtp"].standing is Standing.CLOSED
+    assert routes.circuit_statuses()["smtp"].state is CircuitState.CLOSED
     promise()
     carry_for(clock, 0.25)
     assert len(server.mails) == 1
@@ -72,11 +72,11 @@ def test_senders_that_are_refused_shut_no_route_to_codes(server, clock, caplog):
 
 
 def test_mail_of_a_sender_that_is_refused_has_an_end(server, clock):
-    """It stayed queued for a day, attempted once."""
+    """It stayed queued for a day, rounds once."""
     write_from(*VISITORS)
     carry_for(clock, 10)
     assert server.refused == 3 * len(VISITORS)
-    mails = Delivery.objects.filter(lane=Lane.MAIL)
+    mails = Delivery.objects.filter(queue=Queue.MAIL)
     assert set(mails.values_list("state", "reason")) == {("failed", "gave up")}
 
 
@@ -85,7 +85,7 @@ def test_sender_of_the_codes_that_is_refused_shuts_their_route(server, settings,
     for number in range(4):
         promise(recipient=f"alice@d{number}.example.org")
     carry_for(clock, 1)
-    assert routes.states()["smtp"].standing is Standing.OPEN
+    assert routes.circuit_statuses()["smtp"].state is CircuitState.OPEN
     assert opened(caplog) == ["ERROR"]
     settings.OTPMAIL_FROM = "codes@example.org"
     carry_for(clock, 20)

@@ -15,7 +15,7 @@ from otpmail.backends import smtp
 from otpmail.backends.outbox import BACKEND
 from otpmail.db import compat, database
 from otpmail.delivery import leases
-from otpmail.models import Attempt, Delivery, Lane
+from otpmail.models import Attempt, Delivery, Queue
 from tests import mailserver
 from tests.corpus.values import Boxes
 from tests.rounds import ME, one_round, tried
@@ -57,7 +57,7 @@ def lead(settings, **backends):
 
 def send(message):
     compat.mailer("default").send_messages([message])
-    for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=10):
+    for pk in leases.claim(ME, queue=Queue.MAIL, now=database.now(), limit=10):
         one_round(pk)
 
 
@@ -133,7 +133,7 @@ def test_address_that_one_backend_refuses_is_given_to_the_next(settings, servers
     lead(settings, a=(PICKY, second), b=(OURS, second))
     send(EmailMessage("s", "b", "a@other.example", ["bob@example.org"]))
     assert tried() == [("a", "permanent"), ("b", "accepted")]
-    assert routes.states()["a"].faults == 0
+    assert routes.circuit_statuses()["a"].faults == 0
     assert paths == [b"a@other.example", b"bob@example.org"]
 
 

@@ -15,7 +15,7 @@ from django.utils.log import AdminEmailHandler
 from otpmail import routes
 from otpmail.db import database
 from otpmail.delivery import leases
-from otpmail.models import Delivery, Lane, SealedMail
+from otpmail.models import Delivery, Queue, StoredMessage
 from otpmail.runtime import logmails
 from tests import mailserver
 from tests.integration.backends import test_outbox
@@ -81,7 +81,7 @@ def carry(rounds=ROUNDS):
     """Do what couriers do, so many times."""
     for _ in range(rounds):
         Delivery.objects.update(due_at=database.now())
-        for pk in leases.claim(ME, lane=Lane.MAIL, now=database.now(), limit=100):
+        for pk in leases.claim(ME, queue=Queue.MAIL, now=database.now(), limit=100):
             one_round(pk)
         leases.release(ME)
 
@@ -236,10 +236,10 @@ def test_what_a_handler_logs_makes_no_mail_and_the_log_says_so(server, caplog):
 def no_outbox():
     """The outbox's table is away."""
     with connection.schema_editor() as editor:
-        editor.alter_db_table(SealedMail, "otpmail_sealedmail", "away")
+        editor.alter_db_table(StoredMessage, "otpmail_storedmessage", "away")
     yield
     with connection.schema_editor() as editor:
-        editor.alter_db_table(SealedMail, "away", "otpmail_sealedmail")
+        editor.alter_db_table(StoredMessage, "away", "otpmail_storedmessage")
 
 
 def test_error_mail_leaves_directly_when_the_database_takes_nothing(server, strict, no_outbox):

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django_otp.plugins.otp_email.models import EmailDevice
 
 from otpmail import routes
-from otpmail.models import Delivery, Lane, SealedMail
+from otpmail.models import Delivery, Queue, StoredMessage
 from tests import mailserver
 from tests.waiting import wait_until
 
@@ -41,8 +41,8 @@ def read(server, pattern):
     """Read what a person would type or follow."""
     (received,) = server.wait_for(1)
     wait_until(lambda: Delivery.objects.get().state == "accepted")
-    assert Delivery.objects.get().lane == Lane.MAIL
-    assert not SealedMail.objects.exists()
+    assert Delivery.objects.get().queue == Queue.MAIL
+    assert not StoredMessage.objects.exists()
     return re.search(pattern, mailserver.text_of(received))[1]
 
 

@@ -19,10 +19,10 @@ class Journey:
 
     def journey(self):
         assert not AuditEntry.objects.exists()
-        challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+        challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
         for statement in (
             "DELETE FROM otpmail_auditentry",
-            "UPDATE otpmail_auditentry SET deed = 'wrong'",
+            "UPDATE otpmail_auditentry SET action = 'wrong'",
         ):
             with (
                 self.assertRaisesMessage(DatabaseError, "append-only"),
@@ -44,14 +44,14 @@ class Apart(TransactionTestCase):
     databases = {"default", "codes"}
 
     def test_nothing_is_confirmed_inside_an_open_transaction_of_the_other(self):
-        issued = challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+        issued = challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
         typed = live_code(issued.challenge_id)
         ask = ("sign-in", issued.challenge_id, typed)
         done = []
         with atomic(), self.assertRaisesMessage(InsideTransactionError, "Open is that of default"):
-            challenges.verify(*ask, subject="alice", confirmed=done.append)
+            challenges.verify(*ask, owner="alice", confirmed=done.append)
         assert Challenge.objects.get().failures == 0
-        assert isinstance(challenges.verify(*ask, subject="alice", confirmed=done.append), Verified)
+        assert isinstance(challenges.verify(*ask, owner="alice", confirmed=done.append), Verified)
         assert len(done) == 1
 
     def test_a_check_tells(self):
@@ -62,7 +62,7 @@ class Apart(TransactionTestCase):
         assert "otpmail.E025" in [told.id for told in run_checks()]
 
     def test_related_rows_lie_where_theirs_do(self):
-        challenges.issue("sign-in", subject="alice", recipient="alice@example.org")
+        challenges.issue("sign-in", owner="alice", recipient="alice@example.org")
         delivery = Challenge.objects.get().deliveries.get()
         assert delivery.challenge.deliveries.get()._state.db == "codes"
 

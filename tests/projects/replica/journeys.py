@@ -33,9 +33,7 @@ class Journeys(TransactionTestCase):
     databases = {"default"}
 
     def issue(self, purpose: str = "sign-in") -> UUID:
-        return challenges.issue(
-            purpose, subject="alice", recipient="alice@example.org"
-        ).challenge_id
+        return challenges.issue(purpose, owner="alice", recipient="alice@example.org").challenge_id
 
     def test_the_replica_is_refused(self):
         with pytest.raises(DatabaseOperationForbidden):
@@ -44,11 +42,11 @@ class Journeys(TransactionTestCase):
     def test_a_code_is_mailed_resent_and_confirmed(self):
         pk = self.issue()
         assert live_code(pk) in mail.outbox[0].body
-        assert challenges.status("sign-in", pk, subject="alice").delivery.word == "accepted"
+        assert challenges.status("sign-in", pk, owner="alice").delivery.status == "accepted"
         past = F("resend_at") - timedelta(seconds=90)
         Challenge.objects.filter(pk=pk).update(resend_at=past)
-        assert isinstance(challenges.resend("sign-in", pk, subject="alice"), Resent)
-        verified = challenges.verify("sign-in", pk, live_code(pk), subject="alice")
+        assert isinstance(challenges.resend("sign-in", pk, owner="alice"), Resent)
+        verified = challenges.verify("sign-in", pk, live_code(pk), owner="alice")
         assert isinstance(verified, Verified)
 
     def test_a_mail_of_the_projects_own_is_sealed_and_sent(self):
@@ -74,7 +72,7 @@ class Journeys(TransactionTestCase):
         assert Delivery.objects.prefetch_related("attempts", "challenge").get().challenge.pk == pk
         assert Attempt.objects.get(delivery__challenge=challenge).delivery == delivery
         assert challenge.deliveries.filter(attempts__outcome="accepted").exists()
-        assert not hasattr(delivery, "sealed")
+        assert not hasattr(delivery, "stored")
         assert Challenge._base_manager.get() == Challenge._default_manager.using(None).get()
         challenge.refresh_from_db()
         delivery.delete()
@@ -84,7 +82,7 @@ class Journeys(TransactionTestCase):
     def test_a_row_from_the_replica_leads_nobody_there(self):
         order = Order.objects.create(challenge_id=self.issue())
         order._state.db = "replica"
-        assert order.challenge.deliveries.get().challenge.subject == "alice"
+        assert order.challenge.deliveries.get().challenge.owner == "alice"
         field = site._registry[Challenge].formfield_for_foreignkey(
             Order._meta.get_field("challenge"), None
         )
@@ -94,12 +92,12 @@ class Journeys(TransactionTestCase):
     def test_the_cascades_of_prune_and_erase(self):
         for go in (
             lambda: retention.prune(now=database.now() + timedelta(days=365)).challenges,
-            lambda: privacy.erase(subject="alice").count,
+            lambda: privacy.erase(owner="alice").count,
         ):
             pk = self.issue()
             Order.objects.create(challenge_id=pk)
-            challenges.cancel("sign-in", pk, subject="alice")
-            assert pk in [told["id"] for told in privacy.export(subject="alice")]
+            challenges.cancel("sign-in", pk, owner="alice")
+            assert pk in [told["id"] for told in privacy.export(owner="alice")]
             assert go() == 1
             assert not Delivery.objects.exists()
             assert not Order.objects.using("default").exists()
@@ -112,7 +110,7 @@ class Journeys(TransactionTestCase):
         Dispute.objects.create(delivery=Delivery.objects.get(challenge=held["dispute"]))
         Archived.objects.create(challenge_id=held["archived"])
         self.issue()
-        challenges.cancel_all(subject="alice")
+        challenges.cancel_all(owner="alice")
 
         def refuse(instance, **_):
             if instance.pk == held["refused"]:
@@ -150,7 +148,7 @@ class Journeys(TransactionTestCase):
 
     def test_erase_goes_on_and_names_what_a_project_holds(self):
         held = self.hold()
-        erased = privacy.erase(subject="alice")
+        erased = privacy.erase(owner="alice")
         assert erased.count == 1
         self.check_stayed(erased.stayed, held)
         with pytest.raises(CommandError, match=r"replica\.Invoice"):
@@ -165,7 +163,7 @@ class Journeys(TransactionTestCase):
 
         challenge_ended.connect(refuse, weak=False, dispatch_uid="refuse")
         self.addCleanup(challenge_ended.disconnect, dispatch_uid="refuse")
-        erased = privacy.erase(subject="alice")
+        erased = privacy.erase(owner="alice")
         assert (erased.count, *map(str, erased.stayed)) == (
             1,
             f"otpmail.challenge {first} stays: held by ValueError",

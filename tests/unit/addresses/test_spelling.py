@@ -14,7 +14,7 @@ from tests.corpus.values import Boxes
 STREET, ASCII_STREET = "bob@straße.example", "bob@xn--strae-oqa.example"
 
 
-class Shown(str):
+class ChallengeView(str):
     __slots__ = ()
 
     def __str__(self):
@@ -32,7 +32,7 @@ SPELT = {
     "Address": (Address("B. B", "bob", "straße.example"), f'"B. B" <{ASCII_STREET}>'),
     "member": (Boxes.BOB, "bob@example.org"),
     "proxy of a member": (SimpleLazyObject(lambda: Boxes.BOB), "bob@example.org"),
-    "class of its own": (Shown("bob@example.org"), "bob@example.org"),
+    "class of its own": (ChallengeView("bob@example.org"), "bob@example.org"),
 }
 
 

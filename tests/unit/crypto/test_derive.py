@@ -15,7 +15,7 @@ FACTS = {
     "generation": 1,
     "nonce": bytes(range(16)),
     "purpose": "transfer",
-    "subject": "alice",
+    "owner": "alice",
     "binding": transaction_data.digest({"amount_minor": 1250}),
     "digits": 6,
 }
@@ -41,7 +41,7 @@ def test_code_is_golden():
         {"generation": 2},
         {"nonce": bytes(16)},
         {"purpose": "transfe"},
-        {"subject": "bob"},
+        {"owner": "bob"},
         {"binding": transaction_data.digest({})},
     ],
 )

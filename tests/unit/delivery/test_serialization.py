@@ -10,13 +10,13 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otpmail.delivery.serialization import ANYMAIL, pack, unpack
+from otpmail.delivery.serialization import ANYMAIL, deserialize, serialize
 
 FIXED = {"Message-ID": "<1@example.org>", "Date": "Tue, 24 Nov 2026 08:00:00 +0000"}
 
 
 def there_and_back(message, **headers):
-    return unpack(pack(message, headers=FIXED | headers))
+    return deserialize(serialize(message, headers=FIXED | headers))
 
 
 def a_message(**changes):

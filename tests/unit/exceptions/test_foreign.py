@@ -5,21 +5,21 @@ import threading
 import pytest
 
 from otpmail.exceptions import foreign
-from otpmail.exceptions.foreign import Rarely, ends_process
+from otpmail.exceptions.foreign import OncePerMinute, ends_process
 
 
 def test_thing_is_told_once_a_minute(clock):
-    rarely = Rarely()
-    assert [rarely.may_tell("a"), rarely.may_tell("a"), rarely.may_tell("b")] == [True, False, True]
+    rarely = OncePerMinute()
+    assert [rarely.may_log("a"), rarely.may_log("a"), rarely.may_log("b")] == [True, False, True]
     clock.move(61)
-    assert rarely.may_tell("a")
+    assert rarely.may_log("a")
 
 
 def test_what_is_remembered_is_bounded():
-    rarely = Rarely()
-    for number in range(3 * Rarely.MOST):
-        assert rarely.may_tell(str(number))
-    assert len(rarely._told_at) == Rarely.MOST
+    rarely = OncePerMinute()
+    for number in range(3 * OncePerMinute.MOST):
+        assert rarely.may_log(str(number))
+    assert len(rarely._told_at) == OncePerMinute.MOST
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])

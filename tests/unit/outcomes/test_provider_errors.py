@@ -82,7 +82,7 @@ def test_error_that_caused_itself_is_named_once():
     ("status", "content", "kind", "blame"),
     [
         (400, b"{}", Kind.PERMANENT, Blame.MAIL),
-        (413, b"", Kind.PERMANENT, Blame.FIT),
+        (413, b"", Kind.PERMANENT, Blame.CAPABILITY),
         (422, b'{"ErrorCode": 300}', Kind.PERMANENT, Blame.MAIL),
         (422, b'{"ErrorCode": 405, "Message": "no credit"}', Kind.PERMANENT, Blame.ROUTE),
         (400, b'{"errors": [{"field": "from.email"}]}', Kind.PERMANENT, Blame.ROUTE),

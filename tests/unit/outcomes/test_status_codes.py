@@ -5,7 +5,7 @@ import pytest
 from otpmail.outcomes import of_reply
 from otpmail.outcomes.status_codes import Blame, Stage, finding
 
-MAIL, ROUTE, FIT = Blame.MAIL, Blame.ROUTE, Blame.FIT
+MAIL, ROUTE, CAPABILITY = Blame.MAIL, Blame.ROUTE, Blame.CAPABILITY
 OPENING, SENDER, RCPT, DATA = Stage
 
 REPLIES = [
@@ -26,7 +26,7 @@ REPLIES = [
     (SENDER, "452 4.3.1 Insufficient system storage", ROUTE),
     (RCPT, "451 4.3.0 <a@example.org>: Temporary lookup failure", ROUTE),
     (RCPT, "451 4.3.5 Server configuration problem", ROUTE),
-    (SENDER, "552 5.3.4 Message size exceeds fixed limit", FIT),
+    (SENDER, "552 5.3.4 Message size exceeds fixed limit", CAPABILITY),
     (SENDER, "530 5.7.0 Must issue a STARTTLS command first", ROUTE),
     (DATA, "554 5.7.1 id=4F2A - SPAM", ROUTE),
     (DATA, "421 4.4.2 mx.example.org Error: timeout exceeded", ROUTE),
@@ -39,7 +39,7 @@ REPLIES = [
     (RCPT, "550 rejected because 192.0.2.1 is in a black list at zen.spamhaus.org", ROUTE),
     (RCPT, "550 Administrative prohibition", ROUTE),
     (RCPT, "451 Temporarily greylisted, please try again later", MAIL),
-    (DATA, "552 Message size exceeds maximum permitted", FIT),
+    (DATA, "552 Message size exceeds maximum permitted", CAPABILITY),
     (DATA, "550 This message was classified as SPAM and may not be delivered", ROUTE),
     # Sendmail
     (RCPT, "550 5.1.1 <a@example.org>... User unknown", MAIL),
@@ -59,7 +59,7 @@ REPLIES = [
     (DATA, "421 4.7.28 Gmail has detected an unusual rate of unsolicited mail", ROUTE),
     (DATA, "451 4.7.26 This mail is unauthenticated", ROUTE),
     (DATA, "550 5.4.5 Daily user sending limit exceeded", ROUTE),
-    (DATA, "552 5.2.3 Your message exceeded Google's message size limits", FIT),
+    (DATA, "552 5.2.3 Your message exceeded Google's message size limits", CAPABILITY),
     (DATA, "552 5.7.0 This message was blocked because its content is a security issue", ROUTE),
     (SENDER, "530 5.5.1 Authentication Required. Learn more", ROUTE),
     (RCPT, "550 5.7.1 Invalid credentials for relay [192.0.2.1]", ROUTE),
@@ -96,7 +96,7 @@ REPLIES = [
     (DATA, "554 Message rejected: Email address is not verified. The identities failed", ROUTE),
     (DATA, "454 Throttling failure: Maximum sending rate exceeded.", ROUTE),
     (DATA, "454 Throttling failure: Daily message quota exceeded", ROUTE),
-    (DATA, "552 Message is too long.", FIT),
+    (DATA, "552 Message is too long.", CAPABILITY),
     (DATA, "554 Access denied: User is not authorized to perform ses:SendRawEmail", ROUTE),
     (SENDER, "530 Authentication required", ROUTE),
     (DATA, "554 Transaction failed: Missing final '@domain'", MAIL),
@@ -142,9 +142,9 @@ REPLIES = [
     (RCPT, "571 5.7.1 Message contains spam or virus", ROUTE),
     (RCPT, "451 4.7.1 Greylisting in action, please come back in 00:05:00", MAIL),
     (RCPT, "451 4.7.1 Try again later", MAIL),
-    (DATA, "554 5.6.3 8BITMIME needed", FIT),
-    (RCPT, "553 5.6.7 Address requires SMTPUTF8", FIT),
-    (RCPT, "552 5.5.3 Too many recipients", FIT),
+    (DATA, "554 5.6.3 8BITMIME needed", CAPABILITY),
+    (RCPT, "553 5.6.7 Address requires SMTPUTF8", CAPABILITY),
+    (RCPT, "552 5.5.3 Too many recipients", CAPABILITY),
     (RCPT, "556 5.1.10 Recipient address has null MX", MAIL),
     (RCPT, "550 5.7.17 Mailbox owner has changed", MAIL),
     (DATA, "554 4.3.2 of no sense", MAIL),

@@ -11,7 +11,7 @@ import pytest
 
 from otpmail.outcomes import Blame, Kind, Outcome, Stage, of_error, of_reply
 from otpmail.routes import circuits
-from otpmail.routes.circuits import JITTER, Circuit, Standing
+from otpmail.routes.circuits import JITTER, Circuit, CircuitState
 from tests.crowd import at_once
 
 DEAD = of_error(ConnectionRefusedError("refused"), sending=False)
@@ -44,37 +44,37 @@ def circuit() -> Circuit:
 
 def tell(circuit, *outcomes, alone=True, domain="example.org", has_other=False):
     for outcome in outcomes:
-        leave = circuit.enter(alone=alone)
-        assert leave is not None
-        leave.end(outcome, domain=domain, has_other=has_other)
+        permit = circuit.acquire(alone=alone)
+        assert permit is not None
+        permit.end(outcome, domain=domain, has_other=has_other)
 
 
 def wait_for_probe(circuit):
     circuits.time.move(circuit.wait_seconds(alone=True))
 
 
-def standing(circuit):
-    return circuit.state.standing
+def state(circuit):
+    return circuit.status.state
 
 
 @pytest.mark.parametrize("fault", [DEAD, DOWN], ids=lambda fault: fault.reply)
 def test_faults_in_a_row_open_it(circuit, fault):
     tell(circuit, fault, fault, TAKEN, fault, fault)
-    assert standing(circuit) is Standing.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
     tell(circuit, fault)
-    assert standing(circuit) is Standing.OPEN
-    assert circuit.enter(alone=True) is None
+    assert state(circuit) is CircuitState.OPEN
+    assert circuit.acquire(alone=True) is None
 
 
 def test_number_of_faults_is_a_setting(circuit, settings):
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
     tell(circuit, DEAD)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def test_route_that_asks_to_be_left_alone_is(circuit):
     tell(circuit, LEAVE_ME)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
     assert circuit.wait_seconds(alone=True) == 60
 
 
@@ -85,31 +85,31 @@ def test_but_not_for_hours(circuit):
 
 def test_fault_that_is_permanent_opens_it_at_once(circuit):
     tell(circuit, WRONG_PASSWORD)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 @pytest.mark.parametrize("refusal", [NO_SUCH_USER, MAILBOX_BUSY, NO_ADDRESS], ids=lambda r: r.reply)
 def test_refusal_of_a_recipient_never_feeds_it(circuit, refusal):
     tell(circuit, *[refusal] * 100)
-    assert circuit.state.faults == 0
+    assert circuit.status.faults == 0
 
 
 def test_server_that_refuses_a_recipient_has_answered(circuit):
     tell(circuit, DEAD, DEAD, NO_SUCH_USER, DEAD, DEAD)
-    assert standing(circuit) is Standing.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 def test_mail_that_never_came_to_the_route_proves_nothing(circuit):
     tell(circuit, DEAD, DEAD, NO_ADDRESS, None, DEAD)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def test_of_many_threads_exactly_one_probes(circuit):
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
-    leaves = at_once(*[lambda: circuit.enter(alone=True)] * 50)
-    assert len([leave for leave in leaves if leave is not None]) == 1
-    assert standing(circuit) is Standing.HALF_OPEN
+    permits = at_once(*[lambda: circuit.acquire(alone=True)] * 50)
+    assert len([permit for permit in permits if permit is not None]) == 1
+    assert state(circuit) is CircuitState.HALF_OPEN
 
 
 @pytest.mark.parametrize("answer", [TAKEN, NO_SUCH_USER, MAILBOX_BUSY], ids=lambda a: a.reply)
@@ -117,7 +117,7 @@ def test_probe_that_is_answered_closes_it(circuit, answer):
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
     tell(circuit, answer)
-    assert standing(circuit) is Standing.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
     tell(circuit, *[TAKEN] * 2)
 
 
@@ -125,44 +125,44 @@ def test_probe_in_vain_opens_it_again_at_its_first_fault(circuit):
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
     tell(circuit, DEAD)
-    assert standing(circuit) is Standing.OPEN
-    assert circuit.enter(alone=True) is None
+    assert state(circuit) is CircuitState.OPEN
+    assert circuit.acquire(alone=True) is None
 
 
 def test_probe_that_was_not_wanted_leaves_it_to_the_next(circuit):
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
     tell(circuit, None)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
     tell(circuit, TAKEN)
-    assert standing(circuit) is Standing.CLOSED
+    assert state(circuit) is CircuitState.CLOSED
 
 
 def test_probe_that_hangs_is_the_only_one_for_half_a_lease_and_few_may_hang(circuit):
     """A backend that hangs for ever must not gather a thread a second, nor shut its route."""
     tell(circuit, DEAD, DEAD, DEAD)
     wait_for_probe(circuit)
-    hanging = circuit.enter(alone=True)
-    hanging.judge(Outcome(kind=Kind.UNKNOWN, reply="silent", blame=Blame.ROUTE))
-    assert standing(circuit) is Standing.OPEN
+    hanging = circuit.acquire(alone=True)
+    hanging.record(Outcome(kind=Kind.UNKNOWN, reply="silent", blame=Blame.ROUTE))
+    assert state(circuit) is CircuitState.OPEN
     circuits.time.move(30)
-    assert circuit.enter(alone=True) is None
+    assert circuit.acquire(alone=True) is None
     for _ in range(circuits.MOST_PROBES - 1):
         circuits.time.move(3)
-        assert circuit.enter(alone=True).is_probe
+        assert circuit.acquire(alone=True).is_probe
         circuits.time.move(30)
     circuits.time.move(3600)
-    assert circuit.enter(alone=True) is None
+    assert circuit.acquire(alone=True) is None
     hanging.end(TAKEN)
-    assert standing(circuit) is Standing.OPEN  # it counted once, as a fault
-    assert circuit.enter(alone=True) is not None
+    assert state(circuit) is CircuitState.OPEN  # it counted once, as a fault
+    assert circuit.acquire(alone=True) is not None
 
 
 def test_mail_that_set_out_before_it_opened_does_not_close_it(circuit):
-    early = circuit.enter(alone=True)
+    early = circuit.acquire(alone=True)
     tell(circuit, DEAD, DEAD, DEAD)
     early.end(TAKEN)
-    assert standing(circuit) is Standing.OPEN
+    assert state(circuit) is CircuitState.OPEN
 
 
 def pauses(circuit, fault, count, *, alone):
@@ -215,7 +215,7 @@ def test_another_kind_of_fault_begins_with_its_own_first_pause(circuit):
 def test_policy_of_one_domain_shuts_no_route_that_is_the_only_one(circuit):
     tell(circuit, *[BLOCKED] * 20)
     assert circuit.is_closed
-    assert circuit.state.faults == 20
+    assert circuit.status.faults == 20
 
 
 def test_policy_of_one_domain_shuts_a_route_that_is_not_the_only_one(circuit):
@@ -282,9 +282,9 @@ def test_each_change_is_one_line(circuit, caplog):
 
 
 def test_many_faults_at_once_open_it_once(circuit, caplog):
-    leaves = [circuit.enter(alone=True) for _ in range(20)]
-    for leave in leaves:
-        leave.end(DEAD)
+    permits = [circuit.acquire(alone=True) for _ in range(20)]
+    for permit in permits:
+        permit.end(DEAD)
     assert Counter(r.levelname for r in caplog.records) == {"ERROR": 1}
 
 
@@ -293,16 +293,16 @@ def test_a_way_is_open_if_one_route_is(settings):
     for route in ("a", "b"):
         assert circuits.wait_seconds(["a", "b"]) == 0
         tell(circuits.circuits[route], WRONG_PASSWORD)
-    assert circuits.are_shut(["a", "b"])
+    assert circuits.all_unavailable(["a", "b"])
     assert 0 < circuits.wait_seconds(["a", "b"]) <= 60 * (1 + JITTER)
-    assert {state.standing for state in circuits.states().values()} == {Standing.OPEN}
+    assert {state.state for state in circuits.circuit_statuses().values()} == {CircuitState.OPEN}
 
 
 def test_new_mailers_have_no_past(settings):
     settings.MAILERS = {}
     tell(circuits.circuits["a"], WRONG_PASSWORD)
     settings.MAILERS = {"a": {}}
-    assert circuits.states() == {}
+    assert circuits.circuit_statuses() == {}
 
 
 def test_forked_child_begins_anew(settings):
@@ -311,10 +311,10 @@ def test_forked_child_begins_anew(settings):
     tell(circuits.circuits["a"], WRONG_PASSWORD)
     with circuits.circuits["a"]._lock:
         if (pid := os.fork()) == 0:
-            closed = circuits.circuits["a"].state.standing is Standing.CLOSED
+            closed = circuits.circuits["a"].status.state is CircuitState.CLOSED
             os._exit(0 if closed else 1)
     assert os.waitpid(pid, 0)[1] == 0
-    assert circuits.circuits["a"].state.standing is Standing.OPEN
+    assert circuits.circuits["a"].status.state is CircuitState.OPEN
 
 
 def test_circuit_that_flaps_calls_somebody_once_a_minute(circuit, caplog):

@@ -5,8 +5,8 @@ import socket
 import pytest
 
 from otpmail.smtp import connecting
-from otpmail.smtp.attempts import Address
 from otpmail.smtp.connecting import REMEMBERED, Memory, interleaved
+from otpmail.smtp.connection_attempts import Address
 
 
 class Clock:

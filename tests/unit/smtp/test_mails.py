@@ -1,7 +1,7 @@
 import pytest
 
 from otpmail.smtp.errors import InvalidArgumentError, TooLargeError, UnsupportedError
-from otpmail.smtp.mails import Mail, fit
+from otpmail.smtp.mails import Mail, prepare
 from otpmail.smtp.modes import Mode
 from otpmail.smtp.replies import Reply
 from otpmail.smtp.session import Features
@@ -19,45 +19,45 @@ def offers(*lines: bytes) -> Features:
 
 
 def test_a_plain_mail_needs_nothing():
-    fitted = fit(PLAIN, offers())
-    assert fitted.begin == b"MAIL FROM:<a@example.org>\r\n"
-    assert fitted.recipients == (b"RCPT TO:<b@example.org>\r\n",)
-    assert fitted.content == b"Subject: x\r\n\r\nhi\r\n"
+    prepared = prepare(PLAIN, offers())
+    assert prepared.begin == b"MAIL FROM:<a@example.org>\r\n"
+    assert prepared.recipients == (b"RCPT TO:<b@example.org>\r\n",)
+    assert prepared.content == b"Subject: x\r\n\r\nhi\r\n"
 
 
 def test_the_size_is_announced_where_the_server_asks_for_it():
-    assert fit(PLAIN, offers(b"SIZE")).begin.endswith(b" SIZE=18\r\n")
+    assert prepare(PLAIN, offers(b"SIZE")).begin.endswith(b" SIZE=18\r\n")
 
 
 def test_a_mail_too_large_for_the_server_is_not_begun():
-    assert fit(PLAIN, offers(b"SIZE 18"))
-    assert fit(PLAIN, offers(b"SIZE 0"))
+    assert prepare(PLAIN, offers(b"SIZE 18"))
+    assert prepare(PLAIN, offers(b"SIZE 0"))
     with pytest.raises(TooLargeError):
-        fit(PLAIN, offers(b"SIZE 17"))
+        prepare(PLAIN, offers(b"SIZE 17"))
 
 
 def test_eight_bits_go_as_they_are_where_the_server_takes_them():
-    fitted = fit(CAFE, offers(b"8BITMIME"))
-    assert fitted.begin.endswith(b" BODY=8BITMIME\r\n")
-    assert "café".encode() in fitted.content
+    prepared = prepare(CAFE, offers(b"8BITMIME"))
+    assert prepared.begin.endswith(b" BODY=8BITMIME\r\n")
+    assert "café".encode() in prepared.content
 
 
 def test_eight_bits_are_re_encoded_where_it_does_not():
-    fitted = fit(CAFE, offers())
-    assert b"BODY" not in fitted.begin
-    assert fitted.content.isascii()
+    prepared = prepare(CAFE, offers())
+    assert b"BODY" not in prepared.begin
+    assert prepared.content.isascii()
 
 
 def test_a_mail_that_needs_smtputf8_is_not_begun_without_it():
     mail = Mail(sender="ä@example.org", recipients=("b@example.org",), content=b"", utf8=True)
-    assert b" SMTPUTF8" in fit(mail, offers(b"SMTPUTF8")).begin
+    assert b" SMTPUTF8" in prepare(mail, offers(b"SMTPUTF8")).begin
     with pytest.raises(UnsupportedError):
-        fit(mail, offers())
+        prepare(mail, offers())
 
 
 def test_a_mail_without_recipients_is_refused():
     with pytest.raises(InvalidArgumentError):
-        fit(Mail(sender="a@example.org", recipients=(), content=b""), offers())
+        prepare(Mail(sender="a@example.org", recipients=(), content=b""), offers())
 
 
 def test_features_are_read_in_any_case_and_nonsense_is_passed_over():
@@ -87,4 +87,4 @@ def test_the_best_way_is_what_the_server_offers(lines, mode):
 
 def test_no_body_shows():
     assert "hi" not in repr(PLAIN)
-    assert "hi" not in repr(fit(PLAIN, offers()))
+    assert "hi" not in repr(prepare(PLAIN, offers()))

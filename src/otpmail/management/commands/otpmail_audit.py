@@ -25,7 +25,7 @@ class Command(MigratedCommand):
 
     def handle(self, *, expect: str, **_: Any) -> None:
         """Check."""
-        found = list(chain.faults(expect))
+        found = list(chain.problems(expect))
         while chain.seal(now=database.now()):
             pass
         for fault in found:

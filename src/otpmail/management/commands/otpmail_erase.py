@@ -12,9 +12,9 @@ class Command(PersonCommand):
 
     help = "Ends what is pending for a person and deletes their rows. It cannot be undone."
 
-    def act(self, address: str, subject: str | None) -> Deleted:
+    def act(self, address: str, owner: str | None) -> Deleted:
         """Erase."""
-        return privacy.erase(recipient=address, subject=subject)
+        return privacy.erase(recipient=address, owner=owner)
 
     def tell(self, done: Deleted) -> None:
         """Tell how much, and what stayed."""

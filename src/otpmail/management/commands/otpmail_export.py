@@ -13,11 +13,11 @@ from otpmail.operations import privacy
 class Command(PersonCommand):
     """Prints, and changes nothing."""
 
-    help = "Prints all rows of a person as JSON: of their address, and of their subject."
+    help = "Prints all rows of a person as JSON: of their address, and of their owner."
 
-    def act(self, address: str, subject: str | None) -> Sequence[Any]:
+    def act(self, address: str, owner: str | None) -> Sequence[Any]:
         """Read a list of challenges."""
-        return privacy.export(recipient=address, subject=subject)
+        return privacy.export(recipient=address, owner=owner)
 
     def tell(self, done: Sequence[Any]) -> None:
         """Print it."""

@@ -43,11 +43,11 @@ class Command(MigratedCommand):
 
     def _tell(self, key_id: str) -> None:
         self.check_migrations()
-        found = [standing for standing in retiring.standing(key_id) if standing.count]
-        for standing in found:
-            until = standing.until
+        found = [use for use in retiring.key_uses(key_id) if use.count]
+        for use in found:
+            until = use.until
             until_when = f"until {until:%Y-%m-%d %H:%M:%S %Z}" if until else "for good"
-            self.stdout.write(f"{standing.count} {standing.what}, {until_when}")
+            self.stdout.write(f"{use.count} {use.what}, {until_when}")
         if receipts := retiring.receipts(key_id):
             self.stdout.write(
                 f"{receipts} confirmed challenges; without the key their receipts cannot be checked"

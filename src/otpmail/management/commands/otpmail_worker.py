@@ -13,7 +13,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import Error, connections
 
-from otpmail.engines.process import Worker
+from otpmail.engines.worker_process import Worker
 from otpmail.management.migrated import MigratedCommand
 from otpmail.outcomes.describing import describe
 

@@ -1,0 +1,43 @@
+"""What is told of challenges: `status` of one, and all that an owner has open (`open_`).
+
+In: a purpose, a challenge's id, an owner (whose). Out: results.
+Knows nothing of: what is typed back, HTTP.
+"""
+
+from uuid import UUID
+
+from otpmail.challenges import lookup
+from otpmail.db import arguments, database
+from otpmail.models import ChallengeState
+from otpmail.purposes import Purpose
+from otpmail.results import NotFound, Open, Status
+
+
+def status(purpose: str, challenge_id: UUID | str, *, owner: str) -> Status | NotFound:
+    """Tell how far a challenge and its newest mail have come. Cheap enough to be polled."""
+    arguments.check(purpose=purpose, owner=owner)
+    told = lookup.newest_mail(purpose, challenge_id, owner)
+    if told is None:
+        return NotFound()
+    challenge, mail = told
+    state = ChallengeState(challenge.state)
+    return lookup.view(Status, challenge, mail, now=database.now(), state=state)
+
+
+def open_(*, owner: str, purpose: str | None = None) -> list[Open]:
+    """List what an owner has open, the oldest first: whoever lost an id finds it here."""
+    arguments.check_all(purpose=purpose, owner=owner)
+    now = database.now()
+    found = lookup.open_of(owner, purpose=purpose, now=now)
+    return [
+        lookup.view(
+            Open,
+            challenge,
+            delivery,
+            now=now,
+            challenge_id=challenge.pk,
+            purpose=challenge.purpose,
+            sends_left=max(0, Purpose(challenge.purpose).sends - challenge.sends),
+        )
+        for challenge, delivery in lookup.with_newest_mails(found)
+    ]

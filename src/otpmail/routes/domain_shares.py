@@ -1,0 +1,105 @@
+"""How many couriers mail to one recipient's domain may hold at once.
+
+A relay may wait for the recipient's own server before it answers, and holds a courier and a session
+meanwhile. So a domain has half of the couriers; all of them while its mails are answered quickly.
+
+In: domains, when mail to one leaves and when it was over. Out: whether more may leave.
+Knows nothing of: mails, routes, who waits.
+"""
+
+import os
+import threading
+import time
+from collections import Counter
+
+from otpmail.conf import settings
+from otpmail.routes import hedging
+from otpmail.routes.order import known
+
+FEWEST = 4
+"""Couriers; of fewer none are kept for others."""
+
+SLOW_SECONDS = 1.0
+TIMES_USUAL = 3
+"""A mail that takes longer than both is slow: where all of a route's take long, none stands out."""
+
+QUICK_FOR_SECONDS = 60
+"""How long a domain counts as quick after a mail that was."""
+
+REMEMBERED = 1000
+"""Domains; the one that is quick for longest is forgotten first."""
+
+LEAST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.1, 5.0
+
+
+class DomainShares:
+    """One process's couriers, as domains hold them."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._lock = threading.Lock()
+        self._held: Counter[str] = Counter()
+        self._oldest: dict[str, float] = {}  # when those that a domain holds began to be held
+        self._quick_until: dict[str, float] = {}
+
+    def take(self, domain: str) -> bool:
+        """Take one courier for a domain, unless it holds its share."""
+        with self._lock:
+            most = settings.COURIERS
+            if most >= FEWEST and not self._is_quick(domain):
+                most //= 2
+            if self._held[domain] >= most:
+                return False
+            self._held[domain] += 1
+            self._oldest.setdefault(domain, time.monotonic())
+            return True
+
+    def give_back(self, domain: str, *, is_quick: bool) -> None:
+        """End that. ``is_quick``: its mail was answered, and soon."""
+        with self._lock:
+            self._held[domain] -= 1
+            self._quick_until.pop(domain, None)
+            if is_quick:
+                self._quick_until[domain] = time.monotonic() + QUICK_FOR_SECONDS
+                self._oldest[domain] = time.monotonic()
+            if self._held[domain] <= 0:
+                del self._held[domain]
+                self._oldest.pop(domain, None)
+            while len(self._quick_until) > REMEMBERED:
+                del self._quick_until[next(iter(self._quick_until))]
+
+    def is_slow(self, domain: str) -> bool:
+        """Tell whether mail to it has been under way for long, and none was answered meanwhile.
+
+        Such mail goes by itself: others would wait with it.
+        """
+        with self._lock:
+            return self._is_slow(domain)
+
+    def _is_slow(self, domain: str) -> bool:
+        now = time.monotonic()
+        return not is_quick(now - self._oldest.get(domain, now))
+
+    def _is_quick(self, domain: str) -> bool:
+        is_known = time.monotonic() < self._quick_until.get(domain, 0.0)
+        return is_known and not self._is_slow(domain)
+
+
+def is_quick(seconds: float) -> bool:
+    """Tell whether a mail that takes so long is not slow."""
+    usual = max(map(hedging.usual_seconds, known()), default=0.0)
+    return seconds <= max(SLOW_SECONDS, TIMES_USUAL * usual)
+
+
+def share_wait_seconds(age_seconds: float) -> float:
+    """Tell how long a mail without a courier waits: the older, the longer, so few ask at once."""
+    return min(MOST_WAIT_SECONDS, max(LEAST_WAIT_SECONDS, age_seconds / 2))
+
+
+domain_shares = DomainShares()
+
+
+os.register_at_fork(after_in_child=domain_shares.forget)  # the parent's couriers did not come along

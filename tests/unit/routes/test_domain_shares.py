@@ -1,0 +1,108 @@
+"""How many couriers one recipient's domain may hold."""
+
+import os
+
+import pytest
+
+from otpmail.routes import domain_shares as module
+from otpmail.routes.domain_shares import (
+    QUICK_FOR_SECONDS,
+    SLOW_SECONDS,
+    DomainShares,
+    share_wait_seconds,
+)
+
+
+@pytest.fixture
+def domain_shares(clock, settings):
+    settings.OTPMAIL_COURIERS = 8
+    return DomainShares()
+
+
+def taken(domain_shares, domain, times=20):
+    return sum(domain_shares.take(domain) for _ in range(times))
+
+
+def be_quick(domain_shares, domain):
+    assert domain_shares.take(domain)
+    domain_shares.give_back(domain, is_quick=True)
+
+
+def test_domain_of_which_nothing_is_known_has_half(domain_shares):
+    assert taken(domain_shares, "a") == 4
+    assert taken(domain_shares, "b") == 4  # whatever another holds
+
+
+@pytest.mark.parametrize(("couriers", "share"), [(1, 1), (2, 2), (3, 3), (4, 2), (9, 4)])
+def test_where_couriers_are_few_none_is_kept_for_others(domain_shares, settings, couriers, share):
+    settings.OTPMAIL_COURIERS = couriers
+    assert taken(domain_shares, "a") == share
+
+
+def test_what_is_given_back_may_be_taken_again(domain_shares):
+    assert taken(domain_shares, "a") == 4
+    domain_shares.give_back("a", is_quick=False)
+    assert taken(domain_shares, "a") == 1
+
+
+def test_quick_domain_has_all_for_a_while(domain_shares):
+    be_quick(domain_shares, "a")
+    assert taken(domain_shares, "a") == 8
+    assert taken(domain_shares, "b") == 4
+
+
+def test_one_that_was_quick_long_ago_has_half(domain_shares, clock):
+    be_quick(domain_shares, "a")
+    clock.move(QUICK_FOR_SECONDS)
+    assert taken(domain_shares, "a") == 4
+
+
+def test_one_that_becomes_slow_has_half(domain_shares, clock):
+    be_quick(domain_shares, "a")
+    assert taken(domain_shares, "a", 4) == 4
+    assert not domain_shares.is_slow("a")
+    clock.move(SLOW_SECONDS + 0.25)
+    assert domain_shares.is_slow("a")
+    assert taken(domain_shares, "a") == 0
+    domain_shares.give_back("a", is_quick=False)
+    assert taken(domain_shares, "a") == 1
+
+
+def test_one_whose_mails_go_on_being_answered_is_not_slow(domain_shares, clock):
+    be_quick(domain_shares, "a")
+    assert taken(domain_shares, "a", 4) == 4
+    for _ in range(10):
+        clock.move(SLOW_SECONDS / 2)
+        domain_shares.give_back("a", is_quick=True)
+        assert domain_shares.take("a")
+    assert not domain_shares.is_slow("a")
+
+
+def test_where_all_mails_take_long_none_is_slow(domain_shares, clock, monkeypatch):
+    monkeypatch.setattr(module.hedging, "usual_seconds", lambda _: 2.0)
+    be_quick(domain_shares, "a")
+    assert taken(domain_shares, "a", 4) == 4
+    clock.move(5)
+    assert not domain_shares.is_slow("a")
+
+
+def test_who_types_domains_fills_no_memory(domain_shares, monkeypatch):
+    monkeypatch.setattr(module, "REMEMBERED", 10)
+    for number in range(100):
+        be_quick(domain_shares, f"{number}.example")
+    assert len(domain_shares._quick_until) == 10
+    assert not domain_shares._held
+    assert not domain_shares._oldest
+
+
+def test_older_mail_waits_longer_for_a_courier():
+    waits = [share_wait_seconds(age) for age in (0, 0.1, 1, 4, 600)]
+    assert waits == [0.1, 0.1, 0.5, 2, 5]
+
+
+def test_forked_child_begins_anew():
+    assert module.domain_shares.take("fork.example")
+    if (pid := os.fork()) == 0:
+        os._exit(0 if not module.domain_shares._held else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    module.domain_shares.give_back("fork.example", is_quick=False)
