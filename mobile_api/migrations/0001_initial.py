@@ -1,15 +1,33 @@
-# The first tables of the kiosk
+"""The kiosk's tables; the ledger's lines are locked in the database too, as otpmail's audit is."""
 
 import uuid
+from importlib import import_module
 
 import django.db.models.deletion
 from django.db import migrations, models
+
+OTPMAIL = import_module("otpmail.migrations.0001_initial")
+
+TABLE = "mobile_api_entry"
+UNIQUE = (("id",), ("transfer_id", "account_id"))
+
+
+def lock(_apps, schema_editor):
+    """Lay the triggers, in the place of what an earlier run left."""
+    on, off = OTPMAIL.locks(schema_editor.connection.vendor, TABLE, unique=UNIQUE)
+    OTPMAIL.run(schema_editor, [*off, *on], app_label="mobile_api", model_name="entry")
+
+
+def unlock(_apps, schema_editor):
+    """Take them away."""
+    _, off = OTPMAIL.locks(schema_editor.connection.vendor, TABLE, unique=UNIQUE)
+    OTPMAIL.run(schema_editor, off, app_label="mobile_api", model_name="entry")
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = []
+    dependencies = [("otpmail", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
@@ -72,7 +90,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("digest", models.CharField(max_length=64, unique=True)),
+                ("client", models.CharField(blank=True, max_length=120)),
                 ("created_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
                 ("expires_at", models.DateTimeField()),
                 ("revoked_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -91,10 +111,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=uuid.uuid4,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("amount_minor", models.BigIntegerField()),
@@ -122,13 +139,14 @@ class Migration(migrations.Migration):
                             ("exhausted", "Exhausted"),
                             ("expired", "Expired"),
                             ("changed", "Changed"),
+                            ("superseded", "Superseded"),
                             ("insufficient-funds", "Insufficient Funds"),
                         ],
                         max_length=20,
                     ),
                 ),
                 ("challenge_id", models.UUIDField(blank=True, null=True, unique=True)),
-                ("receipt", models.CharField(blank=True, max_length=100)),
+                ("receipt", models.CharField(blank=True, max_length=140)),
                 ("created_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -264,7 +282,10 @@ class Migration(migrations.Migration):
                     models.Q(("ended_at__isnull", False), ("reason", ""), ("state", "confirmed")),
                     models.Q(
                         ("ended_at__isnull", False),
-                        ("reason__in", ["cancelled", "exhausted", "expired", "changed"]),
+                        (
+                            "reason__in",
+                            ["cancelled", "exhausted", "expired", "changed", "superseded"],
+                        ),
                         ("state", "cancelled"),
                     ),
                     models.Q(
@@ -312,4 +333,5 @@ class Migration(migrations.Migration):
                 name="mobile_api_entry_moves_money",
             ),
         ),
+        migrations.RunPython(lock, unlock, atomic=False),
     ]

@@ -8,7 +8,7 @@
    yet, and a later one takes those that came.
 5. What is told of a person has a digest of its own: it may be emptied where an entry says so.
 6. What is older than ``OTPMAIL_AUDIT_KEEP_DAYS`` may go once a seal says up to where. The newest
-   seal stays, and the database takes none but the next (migration 0010).
+   seal stays, and the database takes none but the next (migration 0001).
 
 In: the audit's rows, the time. Out: seals; what is wrong, in words.
 Knows nothing of: what an entry tells.
@@ -40,7 +40,7 @@ STEP = 1000
 """Entries a seal; and ids that a seal says are missing, the newest."""
 
 LEAST_DAYS = 7
-"""No setting and no seal lets an entry be deleted sooner (migration 0010)."""
+"""No setting and no seal lets an entry be deleted sooner (migration 0001)."""
 
 _SUBKEY = "otpmail audit chain"
 _ENTRY = struct.Struct(">Q32s32s")

@@ -39,7 +39,7 @@ class AuditAction(models.TextChoices):
 
 
 class AuditEntry(AppendOnly):
-    """One deed. The database too refuses to change or delete it (migration 0010)."""
+    """One deed. The database too refuses to change or delete it (migration 0001)."""
 
     at = models.DateTimeField()
     action = models.CharField(max_length=10, choices=AuditAction)

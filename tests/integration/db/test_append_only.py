@@ -164,7 +164,7 @@ def test_rows_may_be_added_in_each_way():
 
 
 def test_the_locks_can_be_laid_twice():
-    locks = importlib.import_module("otpmail.migrations.0010_next_seal_only")
+    locks = importlib.import_module("otpmail.migrations.0001_initial")
     with connection.schema_editor() as editor:
         locks.lock(None, editor)
     promise()
