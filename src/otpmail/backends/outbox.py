@@ -136,7 +136,8 @@ class EmailBackend(BaseEmailBackend):
         )
         if sent < len(messages):
             failed = [
-                f"route={route_attempt.route} server={compat.server_of(route_attempt.route)} {route_attempt.outcome.reply}"
+                f"route={route_attempt.route} server={compat.server_of(route_attempt.route)} "
+                f"{route_attempt.outcome.reply}"
                 for result in rounds
                 for route_attempt in result.route_attempts
                 if route_attempt.outcome.kind is not Kind.ACCEPTED

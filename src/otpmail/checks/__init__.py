@@ -3,9 +3,9 @@
 In: the settings. Out: Django's check messages; each hint names the setting to change.
 Knows nothing of: what a check looks at.
 
-``values`` come first, since the others believe them: whether each is of its kind (``validators``). Then
-``codes``, ``routes`` (how mail leaves), ``project`` (what otpmail stands in), ``databases`` and
-``templates``, of whose pages ``visible_text`` is what a person sees.
+``values`` come first, since the others believe them: whether each is of its type (``validators``).
+Then ``codes``, ``routes`` (how mail leaves), ``project`` (what otpmail stands in), ``databases``
+and ``templates``, of whose pages ``visible_text`` is what a person sees.
 """
 
 from collections.abc import Callable, Iterable

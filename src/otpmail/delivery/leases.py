@@ -101,7 +101,7 @@ def read(delivery_ids: Collection[UUID], holder: str) -> list[Delivery]:
 
 
 def read_again(deliveries: Collection[Delivery], holder: str) -> list[Delivery]:
-    """Read what may have ended their challenges meanwhile. Returns those this holder still holds."""
+    """Read what may have ended their challenges meanwhile. Returns those still held."""
     if not deliveries:
         return []
     told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], holder=holder)

@@ -3,11 +3,11 @@
 In: ``OTPMAIL_ENGINE``. Out: one `Engine` a process, made at first use and stopped at its end.
 Knows nothing of: what a courier does.
 
-``base`` is what an engine promises, and ``enqueue`` how a mail is promised to it. Engines are
-``immediate``, ``threads``, ``worker`` (with ``worker_process``, the command's own), and on a ``broker``
-``celery`` and ``tasks``, which share the ``publisher`` to it. They are made of a ``schedule`` in memory, of
-couriers in threads (``courier_step``), of the sweep's duties (``maintenance``), of what was ``claim_backoff`` and
-of ``postgres_notify``.
+``base`` is the interface of an engine, and ``enqueue`` puts a mail into its care. Engines are
+``immediate``, ``threads``, ``worker`` (with ``worker_process``, the command's own), and on a
+``broker`` ``celery`` and ``tasks``, which share its ``publisher``. They are made of a ``schedule``
+in memory, of courier threads (``courier_step``), of the sweep's ``maintenance``, of a
+``claim_backoff`` for what this process gave back, and of ``postgres_notify``.
 """
 
 import atexit

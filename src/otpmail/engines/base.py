@@ -36,8 +36,8 @@ class Engine(ABC):
         """Name the holder that a row about to be put in this queue is leased to.
 
         A row that is born leased goes to its courier without another write. Empty: the row is
-        nobody's yet, and `notify` tells of it. None: its queue has no room, so `notify` is not called,
-        and the row waits for a sweep.
+        nobody's yet, and `notify` tells of it. None: its queue has no room, so `notify` is not
+        called, and the row waits for a sweep.
         """
 
     @abstractmethod

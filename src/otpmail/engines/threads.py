@@ -5,7 +5,7 @@
    while all of them are busy, it takes several codes at once.
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
    If it says that this process cannot do it now, the row is free again, and left to others.
-4. A sweep looks now and then for rows that are due and nobody's, and for what needs care (`Maintenance`).
+4. A sweep looks now and then for rows that are due and nobody's, and does its `Maintenance`.
 5. A process whose routes are all shut, or whose couriers all stand still, keeps nothing in memory
    and takes nothing: others may be able to send it.
 6. At the end, couriers send what is due while there is time, and all else is released for others.

@@ -1,8 +1,8 @@
-"""Anymail's events, whose signatures Anymail has checked, become reports, whatever is in them.
+"""Anymail's events, whose signatures Anymail has checked, become ours, whatever is in them.
 
-In: Anymail's signal ``tracking``; its views. Out: a `ReceivedEvent` for the delivery that the mail's
-metadata names; views that bear more.
-Knows nothing of: what follows from a report.
+In: Anymail's signal ``tracking``; its views. Out: a `ReceivedEvent` for the delivery that the
+mail's metadata names; views that bear more.
+Knows nothing of: what follows from an event.
 
 A view of Anymail's answers 200 when nothing is raised here, and 500 when something is: then the
 provider comes again. An event of a mail that is none of ours is no reason to come again, and what

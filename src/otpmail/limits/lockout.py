@@ -47,7 +47,7 @@ def lock(owner: str, now: datetime) -> None:
     """Lock the owner against other issues until the caller's transaction ends.
 
     By a row of its own, which is taken before any challenge's. The budget's comes after them, as
-    in ``limits.guesses.count_guess``: the other way round, an issue and a guess could be a deadlock.
+    in ``limits.guesses.count_guess``: the other way round an issue and a guess could deadlock.
     """
     counter = Allowance("issues", owner, ())
     while not counter.row().update(kind=counter.kind):

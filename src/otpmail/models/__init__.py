@@ -1,7 +1,7 @@
 """No row but a legal one: each law of the tables is a constraint of the database.
 
-Challenges, the outbox of deliveries, stored messages, attempts, suppressed addresses, counters and the
-audit. A code is in none of them. Rows are written by ``challenges``, ``limits``,
+Challenges, the outbox of deliveries, stored messages, attempts, suppressed addresses, counters and
+the audit. A code is in none of them. Rows are written by ``challenges``, ``limits``,
 ``closing``, ``delivery.outbox`` and ``audit`` alone. ``models.audit`` has the rows of the audit.
 """
 

@@ -31,8 +31,8 @@ class KeyUse:
 def key_uses(key_id: str) -> Sequence[KeyUse]:
     """Tell what is lost if this key goes.
 
-    Pending challenges and stored message end. The audit's seals under it prove nothing any more, and
-    of its entries nobody can tell whose they are, to export or to erase them.
+    Pending challenges and stored messages end. The audit's seals under it prove nothing any more,
+    and of its entries nobody can tell whose they are, to export or to erase them.
     """
     pending = Challenge.objects.filter(state=ChallengeState.PENDING, key_id=key_id)
     stored = Delivery.objects.filter(state=DeliveryState.QUEUED, stored__key_id=key_id)

@@ -4,13 +4,13 @@ In: mails, the routes that they take, the seconds they have, a last question whi
 Out: a `SendResult` for each: each `RouteAttempt` with its outcome.
 Knows nothing of: rows, codes, retries.
 
-``order`` says which route comes first, ``batches`` how many mails go together. ``failover`` runs a round,
-fail-over and hedge, of what is ``attempts``, and ``transport`` hands the mails to one route.
-``session_probes`` finds out whether a route that was shut can be had again. What a process knows of a
-route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes), ``rate_limiter`` (how much it
-bears), ``fault_streaks`` (its faults in a row) and ``backend_pool`` (its open backends); of recipients' domains,
-in ``domain_shares``. ``call_queue`` bring what other threads did into one, and ``per_route`` forgets all in a
-child.
+``order`` says which route comes first, ``batches`` how many mails go together. ``failover`` sends a
+batch, with fail-over and hedging, over its ``attempts``, and ``transport`` gives the mails to one
+route. ``session_probes`` find out whether an unavailable route can be had again. What a process
+knows of a route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes),
+``rate_limiter`` (how much it bears), ``fault_streaks`` (its faults in a row) and ``backend_pool``
+(its open backends); of recipients' domains, in ``domain_shares``. A ``call_queue`` brings what
+other threads did into one, and ``per_route`` forgets all in a child.
 """
 
 import math

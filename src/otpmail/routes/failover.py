@@ -6,8 +6,8 @@
    meanwhile.
 3. A route that is silent for too long gets company, if the mail does no harm twice: the next one
    is asked beside it. The first acceptance wins, the other is stopped if its envelope is not
-   written yet. What becomes of it all the same is told to ``on_late_result``. Where hedges are used up, its
-   silence is a fault all the same: later mails go round it.
+   written yet. What becomes of it all the same is told to ``on_late_result``. Where hedges are used
+   up, its silence is a fault all the same: later mails go round it.
 4. Where no route gives leave nothing is tried.
 
 Several mails of the same routes go together, and each has its own end: what one route leaves over,
