@@ -6,7 +6,6 @@ messages of checks). Out: Markdown. Django's apps must be ready.
 
 import importlib
 import inspect
-import math
 import pkgutil
 import re
 from argparse import Action, ArgumentParser
@@ -20,22 +19,20 @@ from django.core.management.base import BaseCommand
 
 from otpmail import challenges, conf, results, signals
 from otpmail import checks as otpmail_checks
-from otpmail.checks import validators, values
+from otpmail.checks import validators
 from otpmail.delivery import rendering
 from otpmail.operations import metrics as otpmail_metrics
-from otpmail.purposes import OVERRIDES
 from source import annotated, calls, docstrings, documented, plain, signature, table
 
 
 def settings() -> str:
     """Give each setting: what it means, its type and bounds, its default."""
-    kinds_of = inspect.get_annotations(conf.Settings, eval_str=True)
     meanings = documented(conf.Settings)
     return _sections(
         f"### `{conf.PREFIX}{name}`\n\n{plain(meanings[name])}\n\n"
-        f"- Type: `{annotation}`, {_kind(name, kinds_of[name])}\n"
+        f"- Type: `{_type(annotation)}`, {validators.told(*conf.RULES[name])}\n"
         f"- Default: `{default}`\n"
-        f"- Can be set for one purpose: {'yes' if name in OVERRIDES else 'no'}"
+        f"- Can be set for one purpose: {'yes' if name in conf.PER_PURPOSE else 'no'}"
         for name, (annotation, default) in annotated(conf.Settings).items()
     )
 
@@ -119,9 +116,8 @@ def _entries() -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, inspect.unwrap(getattr(challenges, name))
 
 
-def _kind(name: str, kind: Any) -> str:
-    least, most = values.BOUNDS.get(name, (0, math.inf))
-    return validators.told(kind, least, most) + (", not empty" if name in values.NOT_EMPTY else "")
+def _type(annotation: str) -> str:
+    return re.sub(r"^Annotated\[(.+), Rule\(.*\)\]$", r"\1", annotation)
 
 
 def _reasons(module: ModuleType) -> Iterator[tuple[str, str]]:

@@ -1,16 +1,32 @@
 """Every setting, typed, with its default; read at access, so that a change is seen at once.
 
 In: ``OTPMAIL_*`` of Django's settings. Out: typed attributes.
-Knows nothing of: whether a value makes sense; ``checks`` says so when the project starts.
+Knows nothing of: how a value is checked; ``checks`` holds it against its type and its `Rule` when
+the project starts.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from inspect import get_annotations
+from typing import Annotated, Any, Literal
 
 from django.conf import settings as django_settings
 from django.utils.functional import empty
 
 PREFIX = "OTPMAIL_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a setting's value must be, beside its type."""
+
+    least: float = 0
+    most: float = math.inf
+    """The bounds of each number in it."""
+    may_be_empty: bool = True
+    per_purpose: bool = False
+    """Whether a purpose may have a value of its own."""
 
 
 class Settings:
@@ -19,19 +35,19 @@ class Settings:
     ENGINE: str = "otpmail.engines.threads.ThreadsEngine"
     """Decides when and where a courier runs: the dotted path of an engine's class."""
 
-    ROUTES: Sequence[str] = ("default",)
+    ROUTES: Annotated[Sequence[str], Rule(may_be_empty=False, per_purpose=True)] = ("default",)
     """Aliases of ``MAILERS`` through which mail leaves, the first that works."""
 
     DOMAIN_ROUTES: Mapping[str, Sequence[str]] = {}
     """Recipient's domain (``yahoo.*``) to the routes tried first; the first match holds."""
 
-    ROUTE_RATES: Mapping[str, Mapping[str, int]] = {}
+    ROUTE_RATES: Annotated[Mapping[str, Mapping[str, int]], Rule(least=1)] = {}
     """Route to what it bears in each process: mails ``PER_SECOND``, and ``AT_ONCE``."""
 
-    CIRCUIT_FAULTS: int = 3
+    CIRCUIT_FAULTS: Annotated[int, Rule(least=1)] = 3
     """Faults of a route in a row after which mail goes round it, until it answers again."""
 
-    HEDGE_AFTER: float | Literal["auto"] | None = "auto"
+    HEDGE_AFTER: Annotated[float | Literal["auto"] | None, Rule(least=0.05, most=60)] = "auto"
     """Seconds until a code's silent route gets company. ``"auto"``: by its times; None: never."""
 
     KEYS: Mapping[str, str] = {}
@@ -58,61 +74,64 @@ class Settings:
     PURPOSES: Mapping[str, Mapping[str, Any]] = {}
     """Purpose to the rules that it overrides, ``FACTS``, ``SAMPLE`` (see ``otpmail.purposes``)."""
 
-    DIGITS: int = 6
+    DIGITS: Annotated[int, Rule(least=4, most=10, per_purpose=True)] = 6
     """Digits of a code."""
 
-    LONG_DIGITS: int = 8
+    LONG_DIGITS: Annotated[int, Rule(least=4, most=10, per_purpose=True)] = 8
     """Digits where more is at stake: ``issue(long=True)``, and all codes before sign-in."""
 
-    BEFORE_SIGN_IN: bool = False
+    BEFORE_SIGN_IN: Annotated[bool, Rule(per_purpose=True)] = False
     """Whether callers are not signed in: their codes are long, and ``decoy=True`` can be asked."""
 
-    LIFE_SECONDS: int = 600
+    LIFE_SECONDS: Annotated[int, Rule(least=1, per_purpose=True)] = 600
     """From issue to expiry of one generation. Never extended."""
 
-    TOTAL_LIFE_SECONDS: int = 1800
+    TOTAL_LIFE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 1800
     """From issue to the end of a challenge, over all its generations."""
 
-    LEAST_LIFE_SECONDS: int = 120
+    LEAST_LIFE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 120
     """With less life left than this, a mail is not sent any more."""
 
-    GUESSES: int = 5
+    GUESSES: Annotated[int, Rule(least=1, per_purpose=True)] = 5
     """Wrong codes a challenge bears, over all its generations."""
 
-    COOL_DOWN_SECONDS: Sequence[int] = (60, 120)
+    COOL_DOWN_SECONDS: Annotated[Sequence[int], Rule(may_be_empty=False, per_purpose=True)] = (
+        60,
+        120,
+    )
     """Wait before the first resend, the second, and so on; the last one repeats."""
 
-    SENDS: int = 3
+    SENDS: Annotated[int, Rule(least=1, per_purpose=True)] = 3
     """Mails a generation, the first included."""
 
-    GENERATIONS: int = 3
+    GENERATIONS: Annotated[int, Rule(least=1, per_purpose=True)] = 3
     """Codes a challenge, the first included."""
 
-    KEEP_CODE_SECONDS: int = 180
+    KEEP_CODE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 180
     """A resend keeps the code while this much of its life is left."""
 
-    KEEP_CODE_FAILURES: int = 3
+    KEEP_CODE_FAILURES: Annotated[int, Rule(per_purpose=True)] = 3
     """A resend keeps the code while there were fewer wrong codes than this."""
 
-    ROTATE: bool = False
+    ROTATE: Annotated[bool, Rule(per_purpose=True)] = False
     """Whether each resend makes a new code, and the older one is dead at once."""
 
-    OPEN_CHALLENGES: int = 3
+    OPEN_CHALLENGES: Annotated[int, Rule(least=1, per_purpose=True)] = 3
     """Challenges of a purpose that one owner has open; one more, and the oldest ends."""
 
-    LOCKOUT_FAILURES: Sequence[int] = (10, 20)
+    LOCKOUT_FAILURES: Annotated[Sequence[int], Rule(least=1)] = (10, 20)
     """Wrong codes an owner bears an hour and a day, over all challenges. Empty: no end."""
 
-    LOCKOUT_SECONDS: Sequence[int] = (900, 86400)
+    LOCKOUT_SECONDS: Annotated[Sequence[int], Rule(least=1)] = (900, 86400)
     """Wait for new challenges past that budget: the first, doubled each time, and the longest."""
 
-    RECIPIENT_QUOTA: Sequence[int] = (10, 20)
+    RECIPIENT_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (10, 20)
     """Mails that one address gets an hour and a day. Empty: no end."""
 
-    CLIENT_QUOTA: Sequence[int] = (60, 300)
+    CLIENT_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (60, 300)
     """Mails that one client asks for an hour and a day, if ``client`` is given. Empty: no end."""
 
-    TRUSTED_DEVICE_QUOTA: Sequence[int] = (3, 6)
+    TRUSTED_DEVICE_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (3, 6)
     """Mails past `RECIPIENT_QUOTA` for a device that confirmed a code of that address before."""
 
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
@@ -138,19 +157,19 @@ class Settings:
     )
     """The waits of other mail, as those of a code."""
 
-    LEASE_SECONDS: int = 60
+    LEASE_SECONDS: Annotated[int, Rule(least=1)] = 60
     """How long a courier owns a delivery before another may take it."""
 
-    SWEEP_SECONDS: float = 1
+    SWEEP_SECONDS: Annotated[float, Rule(least=0.01)] = 1
     """How often threads and workers look for what is due, and for what dead processes left."""
 
-    COURIERS: int = 8
+    COURIERS: Annotated[int, Rule(least=1)] = 8
     """Courier threads a process."""
 
-    MAIL_COURIERS: int = 2
+    MAIL_COURIERS: Annotated[int, Rule(least=1)] = 2
     """How many of them may carry other mail at once; the rest are kept for codes."""
 
-    QUEUE_SIZE: int = 1000
+    QUEUE_SIZE: Annotated[int, Rule(least=1)] = 1000
     """Deliveries a process keeps in memory a queue; what is over waits in its row for a sweep."""
 
     DRAIN_SECONDS: float = 10
@@ -171,6 +190,22 @@ class Settings:
         known = django_settings._wrapped  # type: ignore[misc]  # noqa: SLF001
         return getattr(django_settings if known is empty else known, full_name, default)
 
+    def of(self, purpose: str) -> "Settings":
+        """Give the settings that hold for a purpose: its own values, else the general ones."""
+        return _SettingsOfPurpose(purpose)
+
+
+class _SettingsOfPurpose(Settings):
+    def __init__(self, purpose: str) -> None:
+        self._purpose = purpose
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in PER_PURPOSE:
+            own = settings.PURPOSES.get(self._purpose, {})
+            if name in own:
+                return own[name]
+        return super().__getattribute__(name)
+
 
 _DEFAULTS = {
     name: (PREFIX + name, default) for name, default in vars(Settings).items() if name.isupper()
@@ -178,5 +213,22 @@ _DEFAULTS = {
 
 settings = Settings()
 
-NAMES = frozenset(PREFIX + name for name in Settings.__annotations__)
+
+def _rules() -> dict[str, tuple[Any, Rule]]:
+    kinds = get_annotations(Settings)
+    return {
+        name: (kind.__origin__, kind.__metadata__[0])
+        if hasattr(kind, "__metadata__")
+        else (kind, Rule())
+        for name, kind in kinds.items()
+    }
+
+
+RULES = _rules()
+"""Each setting's type and rule."""
+
+NAMES = frozenset(PREFIX + name for name in RULES)
 """All names that a project may set."""
+
+PER_PURPOSE = frozenset(name for name, (_, rule) in RULES.items() if rule.per_purpose)
+"""Those that a purpose may have a value of its own for."""

@@ -3,8 +3,8 @@
 import itertools
 from pathlib import Path
 
+from otpmail import conf
 from otpmail.conf import Settings
-from otpmail.purposes import Purpose
 
 DOC = Path(__file__).parents[2] / "docs/explanation/guessing.md"
 DAY = 86_400
@@ -68,4 +68,4 @@ def test_what_a_further_purpose_adds_follows_from_the_defaults():
 def test_the_kiosk_runs_on_these_numbers(settings):
     for name in ("GUESSES", "DIGITS", "LONG_DIGITS", "LOCKOUT_FAILURES", "LOCKOUT_SECONDS"):
         assert not hasattr(settings, f"OTPMAIL_{name}")
-    assert Purpose("transfer").guesses == default("GUESSES")
+    assert default("GUESSES") == conf.settings.of("transfer").GUESSES

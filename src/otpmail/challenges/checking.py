@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from otpmail import audit, closing
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import consuming, lookup
+from otpmail.conf import settings
 from otpmail.crypto import derive, keys
 from otpmail.db import arguments, database
 from otpmail.delivery import rendering
@@ -27,7 +28,6 @@ from otpmail.exceptions import InsideTransactionError, NotHereError, foreign
 from otpmail.limits import guesses, lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
-from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
     Ended,
@@ -187,13 +187,13 @@ def _check_outside(*, consume: bool) -> None:
 
 def _count_guess(challenge: Challenge) -> _Guess | None:
     """Count the guess and commit. Returns which one it is, or None if none may be made."""
-    rules, now = Purpose(challenge.purpose), database.now()
+    now = database.now()
     connection = transaction.get_connection(database.alias())
     if not (connection.in_atomic_block or connection.get_autocommit()):
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
         with database.atomic(durable=True):
-            number = guesses.count_guess(challenge, purpose=rules, now=now)
+            number = guesses.count_guess(challenge, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
             "verify() must not run inside a transaction: a rollback would give the guess back. "
@@ -233,8 +233,8 @@ def _wrong(
     ended = _spend(challenge, guess, now, client)
     if ended:
         return ended
-    rules = Purpose(challenge.purpose)
-    left = max(0, rules.guesses - challenge.failures)
+    rules = settings.of(challenge.purpose)
+    left = max(0, rules.GUESSES - challenge.failures)
     if _is_older(challenge, typed):
         return Superseded(guesses_left=left, can_resend=lookup.can_reissue(challenge, rules, now))
     return Wrong(guesses_left=left)
@@ -245,7 +245,7 @@ def _spend(challenge: Challenge, guess: _Guess, now: datetime, client: Client) -
     lockout.enforce(challenge.owner, now)
     audit.write(AuditAction.WRONG, challenge, now=now, client=client)
     # By its own number: a later one may be looked at, and be right.
-    is_last = guess.number >= Purpose(challenge.purpose).guesses
+    is_last = guess.number >= settings.of(challenge.purpose).GUESSES
     return _end(challenge, ChallengeState.EXHAUSTED, now, client) if is_last else None
 
 

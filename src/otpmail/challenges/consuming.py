@@ -6,7 +6,7 @@ Knows nothing of: codes.
 What is held is bound to its owner and good once: `consume` confirms the challenge.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import F
@@ -14,13 +14,13 @@ from django.db.models import F
 from otpmail import audit, closing, receipts
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import lookup
+from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.db import arguments, database
 from otpmail.delivery import rendering
 from otpmail.limits import lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
-from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, Held, NotFound, NotHeld, Verified
 
 
@@ -29,7 +29,7 @@ def hold(challenge: Challenge, client: Client, now: datetime) -> Held:
 
     It may outlast the challenge's own life; the code does not.
     """
-    until = now + Purpose(challenge.purpose).life
+    until = now + timedelta(seconds=settings.of(challenge.purpose).LIFE_SECONDS)
     Challenge.objects.filter(pk=challenge.pk, ended_at=None).update(
         held_until=until,
         closes_at=max(challenge.closes_at, until),

@@ -11,14 +11,15 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.translation import get_language
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import addresses, audit, closing, routes
+from otpmail import addresses, audit, closing, purposes, routes
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import lookup, resending
+from otpmail.conf import Settings, settings
 from otpmail.crypto import derive, linking
 from otpmail.crypto.transaction_data import Facts
 from otpmail.db import arguments, database
@@ -28,7 +29,6 @@ from otpmail.exceptions import InvalidRecipientError, NotHereError
 from otpmail.limits import lockout, rates
 from otpmail.models import Challenge, ChallengeState, Delivery
 from otpmail.models.audit import AuditAction
-from otpmail.purposes import Purpose
 from otpmail.results import (
     AlreadyUsed,
     Cap,
@@ -117,7 +117,7 @@ def issue_many(
         if isinstance(challenge, InvalidAddress):
             return NoneIssued(position=position, why=challenge)
         asked.append(challenge)
-    _check_owners(asked, Purpose(purpose).open_challenges)
+    _check_owners(asked, settings.of(purpose).OPEN_CHALLENGES)
     return database.retry_if_deadlocked(lambda: _issue_all(asked, facts, client))
 
 
@@ -132,14 +132,14 @@ def _asked(
     decoy: bool,
 ) -> Challenge | InvalidAddress:
     arguments.check(purpose=purpose, owner=to.owner, client=client)
-    rules = Purpose(purpose)
+    rules = settings.of(purpose)
     if facts is not None:
         arguments.facts(facts)
-        rules.check_facts()
+        purposes.check_facts(purpose)
     lines = arguments.context({} if context is None else context)
     rendering.check_names(facts or {}, lines)
     if arguments.flag("decoy", decoy):
-        rules.check_decoys()
+        purposes.check_decoys(purpose)
     try:
         recipient = _canonical(to.recipient, rules)
     except InvalidRecipientError as error:
@@ -151,7 +151,7 @@ def _asked(
         language=get_language() or "",
         context=lines,
         is_decoy=decoy,
-        digits=rules.digits(long=arguments.flag("long", long)),
+        digits=purposes.digits(purpose, long=arguments.flag("long", long)),
     )
     linking.link(asked, facts)
     return asked
@@ -203,9 +203,9 @@ def _issue_one(
     return continued or _begin(asked, others, client, now, mail_limits)
 
 
-def _canonical(recipient: str, rules: Purpose) -> str:
+def _canonical(recipient: str, rules: Settings) -> str:
     address = addresses.canonical(recipient)
-    if addresses.needs_utf8(address) and not any(map(routes.may_take_utf8, rules.routes)):
+    if addresses.needs_utf8(address) and not any(map(routes.may_take_utf8, rules.ROUTES)):
         raise InvalidRecipientError(f"a code goes to one e-mail address: {addresses.NO_LETTERS}")
     return address
 
@@ -249,13 +249,13 @@ def _begin(
     mail_limits: rates.MailLimits,
 ) -> Issued | OverCap:
     """Make a new challenge; the oldest of its purpose end if there are too many."""
-    rules = Purpose(challenge.purpose)
+    rules = settings.of(challenge.purpose)
     retry_at = lockout.locked_out_until(challenge.owner, now)
     if retry_at is not None:
         return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
     if refused := mail_limits.check(challenge.recipient):
         return refused
-    for oldest in others[: max(0, len(others) + 1 - rules.open_challenges)]:
+    for oldest in others[: max(0, len(others) + 1 - rules.OPEN_CHALLENGES)]:
         closing.close(oldest, ChallengeState.SUPERSEDED, now=now, client=client)
     _start(challenge, rules, now)
     challenge.save(force_insert=True)
@@ -263,23 +263,23 @@ def _begin(
     return _issued(challenge, resending.enqueue_mail(challenge, now), now)
 
 
-def _start(challenge: Challenge, rules: Purpose, now: datetime) -> None:
+def _start(challenge: Challenge, rules: Settings, now: datetime) -> None:
     challenge.nonce = secrets.token_bytes(derive.NONCE_BYTES)
     challenge.time_zone = zones.current(now)
     challenge.created_at = now
-    challenge.expires_at = now + rules.life
-    challenge.closes_at = now + max(rules.life, rules.total_life)
-    challenge.resend_at = now + rules.cool_down(1)
+    challenge.expires_at = now + timedelta(seconds=rules.LIFE_SECONDS)
+    challenge.closes_at = now + timedelta(seconds=max(rules.LIFE_SECONDS, rules.TOTAL_LIFE_SECONDS))
+    challenge.resend_at = now + purposes.cool_down(challenge.purpose, 1)
 
 
 def _issued(challenge: Challenge, delivery: Delivery, now: datetime, **own: bool) -> Issued:
-    rules = Purpose(challenge.purpose)
+    rules = settings.of(challenge.purpose)
     return lookup.view(
         Issued,
         challenge,
         delivery,
         now=now,
         challenge_id=challenge.pk,
-        sends_left=max(0, rules.sends - challenge.sends),
+        sends_left=max(0, rules.SENDS - challenge.sends),
         **own,
     )

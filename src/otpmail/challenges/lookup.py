@@ -6,17 +6,17 @@ Knows nothing of: what is done with it.
 
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import F, QuerySet
 
 from otpmail.addresses.masking import mask
 from otpmail.challenges import mail_progress
+from otpmail.conf import Settings, settings
 from otpmail.crypto import keys
 from otpmail.db import arguments
 from otpmail.models import Challenge, ChallengeState, Delivery
-from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, ChallengeView, Ended
 
 
@@ -99,7 +99,7 @@ def view[S: ChallengeView](
     Before sign-in what became of a mail would tell whether the address is known: each looks as if
     it were queued for ever, since the challenge began, for only a known one is sent again.
     """
-    if Purpose(challenge.purpose).is_before_sign_in:
+    if settings.of(challenge.purpose).BEFORE_SIGN_IN:
         delivery = Delivery(created_at=challenge.created_at)
     return result(
         reference=challenge.reference,
@@ -115,7 +115,7 @@ def view[S: ChallengeView](
 
 def guesses_left(challenge: Challenge) -> int:
     """Tell how many wrong codes a challenge bears still."""
-    return max(0, Purpose(challenge.purpose).guesses - challenge.failures)
+    return max(0, settings.of(challenge.purpose).GUESSES - challenge.failures)
 
 
 def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
@@ -124,8 +124,8 @@ def over(challenge: Challenge, now: datetime) -> AlreadyUsed | Ended:
         return AlreadyUsed(confirmed_at=challenge.ended_at)
     if challenge.state != ChallengeState.PENDING:
         return Ended(state=ChallengeState(challenge.state))
-    rules = Purpose(challenge.purpose)
-    if challenge.failures >= rules.guesses:
+    rules = settings.of(challenge.purpose)
+    if challenge.failures >= rules.GUESSES:
         return Ended(state=ChallengeState.EXHAUSTED)
     return Ended(state=ChallengeState.EXPIRED, can_resend=can_reissue(challenge, rules, now))
 
@@ -134,16 +134,20 @@ def is_open(challenge: Challenge, now: datetime) -> bool:
     """Tell whether a pending challenge's code can be typed, or a new one be sent."""
     if keys.is_revoked(challenge.key_id):  # it is over, before the sweep too
         return False
-    return can_be_typed(challenge, now) or can_reissue(challenge, Purpose(challenge.purpose), now)
+    return can_be_typed(challenge, now) or can_reissue(
+        challenge, settings.of(challenge.purpose), now
+    )
 
 
 def can_be_typed(challenge: Challenge, now: datetime) -> bool:
     """Tell whether a pending challenge's live code can be typed."""
-    return now < challenge.expires_at and challenge.failures < Purpose(challenge.purpose).guesses
+    return (
+        now < challenge.expires_at and challenge.failures < settings.of(challenge.purpose).GUESSES
+    )
 
 
-def can_reissue(challenge: Challenge, rules: Purpose, when: datetime) -> bool:
+def can_reissue(challenge: Challenge, rules: Settings, when: datetime) -> bool:
     """Tell whether a resend at that moment can make the next generation."""
-    has_life = challenge.closes_at - when > rules.least_life
-    has_guesses = challenge.failures < rules.guesses
-    return has_life and has_guesses and challenge.generation < rules.generations
+    has_life = challenge.closes_at - when > timedelta(seconds=rules.LEAST_LIFE_SECONDS)
+    has_guesses = challenge.failures < rules.GUESSES
+    return has_life and has_guesses and challenge.generation < rules.GENERATIONS

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from otpmail import routes
+from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.delivery import leases
 from otpmail.models import Challenge, ChallengeState, Delivery, DeliveryEvent, DeliveryState, Reason
-from otpmail.purposes import Purpose
 from otpmail.results import MailStatus, NextStep, Progress
 
 SLOW_SECONDS = 30
@@ -84,7 +84,7 @@ def is_slow(purpose: str) -> bool:
     Either no route of its purpose is in order, as far as this process knows, or what is due waits:
     that is asked of the database once a second.
     """
-    return routes.all_unavailable(Purpose(purpose).routes) or _was_slow(int(time.monotonic()))
+    return routes.all_unavailable(settings.of(purpose).ROUTES) or _was_slow(int(time.monotonic()))
 
 
 @lru_cache(maxsize=1)

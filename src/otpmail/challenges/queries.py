@@ -7,9 +7,9 @@ Knows nothing of: what is typed back, HTTP.
 from uuid import UUID
 
 from otpmail.challenges import lookup
+from otpmail.conf import settings
 from otpmail.db import arguments, database
 from otpmail.models import ChallengeState
-from otpmail.purposes import Purpose
 from otpmail.results import NotFound, Open, Status
 
 
@@ -37,7 +37,7 @@ def open_(*, owner: str, purpose: str | None = None) -> list[Open]:
             now=now,
             challenge_id=challenge.pk,
             purpose=challenge.purpose,
-            sends_left=max(0, Purpose(challenge.purpose).sends - challenge.sends),
+            sends_left=max(0, settings.of(challenge.purpose).SENDS - challenge.sends),
         )
         for challenge, delivery in lookup.with_newest_mails(found)
     ]

@@ -7,7 +7,7 @@ Nothing here waits for mail: a promise is a row in the caller's transaction, and
 engine once it is committed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.views.decorators.debug import sensitive_variables
@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from otpmail import audit, closing
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import lookup
+from otpmail.conf import Settings, settings
 from otpmail.crypto import keys
 from otpmail.db import arguments, database
 from otpmail.delivery import outbox
@@ -23,7 +24,6 @@ from otpmail.exceptions import foreign
 from otpmail.limits import guesses, rates, suppressions
 from otpmail.models import Challenge, ChallengeState, Delivery, Queue, Reason
 from otpmail.models.audit import AuditAction
-from otpmail.purposes import Purpose
 from otpmail.results import AlreadyUsed, Ended, NotFound, OverCap, Resent, TooSoon
 from otpmail.signals import delivery_refused
 
@@ -57,7 +57,7 @@ def try_resend(
     challenge: Challenge, client: Client, now: datetime, mail_limits: rates.MailLimits
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
     """Do what `resend` does with a challenge that was found; its room is asked for, not taken."""
-    rules = Purpose(challenge.purpose)
+    rules = settings.of(challenge.purpose)
     if challenge.state != ChallengeState.PENDING or now >= challenge.closes_at:
         return lookup.over(challenge, now)
     if keys.find(challenge.key_id) is None:  # revoked
@@ -66,9 +66,9 @@ def try_resend(
     if now < challenge.resend_at:
         return TooSoon(retry_at=challenge.resend_at)
     keeps = _keeps_code(challenge, rules, now)
-    if keeps and challenge.sends >= rules.sends:
+    if keeps and challenge.sends >= rules.SENDS:
         # The older code may be on its way: it is not killed before it has to be.
-        soon = challenge.expires_at - rules.keep_code
+        soon = challenge.expires_at - timedelta(seconds=rules.KEEP_CODE_SECONDS)
         return OverCap(retry_at=soon if lookup.can_reissue(challenge, rules, soon) else None)
     if not keeps and not lookup.can_reissue(challenge, rules, now):
         return OverCap(retry_at=None)
@@ -86,7 +86,7 @@ def resend_by_other_route(
     caller's transaction, which has locked the challenge.
     """
     live = challenge.state == ChallengeState.PENDING and challenge.generation == delivery.generation
-    others = set(Purpose(challenge.purpose).routes) - {avoid}
+    others = set(settings.of(challenge.purpose).ROUTES) - {avoid}
     if not live or now >= delivery.deadline or not others:
         return False
     rows = Delivery.objects.filter(challenge=challenge)
@@ -120,10 +120,10 @@ def _enqueue_mail(challenge: Challenge, now: datetime, *, avoid: str = "") -> De
 
 
 def _resend(
-    challenge: Challenge, rules: Purpose, now: datetime, client: Client, *, keeps: bool
+    challenge: Challenge, rules: Settings, now: datetime, client: Client, *, keeps: bool
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
     take = guesses.count_resend if keeps else guesses.count_reissue
-    if take(challenge, purpose=rules, now=now):
+    if take(challenge, now=now):
         action = AuditAction.RESENT if keeps else AuditAction.REISSUED
         audit.write(action, challenge, now=now, client=client)
         enqueue_mail(challenge, now)
@@ -131,7 +131,7 @@ def _resend(
             generation=challenge.generation,
             expires_at=challenge.expires_at,
             resend_at=challenge.resend_at,
-            sends_left=rules.sends - challenge.sends,
+            sends_left=rules.SENDS - challenge.sends,
         )
     challenge = lookup.locked(challenge.pk)  # somebody was first: another click, or the end
     if challenge.state != ChallengeState.PENDING:
@@ -139,7 +139,7 @@ def _resend(
     return TooSoon(retry_at=challenge.resend_at)
 
 
-def _keeps_code(challenge: Challenge, rules: Purpose, now: datetime) -> bool:
-    has_life = challenge.expires_at - now >= rules.keep_code
-    has_failures = challenge.failures >= rules.keep_code_failures
-    return has_life and not has_failures and not rules.rotates
+def _keeps_code(challenge: Challenge, rules: Settings, now: datetime) -> bool:
+    has_life = challenge.expires_at - now >= timedelta(seconds=rules.KEEP_CODE_SECONDS)
+    has_failures = challenge.failures >= rules.KEEP_CODE_FAILURES
+    return has_life and not has_failures and not rules.ROTATE

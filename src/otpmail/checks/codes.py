@@ -12,10 +12,11 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.urls import NoReverseMatch, reverse
 from django.utils.module_loading import import_string
 
-from otpmail.conf import PREFIX, Settings, settings
+from otpmail.conf import PER_PURPOSE, PREFIX, Settings, settings
 from otpmail.crypto import keys
 from otpmail.db import arguments
-from otpmail.purposes import FACTS, OVERRIDES, SAMPLE, Purpose
+from otpmail.purposes import FACTS, SAMPLE
+from otpmail.purposes import digits as digits_of
 
 CAPS = ("LOCKOUT_FAILURES", "RECIPIENT_QUOTA", "CLIENT_QUOTA", "TRUSTED_DEVICE_QUOTA")
 ORIGIN = re.compile(
@@ -103,10 +104,10 @@ def purposes() -> Iterable[CheckMessage]:
                 hint="Give the purpose another name.",
                 id="otpmail.E032",
             )
-        for rule in set(rules) - OVERRIDES - {FACTS, SAMPLE}:
+        for rule in set(rules) - PER_PURPOSE - {FACTS, SAMPLE}:
             yield Error(
                 f"OTPMAIL_PURPOSES[{purpose!r}] has {rule!r}, which is no rule of a purpose.",
-                hint=f"A purpose may have {', '.join(sorted(OVERRIDES | {FACTS, SAMPLE}))}.",
+                hint=f"A purpose may have {', '.join(sorted(PER_PURPOSE | {FACTS, SAMPLE}))}.",
                 id="otpmail.E006",
             )
         if FACTS in rules:
@@ -122,10 +123,11 @@ def purposes() -> Iterable[CheckMessage]:
 
 def lives() -> Iterable[CheckMessage]:
     """E009: a code's life is so short that its mail is dropped before it is sent."""
-    for purpose in map(Purpose, ["", *settings.PURPOSES]):
-        if purpose.least_life >= purpose.life:
+    for purpose in ["", *settings.PURPOSES]:
+        own = settings.of(purpose)
+        if own.LEAST_LIFE_SECONDS >= own.LIFE_SECONDS:
             yield Error(
-                f"LEAST_LIFE_SECONDS is not below LIFE_SECONDS for purpose {purpose.name!r}: "
+                f"LEAST_LIFE_SECONDS is not below LIFE_SECONDS for purpose {purpose!r}: "
                 "no mail would leave.",
                 hint="The defaults are 120 and 600.",
                 id="otpmail.E009",
@@ -134,10 +136,10 @@ def lives() -> Iterable[CheckMessage]:
 
 def digits() -> Iterable[CheckMessage]:
     """E019: long codes have fewer digits than usual ones."""
-    for purpose in map(Purpose, ["", *settings.PURPOSES]):
-        if purpose.digits(long=True) < purpose.digits():
+    for purpose in ["", *settings.PURPOSES]:
+        if digits_of(purpose, long=True) < digits_of(purpose):
             yield Error(
-                f"LONG_DIGITS is below DIGITS for purpose {purpose.name!r}.",
+                f"LONG_DIGITS is below DIGITS for purpose {purpose!r}.",
                 hint="The defaults are 8 and 6.",
                 id="otpmail.E019",
             )

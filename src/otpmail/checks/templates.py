@@ -16,10 +16,10 @@ from django.template.backends.django import DjangoTemplates
 from django.template.loader import get_template
 from django.views.decorators.debug import sensitive_variables
 
+from otpmail import purposes
 from otpmail.checks import visible_text
 from otpmail.conf import settings
 from otpmail.delivery import rendering
-from otpmail.purposes import Purpose
 
 DIGITS = "9081726354"
 """Of the sample's code: no other number of a mail is like it."""
@@ -39,7 +39,7 @@ def mails() -> Iterable[CheckMessage]:
 
 def _sample(purpose: str) -> Iterable[CheckMessage]:
     """E031: a purpose's ``SAMPLE`` is not what ``issue`` takes."""
-    sample = Purpose(purpose).sample
+    sample = purposes.sample(purpose)
     is_mapping = isinstance(sample, Mapping)
     if not is_mapping or rendering.RESERVED.intersection(sample):
         why = "has names that templates know as something else" if is_mapping else "is no mapping"
@@ -77,7 +77,7 @@ def _parts(purpose: str) -> Iterable[CheckMessage]:
 
     W013: a template needs more than the purpose's ``SAMPLE`` has.
     """
-    code = DIGITS[: Purpose(purpose).digits()]
+    code = DIGITS[: purposes.digits(purpose)]
     for name in rendering.PARTS:
         try:
             text = rendering.sample(purpose, name, code)

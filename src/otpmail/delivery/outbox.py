@@ -26,7 +26,6 @@ from otpmail.models import (
     Reason,
     StoredMessage,
 )
-from otpmail.purposes import Purpose
 
 EVENT_WEIGHTS = {
     DeliveryEvent.DEFERRED: 0,
@@ -119,6 +118,7 @@ def note_render_failed(delivery: Delivery, holder: str) -> None:
 
 def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
     delivery_id = uuid7()
+    least_life = timedelta(seconds=settings.of(challenge.purpose).LEAST_LIFE_SECONDS)
     delivery = Delivery(
         id=delivery_id,
         challenge=challenge,
@@ -126,7 +126,7 @@ def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
         message_id=f"<{delivery_id}@{_sender_domain()}>",
         created_at=now,
         due_at=now,
-        deadline=challenge.expires_at - Purpose(challenge.purpose).least_life,
+        deadline=challenge.expires_at - least_life,
         **columns,
     )
     _ADD(delivery)

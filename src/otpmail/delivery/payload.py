@@ -17,7 +17,6 @@ from otpmail.crypto import encryption
 from otpmail.delivery import rendering, serialization
 from otpmail.delivery.rendering import RenderedMessage
 from otpmail.models import Challenge, ChallengeState, Delivery, Reason, StoredMessage
-from otpmail.purposes import Purpose
 
 
 class Payload(ABC):
@@ -74,7 +73,7 @@ class _Code(Payload):
 
     @property
     def routes(self) -> Sequence[str]:
-        return Purpose(self.challenge.purpose).routes
+        return tuple(settings.of(self.challenge.purpose).ROUTES)
 
     @property
     def retry_seconds(self) -> Sequence[float]:

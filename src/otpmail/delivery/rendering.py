@@ -23,13 +23,12 @@ from django.utils import timezone, translation
 from django.utils.safestring import mark_safe
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import addresses
+from otpmail import addresses, purposes
 from otpmail.conf import settings
 from otpmail.crypto import cancel_link, derive, keys, linking
 from otpmail.crypto.transaction_data import Facts
 from otpmail.display import languages, one_line, redaction, zones
 from otpmail.models import Challenge, Delivery
-from otpmail.purposes import Purpose
 
 SUBJECT = "subject.txt"
 PARTS = (SUBJECT, "body.txt", "body.html")
@@ -105,7 +104,7 @@ def facts_of(challenge: Challenge, *, lock: bool) -> Facts | None:
     """
     if not challenge.is_bound:
         return {} if linking.holds(challenge, None) else None
-    facts = Purpose(challenge.purpose).facts(challenge, lock=lock)
+    facts = purposes.facts(challenge, lock=lock)
     return facts if facts is not None and linking.holds(challenge, facts) else None
 
 
@@ -150,8 +149,10 @@ def render(
 def sample(purpose: str, name: str, code: str) -> str:
     """Render one part of a purpose's mail as it would be for somebody; the code in it, wherever."""
     now = timezone.now()
-    somebody = Challenge(purpose=purpose, expires_at=now + Purpose(purpose).life)
-    context = _context(Delivery(created_at=now), somebody, Purpose(purpose).sample)
+    somebody = Challenge(
+        purpose=purpose, expires_at=now + timedelta(seconds=settings.of(purpose).LIFE_SECONDS)
+    )
+    context = _context(Delivery(created_at=now), somebody, purposes.sample(purpose))
     return _rendered(purpose, name, {**context, "code": code})
 
 

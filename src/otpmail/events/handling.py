@@ -27,7 +27,6 @@ from otpmail.exceptions import NotHereError, foreign
 from otpmail.limits import suppressions
 from otpmail.models import Attempt, Challenge, Delivery, DeliveryEvent
 from otpmail.outcomes import REPLY_LENGTH, words
-from otpmail.purposes import Purpose
 from otpmail.signals import delivery_event_received
 
 NOT_THROUGH = frozenset({DeliveryEvent.DEFERRED, DeliveryEvent.REJECTED, DeliveryEvent.BOUNCED})
@@ -102,4 +101,4 @@ def _last_route(delivery: Delivery, challenge: Challenge | None) -> str:
     # A provider can be faster than our own note of the attempt: then it is the first route.
     attempts = Attempt.objects.filter(delivery=delivery)
     last = attempts.order_by("-started_at").values_list("route", flat=True).first()
-    return last or (Purpose(challenge.purpose).routes if challenge else settings.ROUTES)[0]
+    return last or (settings.of(challenge.purpose) if challenge else settings).ROUTES[0]
