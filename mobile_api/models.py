@@ -46,8 +46,6 @@ class Token(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(expires_at__gt=F("created_at")), name="mobile_api_token_life"
@@ -55,7 +53,6 @@ class Token(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name whose it is."""
         return f"token of {self.member_id}"
 
 
@@ -80,8 +77,6 @@ class Account(models.Model):
     balance_minor = models.BigIntegerField(default=0)
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(balance_minor__gte=0) | Q(kind=AccountKind.COOPERATIVE),
@@ -95,7 +90,6 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name it by number."""
         return f"account {self.number}"
 
     def can_pay(self, amount_minor: int) -> bool:
@@ -144,8 +138,6 @@ class Transfer(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(amount_minor__range=(1, MAX_AMOUNT_MINOR)),
@@ -180,7 +172,6 @@ class Transfer(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name it by id and state."""
         return f"transfer {self.id} ({self.state})"
 
     @property
@@ -203,8 +194,6 @@ class Entry(AppendOnly):
     REFUSAL = "what is booked stays booked: post another transfer instead"
 
     class Meta:
-        """Laws."""
-
         verbose_name_plural = "entries"
         constraints: ClassVar = [
             # A transfer is posted once; also the index that reads a transfer's entries.
@@ -217,7 +206,6 @@ class Entry(AppendOnly):
         ]
 
     def __str__(self) -> str:
-        """Tell the line."""
         return f"{self.amount_minor:+d} on {self.account_id} by {self.transfer_id}"
 
 
@@ -235,8 +223,6 @@ class IdempotencyKey(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             # Also the index for its reader: idempotency.find.
             models.UniqueConstraint(
@@ -245,5 +231,4 @@ class IdempotencyKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        """Name whose it is."""
         return f"key of {self.member_id}, answered {self.status}"

@@ -46,9 +46,9 @@ class Newest(Paginator):  # type: ignore[type-arg] # generic for mypy alone
 
     object_list: QuerySet[Any]
 
+    @override
     @cached_property
     def count(self) -> int:
-        """Count what is shown."""
         return self.object_list[:MOST].count()
 
 
@@ -60,12 +60,10 @@ class Since(admin.SimpleListFilter):
 
     @override
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Give the periods."""
         return [(period, period) for period in PERIODS]
 
     @override
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is younger."""
         period = PERIODS.get(self.value() or "")
         return queryset.filter(pk__gte=_first_id(period)) if period else queryset
 

@@ -1,7 +1,7 @@
 """Two members with money, to try the kiosk with. Run twice, it changes nothing."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, override
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from django.contrib.auth.hashers import make_password
@@ -45,8 +45,8 @@ class Command(BaseCommand):
 
     help = "Loads two members with money, and prints their numbers and PINs."
 
+    @override
     def handle(self, *_: Any, **__: Any) -> None:
-        """Load what is not there yet."""
         with transaction.atomic():
             self._load_all()
 

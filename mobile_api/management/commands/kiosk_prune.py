@@ -4,7 +4,7 @@ For a timer, once a day. Members, transfers and the ledger are books, and stay.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import BaseCommand
 from django.db.models import Q, QuerySet
@@ -27,8 +27,8 @@ class Command(BaseCommand):
 
     help = "Deletes tokens that ended 30 days ago, and answers kept for repeats for 7 days."
 
+    @override
     def handle(self, *_: Any, **__: Any) -> None:
-        """Delete, and tell how much."""
         now = timezone.now()
         tokens = _delete(Token.objects.filter(_ended(now - KEEP_TOKENS)))
         answers = _delete(IdempotencyKey.objects.filter(created_at__lt=now - KEEP_ANSWERS))

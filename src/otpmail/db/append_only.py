@@ -6,7 +6,7 @@ Knows nothing of: which tables, what their triggers say.
 """
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, override
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -24,12 +24,12 @@ _POSTGRESQL = (
 
 
 class _Rows[M: "AppendOnly"](RowSet[M]):
+    @override
     def update(self, **_: Any) -> NoReturn:
-        """Refuse."""
         raise TypeError(self.model.REFUSAL)
 
+    @override
     def delete(self) -> NoReturn:
-        """Refuse."""
         raise TypeError(self.model.REFUSAL)
 
     def bulk_create(self, objs: Iterable[M], *args: Any, **options: Any) -> list[M]:
@@ -51,18 +51,16 @@ class AppendOnly(Row):
     objects: ClassVar[_Manager[Self]] = _Manager()
 
     class Meta(Row.Meta):
-        """No table of its own."""
-
         abstract = True
 
+    @override
     def save(self, **options: Any) -> None:
-        """Add it, once."""
         if options.get("update_fields") or options.get("force_update"):
             raise TypeError(self.REFUSAL)
         super().save(**options | {"force_insert": True})
 
+    @override
     def delete(self, **_: Any) -> NoReturn:  # type: ignore[override]
-        """Refuse."""
         raise TypeError(self.REFUSAL)
 
 

@@ -8,7 +8,7 @@ Django would leave the condition out there, and the query for what is due would 
 mail that was ever settled.
 """
 
-from typing import Any
+from typing import Any, override
 
 from django.core.checks import CheckMessage
 from django.db import models
@@ -22,15 +22,15 @@ class OpenIndex(models.Index):
         super().__init__(**named)
         self.lead = lead
 
+    @override
     def deconstruct(self) -> tuple[str, Any, dict[str, Any]]:
-        """Tell a migration how it is made."""
         path, expressions, named = super().deconstruct()
         return path, expressions, named | {"lead": self.lead}
 
+    @override
     def create_sql(
         self, model: type[Model], schema_editor: Any, using: str = "", **named: Any
     ) -> Any:
-        """Write the statement that this database understands."""
         if schema_editor.connection.features.supports_partial_indexes:
             return super().create_sql(model, schema_editor, using, **named)
         full = models.Index(fields=[*self.lead, *self.fields], name=self.name)

@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, override
 from uuid import UUID
 
 from django.db import connections, models, transaction
@@ -130,7 +130,7 @@ class Update(Statement):
         self._write = write
 
     def __call__(self, **values: Any) -> int:
-        """Run it."""
+        """Run it with these values, and give how many rows it changed."""
         alias = database.alias()
         text, parameters = self.bind(alias, values)
         with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
@@ -138,8 +138,8 @@ class Update(Statement):
             count: int = cursor.rowcount
         return count
 
+    @override
     def write(self, alias: str, values: Values) -> Written:
-        """Have the ORM write it for these values."""
         rows, changes = self._write(**values)
         query: Any = rows.using(alias).query.chain(UpdateQuery)
         query.add_update_values(changes)
@@ -156,7 +156,7 @@ class Select(Statement):
         self._write = write
 
     def __call__(self, **values: Any) -> list[list[Any]]:
-        """Run it."""
+        """Run it with these values, and give the rows that it found."""
         alias = database.alias()
         text, parameters = self.bind(alias, values)
         connection = connections[alias]
@@ -169,8 +169,8 @@ class Select(Statement):
                     row[place] = read(row[place], column, connection)
         return rows
 
+    @override
     def write(self, alias: str, values: Values) -> Written:
-        """Have the ORM write it for these values."""
         compiler = self._write(**values).using(alias).query.get_compiler(alias)
         sql, parameters = compiler.as_sql()
         return Written(sql, parameters, [column for column, _, _ in compiler.select])
@@ -185,7 +185,7 @@ class Insert(Statement):
         self._model = model
 
     def __call__(self, *rows: Model) -> None:
-        """Run it."""
+        """Add these rows, which are then known to be in the database."""
         alias, bound = database.alias(), []
         for row in rows:
             text, parameters = self.bind(alias, {name: getattr(row, name) for name in self.fields})
@@ -200,8 +200,8 @@ class Insert(Statement):
         for row in rows:
             row._state.adding, row._state.db = False, alias
 
+    @override
     def write(self, alias: str, values: Values) -> Written:
-        """Have the ORM write it for these values."""
         query = InsertQuery(self._model)
         query.insert_values([*self.fields.values()], [self._model(**values)])
         ((sql, parameters),) = query.get_compiler(alias).as_sql()

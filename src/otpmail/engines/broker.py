@@ -50,7 +50,6 @@ class BrokerEngine(Engine):
         self._dispatcher = Loop("otpmail-dispatcher", self._step, last=self._end)
 
     def __repr__(self) -> str:
-        """Tell its state in one line."""
         waiting = sum(map(len, self._waiting.values()))
         return f"<{type(self).__name__} {self._publisher} waiting={waiting} {self._couriers}>"
 

@@ -28,7 +28,6 @@ class ImmediateEngine(Engine):
 
     @override
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
-        """Do one round with each."""
         ids = list(delivery_ids)
         for delivery_id in ids:
             courier.run([delivery_id], self._holder)

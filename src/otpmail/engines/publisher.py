@@ -57,7 +57,6 @@ class Publisher:
         self.is_down = False
 
     def __repr__(self) -> str:
-        """Tell its state in a word."""
         return "down" if self.is_down else "up"
 
     def start(self) -> None:

@@ -113,7 +113,6 @@ class Schedule:
         self._is_drained = False
 
     def __repr__(self) -> str:
-        """Tell how many there are, in one line."""
         known = sum(len(waiting.known) for waiting in self._queues.values())
         closed = " closed" if self.is_closed else ""
         return f"known={known} in_hand={len(self._begun)}{closed}"

@@ -99,7 +99,6 @@ class ThreadsEngine(Engine):
             signal.connect(self._routes_changed)
 
     def __repr__(self) -> str:
-        """Tell its state in one line."""
         return f"<ThreadsEngine {self._holder} {self._schedule!r}>"
 
     @property

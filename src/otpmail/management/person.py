@@ -6,7 +6,7 @@ Knows nothing of: what is done.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -26,13 +26,13 @@ class PersonCommand(MigratedCommand, ABC):
     def tell(self, done: Any) -> None:
         """Print what came of it."""
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take whose."""
         parser.add_argument("address", help="the e-mail address; case does not matter")
         parser.add_argument("--owner", help="and whatever was issued for this owner")
 
+    @override
     def handle(self, *, address: str, owner: str | None, **_: Any) -> None:
-        """Do it, and tell of it."""
         try:
             done = self.act(address, owner)
         except (InvalidRecipientError, NotHereError) as error:

@@ -68,8 +68,6 @@ class Challenge(database.Row):
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Laws and readers."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(state__in=ChallengeState.values), name="otpmail_challenge_state"
@@ -210,8 +208,6 @@ class Delivery(database.Row):
     leased_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        """Laws and readers."""
-
         verbose_name_plural = "deliveries"
         constraints: ClassVar = [
             models.CheckConstraint(
@@ -313,8 +309,6 @@ class Attempt(database.Row):
     reply = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(outcome__in=["accepted", "transient", "permanent", "unknown"]),
@@ -337,8 +331,6 @@ class Suppression(database.Row):
     until = models.DateTimeField()
 
     class Meta:
-        """Laws."""
-
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(until__gt=models.F("created_at")), name="otpmail_suppression_life"
@@ -365,8 +357,6 @@ class Counter(database.Row):
     kept_until = models.BigIntegerField()
 
     class Meta:
-        """Readers."""
-
         indexes: ClassVar = [
             # limits.counters.prune: what nobody counted by for long
             models.Index(fields=["kept_until"], name="otpmail_counter_kept"),

@@ -59,8 +59,6 @@ class AuditEntry(AppendOnly):
     REFUSAL = "the audit is only added to"
 
     class Meta:
-        """Laws."""
-
         verbose_name_plural = "audit entries"
         constraints: ClassVar = [
             models.CheckConstraint(

@@ -32,7 +32,6 @@ class KeptRow:
     held_by: str
 
     def __str__(self) -> str:
-        """Name both."""
         return f"{self.row} stays: held by {self.held_by}"
 
 
@@ -44,7 +43,6 @@ class Deleted:
     stayed: tuple[KeptRow, ...] = ()
 
     def __add__(self, other: "Deleted") -> "Deleted":
-        """Take both together."""
         return Deleted(self.count + other.count, self.stayed + other.stayed)
 
 

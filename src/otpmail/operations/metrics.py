@@ -5,6 +5,7 @@ In: ``stats``. Out: metrics, read anew for each scrape. Knows nothing of: who as
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import override
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -18,8 +19,8 @@ from otpmail.routes import CircuitState
 class OutboxCollector(Collector):
     """Reads everything anew for each scrape."""
 
+    @override
     def collect(self) -> Iterator[Metric]:
-        """Give all metrics."""
         now = database.now()
         yield from _queue(now)
         yield _settled(now - stats.RECENTLY)

@@ -6,7 +6,7 @@ before otpmail in ``INSTALLED_APPS`` has to be a subclass of this one (``otpmail
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, override
 
 from django.core.management.commands import flush
 from django.db import connections
@@ -18,8 +18,8 @@ from otpmail.db import append_only
 class Command(flush.Command):
     """Django's, with the locks lifted for as long as its statements run."""
 
+    @override
     def handle(self, **options: Any) -> None:
-        """Flush."""
         with _unlocking(connections[options["database"]]):
             super().handle(**options)
 

@@ -4,7 +4,7 @@ See docs/how-to/restore.md.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
@@ -22,8 +22,8 @@ class Command(MigratedCommand):
         "or --release them to be sent. Run it before any process that sends is started."
     )
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take which of the two, and up to when."""
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument(
             "--drop", action="store_true", help="send none of them; people are told to ask again"
@@ -38,8 +38,8 @@ class Command(MigratedCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
 
+    @override
     def handle(self, *, drop: bool, promised_before: str | None, dry_run: bool, **_: Any) -> None:
-        """Drop or release, and say how many."""
         before = database.now() if promised_before is None else _moment(promised_before)
         act = restoring.drop if drop else restoring.release
         result = act(before, dry_run=dry_run)

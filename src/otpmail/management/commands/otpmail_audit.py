@@ -1,6 +1,6 @@
 """``manage.py otpmail_audit``: whether the audit is as it was written."""
 
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -14,8 +14,8 @@ class Command(MigratedCommand):
 
     help = "Checks the chain over the audit, tells each fault, and prints the last seal."
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take what was printed before."""
         parser.add_argument(
             "--expect",
             default="",
@@ -23,8 +23,8 @@ class Command(MigratedCommand):
             help="a seal that this command printed earlier, kept where the database is not",
         )
 
+    @override
     def handle(self, *, expect: str, **_: Any) -> None:
-        """Check."""
         found = list(chain.problems(expect))
         while chain.seal(now=database.now()):
             pass

@@ -1,5 +1,7 @@
 """``manage.py otpmail_erase``: a person's rows are gone, and what was pending is cancelled."""
 
+from typing import override
+
 from django.core.management.base import CommandError
 
 from otpmail.management.person import PersonCommand
@@ -12,12 +14,12 @@ class Command(PersonCommand):
 
     help = "Ends what is pending for a person and deletes their rows. It cannot be undone."
 
+    @override
     def act(self, address: str, owner: str | None) -> Deleted:
-        """Erase."""
         return privacy.erase(recipient=address, owner=owner)
 
+    @override
     def tell(self, done: Deleted) -> None:
-        """Tell how much, and what stayed."""
         self.stdout.write(f"Erased {done.count} challenges with their mails.")
         if done.stayed:
             raise CommandError("\n".join(["Not all is gone.", *map(str, done.stayed)]))

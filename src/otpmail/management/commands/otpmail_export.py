@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, override
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -15,10 +15,10 @@ class Command(PersonCommand):
 
     help = "Prints all rows of a person as JSON: of their address, and of their owner."
 
+    @override
     def act(self, address: str, owner: str | None) -> Sequence[Any]:
-        """Read a list of challenges."""
         return privacy.export(recipient=address, owner=owner)
 
+    @override
     def tell(self, done: Sequence[Any]) -> None:
-        """Print it."""
         self.stdout.write(json.dumps(done, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))

@@ -1,7 +1,7 @@
 """``manage.py otpmail_key``: a new key for ``OTPMAIL_KEYS``; or whether an old one can go."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -23,14 +23,14 @@ class Command(MigratedCommand):
     requires_system_checks = ()  # the first key is made before the settings are right
     requires_migrations_checks = False  # and before there is a table
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take a name for the key, or the name of one that is to go."""
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--id", help="the key's id; by default the day, as 2026-11-24")
         which.add_argument("--retire", metavar="ID", help="tell whether this key can be taken out")
 
-    def handle(self, *, id: str | None, retire: str | None, **_: Any) -> None:  # noqa: A002 - the option's name
-        """Make a key, or tell of one."""
+    @override
+    def handle(self, *, id: str | None, retire: str | None, **_: Any) -> None:
         if retire is not None:
             self._tell(retire)
             return

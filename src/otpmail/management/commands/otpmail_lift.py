@@ -1,6 +1,6 @@
 """Send codes to an address again, once it was set right: ``manage.py otpmail_lift <address>``."""
 
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -16,12 +16,12 @@ class Command(MigratedCommand):
 
     help = "Send codes again to an address that had bounced."
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the address."""
         parser.add_argument("address")
 
+    @override
     def handle(self, *, address: str, **_: Any) -> None:
-        """Lift it, or say that there was nothing to lift."""
         try:
             address = addresses.canonical(address)
         except InvalidRecipientError as error:

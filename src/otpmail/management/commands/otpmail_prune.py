@@ -4,7 +4,7 @@ Counters that are long at nought and suppressions that ended go too; the audit a
 ``OTPMAIL_AUDIT_KEEP_DAYS``.
 """
 
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandParser
 
@@ -21,12 +21,12 @@ class Command(MigratedCommand):
 
     help = "Deletes settled deliveries and ended challenges older than OTPMAIL_KEEP_DAYS."
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take the wish to see first."""
         parser.add_argument("--dry-run", action="store_true", help="count, and delete nothing")
 
+    @override
     def handle(self, *, dry_run: bool, **_: Any) -> None:
-        """Delete or count, and say what."""
         now = database.now()
         for prune in () if dry_run else (counters.prune, suppressions.prune):
             while prune(now=now, limit=retention.STEP):

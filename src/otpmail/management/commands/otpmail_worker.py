@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from django.core.management.base import CommandParser
 from django.db import Error, connections
@@ -29,8 +29,8 @@ class Command(MigratedCommand):
     requires_system_checks = ()  # asked in `handle`
     requires_migrations_checks = False
 
+    @override
     def add_arguments(self, parser: CommandParser) -> None:
-        """Take a file that shows that it lives."""
         parser.add_argument(
             "--alive",
             type=Path,
@@ -39,8 +39,8 @@ class Command(MigratedCommand):
             "than a minute tells an orchestrator to start the process anew",
         )
 
+    @override
     def handle(self, *, alive: Path | None, **_: Any) -> None:
-        """Work until SIGTERM or SIGINT."""
         ending = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: ending.set())
