@@ -29,7 +29,7 @@ def settings() -> str:
     """Give each setting: what it means, its type and bounds, its default."""
     meanings = documented(conf.Settings)
     return _sections(
-        f"### `{conf.PREFIX}{name}`\n\n{plain(meanings[name])}\n\n"
+        f"### `{conf.PREFIX}{name}`\n\n{_line(meanings[name])}\n\n"
         f"- Type: `{_type(annotation)}`, {validators.told(*conf.RULES[name])}\n"
         f"- Default: `{default}`\n"
         f"- Can be set for one purpose: {'yes' if name in conf.PER_PURPOSE else 'no'}"

@@ -33,115 +33,133 @@ class Settings:
     """otpmail's settings. Each name is written ``OTPMAIL_<NAME>`` in a project's settings."""
 
     ENGINE: str = "otpmail.engines.threads.ThreadsEngine"
-    """Decides when and where a courier runs: the dotted path of an engine's class."""
+    """Dotted path of the engine's class. An engine decides when and where mails are sent."""
 
     ROUTES: Annotated[Sequence[str], Rule(may_be_empty=False, per_purpose=True)] = ("default",)
-    """Aliases of ``MAILERS`` through which mail leaves, the first that works."""
+    """Aliases of ``MAILERS`` through which codes are sent, in the order in which they are tried."""
 
     DOMAIN_ROUTES: Mapping[str, Sequence[str]] = {}
-    """Recipient's domain (``yahoo.*``) to the routes tried first; the first match holds."""
+    """Routes that are tried first for a recipient's domain (``yahoo.*``). The first match holds."""
 
     ROUTE_RATES: Annotated[Mapping[str, Mapping[str, int]], Rule(least=1)] = {}
-    """Route to what it bears in each process: mails ``PER_SECOND``, and ``AT_ONCE``."""
+    """For each route, the most mails ``PER_SECOND`` and ``AT_ONCE`` that a process sends by it."""
 
     CIRCUIT_FAULTS: Annotated[int, Rule(least=1)] = 3
-    """Faults of a route in a row after which mail goes round it, until it answers again."""
+    """Faults of a route in a row after which its circuit opens: mails go by other routes until
+    it works again.
+    """
 
     HEDGE_AFTER: Annotated[float | Literal["auto"] | None, Rule(least=0.05, most=60)] = "auto"
-    """Seconds until a code's silent route gets company. ``"auto"``: by its times; None: never."""
+    """Seconds to wait for a route's reply before a code is sent by the next route too (hedging).
+    ``"auto"``: three times what the route's slowest mails took, 1 to 5 s; None: never.
+    """
 
     KEYS: Mapping[str, str] = {}
-    """Key ring: id to 32 bytes in URL-safe base64, the current first. Empty: of ``SECRET_KEY``."""
+    """Key ring: ids of keys, each with its 32 bytes in URL-safe base64. The first is the current
+    one. Empty: one key, made of ``SECRET_KEY``.
+    """
 
     REVOKED_KEYS: Sequence[str] = ()
-    """Ids of keys that are good no more: what stands under them ends. Not those of the ring."""
+    """Ids of keys that must not be used any more, and are not in ``OTPMAIL_KEYS``. What is
+    pending under one of them ends.
+    """
 
     KEY_CLASS: str = "otpmail.crypto.keys.Key"
-    """What a key of the ring is: the dotted path of a class, for keys that a key service holds."""
+    """Dotted path of the class of the ring's keys, for keys that a key service holds."""
 
     BASE_URL: str = ""
-    """Scheme and host of links in mails, as ``https://bank.example``. Empty: mails have none."""
+    """Scheme and host of the links in mails, as ``https://bank.example``. Empty: no links."""
 
     METRICS_TOKEN: str = ""
-    """What a scraper of the metrics brings, 16 characters or more. Empty: nobody is told them."""
+    """Bearer token for the metrics endpoint, at least 16 characters. Empty disables it."""
 
     FROM: str = ""
-    """Sender of every code. Empty: ``DEFAULT_FROM_EMAIL``."""
+    """Sender of codes. Empty: ``DEFAULT_FROM_EMAIL``."""
 
     CODE_IN_SUBJECT: bool = False
-    """Whether a subject may hold the code: subjects are logged, and shown on lock screens."""
+    """Whether a mail's subject may show the code. Subjects are logged by mail servers and shown on
+    lock screens.
+    """
 
     PURPOSES: Mapping[str, Mapping[str, Any]] = {}
-    """Purpose to the rules that it overrides, ``FACTS``, ``SAMPLE`` (see ``otpmail.purposes``)."""
+    """For each purpose, the settings that it overrides, ``FACTS`` and ``SAMPLE``."""
 
     DIGITS: Annotated[int, Rule(least=4, most=10, per_purpose=True)] = 6
     """Digits of a code."""
 
     LONG_DIGITS: Annotated[int, Rule(least=4, most=10, per_purpose=True)] = 8
-    """Digits where more is at stake: ``issue(long=True)``, and all codes before sign-in."""
+    """Digits of a long code: of ``issue(long=True)``, and of all codes before sign-in."""
 
     BEFORE_SIGN_IN: Annotated[bool, Rule(per_purpose=True)] = False
-    """Whether callers are not signed in: their codes are long, and ``decoy=True`` can be asked."""
+    """Whether who asks is not signed in. Then codes are long, and ``decoy=True`` is allowed."""
 
     LIFE_SECONDS: Annotated[int, Rule(least=1, per_purpose=True)] = 600
-    """From issue to expiry of one generation. Never extended."""
+    """How long a code is valid, from its first mail's promise. A resend does not extend it."""
 
     TOTAL_LIFE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 1800
-    """From issue to the end of a challenge, over all its generations."""
+    """How long a challenge is open, over all its codes."""
 
     LEAST_LIFE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 120
-    """With less life left than this, a mail is not sent any more."""
+    """A mail is not sent any more when its code is valid for less than this."""
 
     GUESSES: Annotated[int, Rule(least=1, per_purpose=True)] = 5
-    """Wrong codes a challenge bears, over all its generations."""
+    """Wrong codes after which a challenge ends, over all its codes."""
 
     COOL_DOWN_SECONDS: Annotated[Sequence[int], Rule(may_be_empty=False, per_purpose=True)] = (
         60,
         120,
     )
-    """Wait before the first resend, the second, and so on; the last one repeats."""
+    """Wait before the first resend, the second, and so on. The last one repeats."""
 
     SENDS: Annotated[int, Rule(least=1, per_purpose=True)] = 3
-    """Mails a generation, the first included."""
+    """Mails with the same code, the first one included."""
 
     GENERATIONS: Annotated[int, Rule(least=1, per_purpose=True)] = 3
-    """Codes a challenge, the first included."""
+    """Codes of a challenge, the first one included."""
 
     KEEP_CODE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 180
-    """A resend keeps the code while this much of its life is left."""
+    """A resend keeps the code if it is still valid for this long, and makes a new one otherwise."""
 
     KEEP_CODE_FAILURES: Annotated[int, Rule(per_purpose=True)] = 3
-    """A resend keeps the code while there were fewer wrong codes than this."""
+    """A resend keeps the code if fewer wrong codes than this were typed."""
 
     ROTATE: Annotated[bool, Rule(per_purpose=True)] = False
-    """Whether each resend makes a new code, and the older one is dead at once."""
+    """Whether each resend makes a new code, which ends the older one at once."""
 
     OPEN_CHALLENGES: Annotated[int, Rule(least=1, per_purpose=True)] = 3
-    """Challenges of a purpose that one owner has open; one more, and the oldest ends."""
+    """Challenges of one purpose that an owner has open. With one more, the oldest ends."""
 
     LOCKOUT_FAILURES: Annotated[Sequence[int], Rule(least=1)] = (10, 20)
-    """Wrong codes an owner bears an hour and a day, over all challenges. Empty: no end."""
+    """Wrong codes of an owner in an hour and in a day, over all challenges, after which new
+    challenges are refused for a while. Empty: no limit.
+    """
 
     LOCKOUT_SECONDS: Annotated[Sequence[int], Rule(least=1)] = (900, 86400)
-    """Wait for new challenges past that budget: the first, doubled each time, and the longest."""
+    """How long they are refused: the first time, doubled each further time, and at most."""
 
     RECIPIENT_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (10, 20)
-    """Mails that one address gets an hour and a day. Empty: no end."""
+    """Mails to one address in an hour and in a day. Empty: no limit."""
 
     CLIENT_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (60, 300)
-    """Mails that one client asks for an hour and a day, if ``client`` is given. Empty: no end."""
+    """Mails that one client asks for in an hour and in a day, if ``client`` is given. Empty: no
+    limit.
+    """
 
     TRUSTED_DEVICE_QUOTA: Annotated[Sequence[int], Rule(least=1)] = (3, 6)
-    """Mails past `RECIPIENT_QUOTA` for a device that confirmed a code of that address before."""
+    """Mails in an hour and in a day, beyond ``OTPMAIL_RECIPIENT_QUOTA``, to an address of which
+    the device confirmed a code before.
+    """
 
     RETRY_SECONDS: Sequence[float] = (2, 4, 6)
-    """Wait after the first failed attempt, the second, and so on; then the mail has failed."""
+    """Wait after a code's first failed attempt, the second, and so on. After one more the mail has
+    failed.
+    """
 
     SUPPRESS_SECONDS: int = 604800
-    """How long an address that bounced for good is sent no code. 0: not at all."""
+    """How long no code is sent to an address that bounced for good. 0: it is not suppressed."""
 
     MAIL_LIFE_SECONDS: int = 86_400
-    """How long other mail is worth sending."""
+    """How long other mail than codes is tried."""
 
     MAIL_RETRY_SECONDS: Sequence[float] = (
         10,
@@ -155,31 +173,33 @@ class Settings:
         14_400,
         28_800,
     )
-    """The waits of other mail, as those of a code."""
+    """Wait after the failed attempts of other mail than codes."""
 
     LEASE_SECONDS: Annotated[int, Rule(least=1)] = 60
-    """How long a courier owns a delivery before another may take it."""
+    """How long a process holds a delivery before another may take it."""
 
     SWEEP_SECONDS: Annotated[float, Rule(least=0.01)] = 1
     """How often threads and workers look for what is due, and for what dead processes left."""
 
     COURIERS: Annotated[int, Rule(least=1)] = 8
-    """Courier threads a process."""
+    """Courier threads of a process."""
 
     MAIL_COURIERS: Annotated[int, Rule(least=1)] = 2
-    """How many of them may carry other mail at once; the rest are kept for codes."""
+    """How many of the couriers may send other mail than codes at the same time."""
 
     QUEUE_SIZE: Annotated[int, Rule(least=1)] = 1000
-    """Deliveries a process keeps in memory a queue; what is over waits in its row for a sweep."""
+    """Deliveries that a process keeps in memory, for each of the two queues. Further ones wait in
+    their rows for a sweep.
+    """
 
     DRAIN_SECONDS: float = 10
     """How long a process that ends waits for mails in flight."""
 
     KEEP_DAYS: int = 30
-    """How long `otpmail_prune` keeps settled deliveries and ended challenges."""
+    """How long ``otpmail_prune`` keeps settled deliveries and ended challenges."""
 
     AUDIT_KEEP_DAYS: int = 730
-    """How long it keeps the audit: 7 days or more. 0: for good."""
+    """How long ``otpmail_prune`` keeps the audit, at least 7 days. 0: for ever."""
 
     def __getattribute__(self, name: str) -> Any:
         """Give the project's value, else the default."""
