@@ -47,8 +47,8 @@ def server(settings):
         routes.close()
 
 
-def send(owner="Hello", body=SECRET, to="bob@example.org"):
-    return mail.send_mail(owner, body, "alice@example.org", [to])
+def send(subject="Hello", body=SECRET, to="bob@example.org"):
+    return mail.send_mail(subject, body, "alice@example.org", [to])
 
 
 def claim():
@@ -90,12 +90,12 @@ def test_rolled_back_mail_was_never_promised(server):
 
 
 def test_nothing_of_the_mail_can_be_read_in_the_database(server):
-    send(owner="a subject")
+    send(subject="a subject")
     delivery, stored = Delivery.objects.get(), StoredMessage.objects.get()
-    stored = repr([vars(delivery), {**vars(stored), "content": bytes(stored.content)}])
+    columns = repr([vars(delivery), {**vars(stored), "content": bytes(stored.content)}])
     assert stored.to == "b***@example.org"
     for word in (SECRET, "a subject", "bob@", "alice@"):
-        assert word not in stored
+        assert word not in columns
 
 
 @pytest.mark.parametrize(
