@@ -53,7 +53,7 @@ class Kiosk:
         """Ask for so many transfers at once, and wait for the last answer."""
         numbers = range(len(self.asked), len(self.asked) + requests)
         answered = list(pool.map(lambda number: self.load.ask(self.http, number), numbers))
-        assert all(asked.is_promised for asked in answered), answered
+        assert all(asked.is_enqueued for asked in answered), answered
         self.asked += answered
 
     def mails(self) -> int:

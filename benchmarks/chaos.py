@@ -45,7 +45,7 @@ def main() -> int:
         for fault in faults.ALL:
             print(f"{fault.name:20}{(fault.__doc__ or '').splitlines()[0]}")
         return 0
-    rows = list(results(list(cases(options)), 1 if options.short else options.lanes))
+    rows = list(results(list(cases(options)), 1 if options.short else options.shards))
     report.write(rows, HOME)
     broken = sum(len(row.broken) for row in rows)
     print(f"\n{len(rows)} trials, promises broken: {broken}")
@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--engine", action="append", choices=[*SETUPS])
     parser.add_argument("--database", action="append", choices=[*machines.KINDS])
     parser.add_argument("--short", action="store_true", help="what CI runs, in about 90 s")
-    parser.add_argument("--lanes", type=int, default=2, help="trials at once (one with --short)")
+    parser.add_argument("--shards", type=int, default=2, help="trials at once (one with --short)")
     parser.add_argument("--list", action="store_true", help="name the faults")
     return parser.parse_args()
 
@@ -92,17 +92,17 @@ def _can_run(fault: type[Fault], engine: str, kind: str) -> bool:
     return not why_not
 
 
-def results(chosen: list[Case], lanes: int) -> Iterator[Result]:
-    """Run them in so many lanes, each on servers of its own, and print each row as it comes.
+def results(chosen: list[Case], shards: int) -> Iterator[Result]:
+    """Run them in so many shards, each on servers of its own, and print each row as it comes.
 
     Most of a trial is waiting, so two at once disturb each other little.
     """
     report.head()
     rows: Queue[Result | None] = multiprocessing.Queue()
-    share = max(1, -(-len(chosen) // lanes))
+    share = max(1, -(-len(chosen) // shards))
     running = [
-        multiprocessing.Process(target=_lane, args=(of_lane, rows))
-        for of_lane in itertools.batched(chosen, share)
+        multiprocessing.Process(target=_shard, args=(of_shard, rows))
+        for of_shard in itertools.batched(chosen, share)
     ]
     try:
         for process in running:
@@ -117,7 +117,7 @@ def results(chosen: list[Case], lanes: int) -> Iterator[Result]:
             process.join()
 
 
-def _lane(chosen: Sequence[Case], rows: "Queue[Result | None]") -> None:
+def _shard(chosen: Sequence[Case], rows: "Queue[Result | None]") -> None:
     """Run trials one by one, one database server at a time."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -126,7 +126,7 @@ def _lane(chosen: Sequence[Case], rows: "Queue[Result | None]") -> None:
                 with machines.database(kind) as database:
                     for fault, engine, _ in of_kind:
                         rows.put(judged(fault(), engine, database, cables))
-    except Exception as error:  # noqa: BLE001 - the other lane is of use without this one
+    except Exception as error:  # noqa: BLE001 - the other shard is of use without this one
         traceback.print_exc()
         names = {"fault": "the site's start", "engine": "", "database": kind}
         rows.put(Result(**names, broken=(f"trial: the site could not be set up: {error!r}",)))

@@ -79,11 +79,11 @@ class Seen:
         )
 
     def waits_after(self) -> list[tuple[float, str]]:
-        """Give the seconds that each code took that was promised after the fault."""
+        """Give the seconds that each code took that was enqueued after the fault."""
         first: dict[str, Asked] = {}
         for asked in self.asked:
             row = self.deliveries.get(asked.transfer)
-            if asked.is_promised and row and self.over <= min(asked.begun_at, row.created_at):
+            if asked.is_enqueued and row and self.over <= min(asked.begun_at, row.created_at):
                 first.setdefault(row.message_id, asked)
         return [
             (self.taken[message_id][0] - asked.begun_at, message_id)
@@ -94,8 +94,8 @@ class Seen:
 
 def lost(seen: Seen) -> Iterator[str]:
     """Law 1: what was answered is accepted, or has its reason. Others' rows obey it too."""
-    promised = {asked.transfer for asked in seen.asked if asked.is_promised}
-    yield from (f"no row: {transfer}" for transfer in promised - seen.deliveries.keys())
+    enqueued = {asked.transfer for asked in seen.asked if asked.is_enqueued}
+    yield from (f"no row: {transfer}" for transfer in enqueued - seen.deliveries.keys())
     for row in seen.deliveries.values():
         if row.state == "accepted" and row.message_id not in seen.taken:
             yield f"said to be accepted, and no server has it: {row.message_id}"
@@ -136,7 +136,7 @@ def done_twice(seen: Seen) -> Iterator[str]:
     """Law 4: one key, one transfer."""
     transfers = defaultdict(set)
     for asked in seen.asked:
-        if asked.is_promised:
+        if asked.is_enqueued:
             transfers[asked.key].add(asked.transfer)
     yield from (f"two transfers: {key}" for key, ids in transfers.items() if len(ids) > 1)
     made = sum(row.transfer != "" for row in seen.deliveries.values())

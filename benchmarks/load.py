@@ -39,7 +39,7 @@ class Asked:
     database_ms: float = 0
 
     @property
-    def is_promised(self) -> bool:
+    def is_enqueued(self) -> bool:
         """Whether the kiosk said that a mail is under way."""
         return self.status == 201
 

@@ -55,7 +55,7 @@ def ways() -> dict[str, Act]:
     from otpmail.backends.translation import as_mail
     from otpmail.delivery import rendering
 
-    delivery, challenge = promised()
+    delivery, challenge = enqueued()
     own = EmailMessage("Your invoice", "Dear Alice\n" * 20, to=["alice@example.org"])
     own.extra_headers = {
         "Message-ID": delivery.message_id,
@@ -76,7 +76,7 @@ def ways() -> dict[str, Act]:
     }
 
 
-def promised() -> tuple[Any, Any]:
+def enqueued() -> tuple[Any, Any]:
     """Make a delivery and its challenge, as a courier has read them."""
     from django.utils import timezone
 

@@ -58,7 +58,7 @@ class Result:
     database: str
     asked: int = 0
     not_answered: int = 0
-    promised: int = 0
+    enqueued: int = 0
     accepted: int = 0
     dropped: int = 0
     doubled: int = 0
@@ -136,7 +136,7 @@ def result(seen: Seen, words: list[str], took: float, **names: str) -> Result:
         **names,
         asked=len(seen.asked),
         not_answered=sum(asked.has_failed for asked in seen.asked),
-        promised=len(rows),
+        enqueued=len(rows),
         accepted=sum(row.state == "accepted" for row in rows),
         dropped=sum(row.state in {"dropped", "failed"} for row in rows),
         doubled=sum(len(times) > 1 for times in seen.taken.values()),

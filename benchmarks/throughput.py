@@ -104,7 +104,7 @@ def measured(here: Site, requests: int) -> Rates:
     """Ask for so many codes, and wait until all are mailed."""
     warm_up = Load(here.port, here.tokens)
     warm_up.run(WARM_UP, rate=50)
-    refused = [asked.status for asked in warm_up.asked if not asked.is_promised]
+    refused = [asked.status for asked in warm_up.asked if not asked.is_enqueued]
     assert not refused, refused
     wait_for(here.journal, WARM_UP)
     load, processes = Load(here.port, here.tokens), [here.kiosk, *here.workers]
@@ -112,7 +112,7 @@ def measured(here: Site, requests: int) -> Rates:
     load.run(requests, float("inf"), CLIENTS)
     wait_for(here.journal, WARM_UP + requests)
     spent = sum(cpu_seconds(kept.process) for kept in processes) - spent
-    assert all(asked.is_promised for asked in load.asked)
+    assert all(asked.is_enqueued for asked in load.asked)
     begun = min(asked.begun_at for asked in load.asked)
     answered = max(asked.begun_at + asked.took_ms / 1000 for asked in load.asked)
     last = json.loads(here.journal.read_text().splitlines()[-1])["accepted_at"]

@@ -179,7 +179,7 @@ class Cancelled(Schema):
 
 
 class ResentOut(Schema):
-    """One more mail is promised. A new ``generation`` means that the older code is dead."""
+    """One more mail is enqueued. A new ``generation`` means that the older code is dead."""
 
     generation: int
     expires_at: Moment

@@ -187,7 +187,7 @@ class DeliveryAdmin(Searched):
 
     @override
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Read with it what its line tells, and not what is sealed."""
+        """Read with it what its line tells, and not what is encrypted."""
         rows = super().get_queryset(request).select_related("challenge", "stored")
         return rows.defer("stored__content").prefetch_related("attempts")
 

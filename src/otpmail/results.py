@@ -48,7 +48,7 @@ class Progress:
     """Why it failed or was dropped: one of `otpmail.models.Reason`."""
     rounds: int = 0
     took_ms: int | None = None
-    """From the promise to the last that is known; None while nothing is."""
+    """Milliseconds from enqueue to the latest known event; None before any."""
     poll_after_ms: int | None = None
     """When it is worth to ask again; None when nothing more will come."""
     slow: bool = False
@@ -71,14 +71,14 @@ class ChallengeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued(ChallengeView):
-    """A challenge stands and its mail is promised, once the caller's transaction commits."""
+    """A challenge stands and its mail is enqueued, once the caller's transaction commits."""
 
     challenge_id: UUID
     sends_left: int
     continued: bool = False
     """It stood before: the same was asked for again, while its code could still be typed."""
     mailed: bool = True
-    """Whether one more mail is promised now; else the newest code has to do until ``resend_at``."""
+    """Whether one more mail is enqueued now; else the newest code has to do until ``resend_at``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class NoneIssued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resent:
-    """One more mail is promised. A new ``generation`` means a new code: the older is dead."""
+    """One more mail is enqueued. A new ``generation`` means a new code: the older is dead."""
 
     generation: int
     expires_at: datetime

@@ -46,7 +46,7 @@ link_cancelled = Event()
 """``challenge``: the reader of its mail said that it was not theirs, and it was cancelled."""
 
 delivery_enqueued = Event()
-"""``delivery``, ``challenge``: the promise is committed."""
+"""``delivery``, ``challenge``: its row is committed."""
 
 delivery_accepted = Event()
 """``delivery``, ``challenge``, ``attempt``: a mail server took the mail."""

@@ -1,9 +1,9 @@
 """Any Django mail through the outbox: ``send_mail`` returns when its row is put, and couriers send.
 
-In: Django messages. Out: sealed rows in the caller's transaction, and a hint once it is committed.
+In: Django messages. Out: encrypted rows in the caller's transaction, a hint once it is committed.
 Knows nothing of: couriers, what becomes of a mail.
 
-What is rolled back was never promised. A mail that cannot be sent by any backend (a header with a
+What is rolled back was never enqueued. A mail that cannot be sent by any backend (a header with a
 line break, an address that is none) raises in the caller, before any row is put. A mail to several
 recipients is accepted when a server took it for one of them: to send it again for the others would
 double it, so those whom the server refused are told in the attempt's reply.
@@ -47,7 +47,7 @@ log = logging.getLogger("otpmail")
 
 
 class EmailBackend(BaseEmailBackend):
-    """Promises mails instead of sending them.
+    """Enqueues mails instead of sending them.
 
     ``routes`` are the aliases of ``MAILERS`` through which they leave; by default those of
     ``OTPMAIL_ROUTES``. With ``fail_silently`` a database that is away loses the mail, as a mail
@@ -73,7 +73,7 @@ class EmailBackend(BaseEmailBackend):
             raise invalid(f"'routes' leads into the outbox again, by {route!r}.", alias)
 
     def send_messages(self, email_messages: Iterable[EmailMessage]) -> int:
-        """Promise mails, all or none, and return how many. Raises what Django's backends raise."""
+        """Enqueue mails, all or none, and return how many. Raises what Django's backends raise."""
         messages = [message for message in email_messages if message.recipients()]
         if not messages:
             return 0

@@ -2,7 +2,7 @@
 
 In: a Django message. Out: the text to keep, once the mail that was made of it had the envelope and
 the bytes, but for boundaries, that the message itself would have been sent with.
-Knows nothing of: rows, seals.
+Knows nothing of: rows, encryption.
 
 A mail of Django's own classes that holds nothing but text and bytes is a function of its
 attributes: then these are compared, which takes a fiftieth of the time. If a mail's attributes do
@@ -70,7 +70,7 @@ class StorableMail:
 
 @sensitive_variables()
 def check_roundtrip(message: EmailMessage) -> StorableMail:
-    """Pack a mail, and prove that it comes out the same.
+    """Serialize a mail, and prove that it comes out the same.
 
     Raises ``ValueError`` for what no backend could send, and `UnstorableMailError` for what would
     have come out otherwise.

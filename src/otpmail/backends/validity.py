@@ -1,4 +1,4 @@
-"""Whether a mail is still wanted is asked right before it is written; who cannot tell keeps it.
+"""Whether a mail is still valid is asked right before it is written; who cannot tell keeps it.
 
 In: messages, their mails by place, and whom to ask. Out: whether to write a mail.
 Knows nothing of: sessions, and when it is asked.

@@ -1,4 +1,4 @@
-"""A mail at rest is sealed: Fernet (AES-128-CBC and HMAC-SHA256) under a subkey of the ring.
+"""A mail at rest is encrypted: Fernet (AES-128-CBC and HMAC-SHA256) under a subkey of the ring.
 
 In: a text, and the id of the delivery that it belongs to. Out: bytes, and the id of their key.
 Knows nothing of: mails, rows.

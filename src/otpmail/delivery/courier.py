@@ -526,7 +526,7 @@ def _tell(signal: Signal, delivery: Delivery, attempt: Attempt, **more: object) 
 
 
 def _record_late_result(holder: str, delivery: Delivery, route_attempt: RouteAttempt) -> None:
-    """Record a try that was outrun, or that nobody waited for any more, in its own thread."""
+    """Record an attempt that lost the hedge, or that nobody waited for, in its own thread."""
     try:
         _retry_on_database_error(lambda: _note(delivery, [route_attempt]))
     except Error as error:

@@ -1,6 +1,6 @@
-"""What the tries of a round mean for its delivery: settled, or due again.
+"""What the attempts of a round mean for its delivery: settled, or due again.
 
-In: a delivery, its tries, the moment. Out: a `Disposition`.
+In: a delivery, its attempts, the moment. Out: a `Disposition`.
 Knows nothing of: rows and leases, mails, who writes it down.
 """
 
@@ -15,11 +15,11 @@ from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import RouteAttempt
 
 FREE_AFTER_SECONDS = 0.5
-"""After its routes were found shut here, until a mail may be taken by another process."""
+"""After its routes were found unavailable here, until a mail may be taken by another process."""
 
 
 def deciding_attempt(route_attempts: Sequence[RouteAttempt]) -> RouteAttempt:
-    """Choose the try that tells the round's end: an acceptance, a refusal for good, or the last."""
+    """Choose the attempt that decides: an acceptance, a refusal for good, or the last."""
     weights = {Kind.ACCEPTED: 2, Kind.PERMANENT: 1}
 
     def weight(route_attempt: RouteAttempt) -> int:
@@ -41,7 +41,7 @@ def decide(
         return Disposition(DeliveryState.FAILED, reason=Reason.REFUSED)
     life_left = max(0.0, (delivery.deadline - now).total_seconds())
     if _is_of_the_routes(route_attempts):
-        # Those that go to see whether a route is back use up no more than their first attempt.
+        # A probe is charged at most one attempt.
         counts = delivery.rounds == 0
         if routes.all_unavailable(carried.routes):
             # A provider that asks to be left alone speaks to all processes.
@@ -84,14 +84,14 @@ def _is_of_the_routes(route_attempts: Sequence[RouteAttempt]) -> bool:
 
 
 def _is_one_back(route_attempts: Sequence[RouteAttempt], names: Sequence[str]) -> bool:
-    """Tell whether a route that was shut to the mail is back."""
+    """Tell whether a route that was unavailable to the mail is back."""
     return not routes.all_unavailable(
         set(names) - {route_attempt.route for route_attempt in route_attempts}
     )
 
 
 def _is_refused(route_attempts: Sequence[RouteAttempt], names: Sequence[str]) -> bool:
-    """Tell whether the mail itself was refused for good, or fits none of its routes."""
+    """Tell whether the mail itself was refused for good, or none of its routes is capable of it."""
     refused = [
         route_attempt
         for route_attempt in route_attempts

@@ -4,7 +4,7 @@ In: nothing but this process. Out: names such as ``1f0c…/4242/881273/9a…``: 
 start, and a random part that fences one holder in a process from the next.
 Knows nothing of: rows.
 
-Only a process of the same boot and the same process namespace can be judged; any other is taken
+Only a process of the same boot and the same process namespace can be told dead; any other is taken
 to live until its lease lapses.
 """
 
@@ -39,7 +39,7 @@ def _host() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # no Linux: nobody can judge, and nobody is judged
+    except OSError:  # no Linux: nobody can tell, and all are taken to live
         return secrets.token_hex(8)
     return hashlib.sha256((boot + namespace).encode()).hexdigest()[:16]
 

@@ -41,7 +41,7 @@ DECLINED = (
 )
 
 
-"""How long ago a mail was promised, and how many seconds it is left alone when it is declined."""
+"""How long ago a mail was enqueued, and how many seconds it is left alone when it is declined."""
 
 
 OLDEST_SHARE = 4

@@ -1,6 +1,6 @@
 """The outbox: how a delivery comes to be, in the caller's transaction; what is told of it later.
 
-In: challenges, stored messages, who holds the lease it is born with. Out: rows.
+In: challenges, stored messages, who holds the first lease. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 

@@ -27,7 +27,7 @@ from otpmail.outcomes.describing import log_fault
 from otpmail.runtime.loop import Loop
 
 AGAIN_SECONDS = 0.1
-"""Between two tries: less than whoever takes the lease needs to come as far as the envelope."""
+"""Between two attempts to write: less than who takes the lease needs to reach the envelope."""
 
 REST_SECONDS = 60.0
 FAILURES = 3

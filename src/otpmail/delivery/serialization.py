@@ -1,8 +1,8 @@
-"""A mail packed as JSON, and unpacked: all that a mail backend may read of it.
+"""A mail as JSON, and back: all that a mail backend may read of it.
 
 In: a Django ``EmailMessage``. Out: a text, and from it a message that any backend can be given: a
 provider over HTTP reads attributes and not bytes, so attributes are kept. Never a pickle.
-Knows nothing of: rows, seals, whether what it unpacks is what was packed.
+Knows nothing of: rows, encryption, whether what it reads is what was written.
 
 Where a mail's attributes alone do not make it again (its class has hooks of its own, say), its
 `Rendition` is kept beside them.
@@ -51,7 +51,7 @@ class Rendition:
 def serialize(
     message: EmailMessage, *, headers: Mapping[str, Any], rendition: Rendition | None = None
 ) -> str:
-    """Pack a mail. ``headers`` take the place of its own. Raises `UnstorableMailError`."""
+    """Write a mail. ``headers`` take the place of its own. Raises `UnstorableMailError`."""
     try:
         return json.dumps(_packed(message, headers, rendition))
     except UnknownKindError as error:

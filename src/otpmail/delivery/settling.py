@@ -4,7 +4,7 @@ Each write names the lease it stands on, so one that lost its lease writes nothi
 was accepted is written whoever holds it, so that nobody sends it again.
 
 In: deliveries and their holder, attempts, a `Disposition`. Out: rows.
-Knows nothing of: how a verdict is found.
+Knows nothing of: how a disposition is found.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -59,9 +59,9 @@ def settle(
 ) -> bool:
     """Record a round's attempts and where they leave the delivery, in one transaction.
 
-    A delivery that stays queued stays this holder's too, unless its verdict frees it. Returns False
-    if the lease was lost meanwhile: then the attempts are recorded, and the row is another's, or
-    gone; but an acceptance settles it all the same, so that nobody sends it again.
+    A delivery that stays queued stays this holder's too, unless its disposition frees it. Returns
+    False if the lease was lost meanwhile: then the attempts are recorded, and the row is another's,
+    or gone; but an acceptance settles it all the same, so that nobody sends it again.
     """
     with database.atomic():
         kept = _leave([delivery], holder, disposition, now) == 1
@@ -159,7 +159,7 @@ def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> 
 
 
 def _leave(rows: Collection[Delivery], holder: str, disposition: Disposition, now: datetime) -> int:
-    """Write a verdict on the rows that this holder still holds. Returns how many.
+    """Write a disposition on the rows that this holder still holds. Returns how many.
 
     Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
     want it for writing are a deadlock.

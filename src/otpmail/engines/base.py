@@ -1,4 +1,4 @@
-"""What an engine promises: it decides when and where a courier runs, and nothing else.
+"""The interface of an engine, which decides when and where a courier runs, and nothing else.
 
 The outbox is the truth, so each call here is a hint that may be lost, late or doubled. Engines do
 not know one another.
@@ -42,7 +42,7 @@ class Engine(ABC):
 
     @abstractmethod
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
-        """Hear that these deliveries, all of one queue, are committed.
+        """Take notice that these deliveries, all of one queue, are committed.
 
         Never blocks on mail, and never raises.
         """

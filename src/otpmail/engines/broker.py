@@ -1,9 +1,10 @@
 """Ids go to a broker, and workers elsewhere send; while the broker is away, this process does.
 
 1. A row is born nobody's. Its id is put in memory at commit, and the request goes on.
-2. The relay, a thread that never talks to the broker, hands ids to the line, a thread that does.
-3. What the line did not publish in time goes to couriers of this process, which claim it. From
-   then on the broker counts as away, and ids go to them at once.
+2. The dispatcher, a thread that never talks to the broker, gives ids to the publisher, a thread
+   that does.
+3. What the publisher did not publish in time goes to couriers of this process, which claim it.
+   From then on the broker counts as away, and ids go to them at once.
 4. While it is away, each sweep publishes an id that no delivery has, to see whether it is back.
 5. The sweep of this process takes what workers left lying for two sweeps; while the broker is
    away, all that is due.
@@ -31,7 +32,7 @@ from otpmail.models import Queue
 from otpmail.runtime.loop import Loop
 
 BATCH = 100
-"""Ids given to the line at a time."""
+"""Ids given to the publisher at a time."""
 
 BROKER_QUEUES = {Queue.CODE: "otpmail", Queue.MAIL: "otpmail.mail"}
 """What a broker's queues are called, so that workers can be kept for codes."""
@@ -61,7 +62,7 @@ class BrokerEngine(Engine):
         """Close what `_publish` opened; the same thread calls it."""
 
     def start(self) -> None:
-        """Start relay, line and couriers. Never raises; a thread that is missing comes later."""
+        """Start dispatcher, publisher, couriers. Never raises; a missing thread comes later."""
         if not self._dispatcher.is_alive and not self._stopping:
             self._couriers.start()
             self._publisher.start()

@@ -1,7 +1,7 @@
 """Ids go through Celery 5: RabbitMQ or Redis carry them, Celery's workers send.
 
 1. A message is one delivery's id, in JSON, on a queue of its queue's own.
-2. A worker of such a queue is this app's couriers with another alarm clock: a task does the first
+2. A worker of such a queue runs this app's couriers by another clock: a task does the first
    round in Celery's own thread or process, retries come by the outbox's clock, and a sweep needs
    no beat.
 

@@ -1,6 +1,6 @@
 """What one courier thread does: wait for what is due, do a round with it, and again.
 
-In: a queue, a function that does a round. Out: what the round came to, given back to the queue.
+In: a schedule, a function that does a round. Out: what the round came to, given back to it.
 Knows nothing of: rows, mails, threads.
 """
 
@@ -31,7 +31,7 @@ class CourierStep:
         self._used_at = 0.0
 
     def __call__(self) -> float | None:
-        """Take what is due, and do a round. Returns None when the queue is closed."""
+        """Take what is due, and do a round. Returns None when the schedule is closed."""
         most = routes.batch_size(settings.ROUTES)
         if (taken := self._schedule.take(self._turn, codes=most)) is None:
             return None

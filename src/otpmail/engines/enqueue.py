@@ -1,6 +1,6 @@
-"""One way to promise a mail: its row in the caller's transaction, and a hint once it is committed.
+"""How a mail is enqueued: its row in the caller's transaction, and a hint once it is committed.
 
-In: a queue, and what puts the rows. Out: the rows; what is rolled back was never promised.
+In: a queue, and what puts the rows. Out: the rows; what is rolled back was never enqueued.
 Knows nothing of: what is mailed.
 """
 
@@ -14,7 +14,7 @@ from otpmail.signals import delivery_enqueued
 
 
 def enqueue(queue: Queue, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
-    """Call ``put(holder)`` now and wake the engine on commit."""
+    """Call ``put(holder)`` now and notify the engine on commit."""
     engine = engines.current()
     holder = engine.holder(queue)
     deliveries = put(holder or "")

@@ -1,4 +1,4 @@
-"""What an engine's sweep sees to, besides what is due: leases, what was lost, what is over.
+"""What an engine's sweep does besides claiming: leases, what was lost, what is over.
 
 1. Leases of what is in hand are lengthened.
 2. Leases that lapsed, or whose holder died, are taken away.
@@ -7,7 +7,7 @@
 5. Once a minute the audit's new entries are sealed, in a thread of its own: a key service that
    hangs must not keep mails and routes from being looked at.
 
-In: an engine's holder and its queue. Out: ids that are free again.
+In: an engine's holder and its schedule. Out: ids that are free again.
 Knows nothing of: threads, mails.
 """
 
@@ -33,7 +33,7 @@ SEAL_SECONDS = 60
 
 
 class Maintenance:
-    """Taken by one thread, every ``OTPMAIL_SWEEP_SECONDS``."""
+    """Run by one thread, every ``OTPMAIL_SWEEP_SECONDS``."""
 
     def __init__(self, holder: str, schedule: Schedule) -> None:
         self._holder = holder
@@ -47,7 +47,7 @@ class Maintenance:
         return max(0.0, self._due_at - time.monotonic())
 
     def run(self) -> list[UUID]:
-        """See to all of it. Returns what was lost by others."""
+        """Do all of it. Returns what others lost."""
         self._due_at = time.monotonic() + settings.SWEEP_SECONDS
         now = database.now()
         # A round that takes longer than a lease is stuck: another may have its mail.

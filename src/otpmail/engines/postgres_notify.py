@@ -1,15 +1,15 @@
-"""A bell that wakes workers on other hosts: LISTEN and NOTIFY of PostgreSQL, under psycopg 3.
+"""LISTEN and NOTIFY of PostgreSQL, which wake workers on other hosts, under psycopg 3.
 
 In: ids of committed deliveries. Out: the same ids, in every process that listens. Each queue has a
 channel of its own.
 Knows nothing of: engines, what is done with an id.
 
-A ring can be lost, so behind it stands the sweep. It is sent after the commit and not in it: a
+A NOTIFY can be lost, so behind it stands the sweep. It is sent after the commit and not in it: a
 transaction that notifies holds a lock of the whole server while it is flushed to disk.
 
 Silence says nothing: a connection that a firewall forgot is silent, and so is one through a pooler
-that gives each transaction another server's session. So a listener rings for itself now and then,
-on a channel of its own and over another connection, and one that does not hear that is deaf.
+that gives each transaction another server's session. So a listener notifies itself now and
+then, on a channel of its own and over another connection, and one that misses that is deaf.
 """
 
 import logging
@@ -29,13 +29,13 @@ CHANNELS = {f"otpmail_{queue.value}": queue for queue in Queue}
 NOTIFY = "SELECT pg_notify(%s, id) FROM unnest(%s::text[]) AS id"
 
 ECHO_SECONDS = 1.0
-"""How often a listener rings for itself, which also keeps its connection from being forgotten."""
+"""How often a listener notifies itself, which also keeps its connection from being forgotten."""
 
 DEAF_SECONDS = 1.0
-"""How long it may take to hear that."""
+"""How long it may take to receive that."""
 
 POOLED_SECONDS = 5.0
-"""How often one rings that is deaf on a new connection too: a pooler does not go away."""
+"""How often one notifies itself that is deaf on a new connection too: a pooler stays."""
 
 MOST_RECEIVED = 1000
 """Ids given on at a time; the sweep finds the others."""
@@ -44,7 +44,7 @@ log = logging.getLogger("otpmail.worker")
 
 
 def is_available() -> bool:
-    """Tell whether this project's database has a bell."""
+    """Tell whether this project's database has LISTEN and NOTIFY, and a driver that knows them."""
     connection = connections[database.alias()]
     if connection.vendor != "postgresql":
         return False
@@ -68,10 +68,10 @@ class Listener:
         self._notify_at = 0.0
         self.is_deaf = False
         self.connections = 0
-        """On how many it has listened so far: what was rung between two of them is lost."""
+        """On how many it has listened so far: what was sent between two of them is lost."""
 
     def wait(self, seconds: float) -> Mapping[Queue, list[UUID]]:
-        """Wait for a ring and take all that came; an empty answer if none did in time.
+        """Wait for a NOTIFY and take all that came; an empty answer if none did in time.
 
         Raises what Django raises for a fault of the database, and connects anew the next time.
         """
@@ -88,13 +88,13 @@ class Listener:
         return _ids(received)
 
     def notify_itself(self) -> None:
-        """Ring for itself, from a thread that does not listen, unless it waits to hear that.
+        """Notify itself, from a thread that does not listen, unless it waits for that already.
 
         Raises what Django raises for a fault of the database.
         """
         now = time.monotonic()
         if self._listens_on is not None and self._notified_at is None and now >= self._notify_at:
-            self._notified_at = now  # before it rings, for it may be heard at once
+            self._notified_at = now  # before it is sent, for it may arrive at once
             try:
                 _notify(self._own_channel, [""])
             except BaseException:
@@ -102,7 +102,7 @@ class Listener:
                 raise
 
     def _receive(self, seconds: float) -> list[tuple[str, str]]:
-        """Give the channel and the payload of each ring."""
+        """Give the channel and the payload of each NOTIFY."""
         connection = connections[database.alias()]
         connection.ensure_connection()
         raw: Any = connection.connection
@@ -140,7 +140,7 @@ class Listener:
 
 
 def _ids(received: Iterable[tuple[str, str]]) -> dict[Queue, list[UUID]]:
-    """Sort what was rung by queue; what is no id of a delivery is passed over."""
+    """Sort what came by queue; what is no id of a delivery is passed over."""
     ids: defaultdict[Queue, dict[UUID, None]] = defaultdict(dict)
     for channel, payload in received:
         queue = CHANNELS.get(channel)
@@ -152,7 +152,7 @@ def _ids(received: Iterable[tuple[str, str]]) -> dict[Queue, list[UUID]]:
 def _id(payload: str) -> UUID | None:
     try:
         return UUID(payload)
-    except ValueError:  # anybody who may connect may ring
+    except ValueError:  # anybody who may connect may notify
         return None
 
 

@@ -1,7 +1,7 @@
-"""The line to a broker: one thread that publishes, and may hang in it without holding anybody.
+"""A broker's publisher: one thread that publishes, and may hang in it without holding anybody.
 
-Its only user is the relay's thread, which waits for it at most `PUBLISH_SECONDS`; a line that took
-longer, or failed, is down until a later try goes through.
+Its only user is the dispatcher's thread, which waits for it at most `PUBLISH_SECONDS`; one that
+took longer, or failed, is down until a later attempt goes through.
 
 In: ids. Out: calls of ``publish``, all by one thread; the ids that were not published.
 Knows nothing of: which broker, who sends instead.
@@ -80,7 +80,7 @@ class Publisher:
             self._give(Batch(Queue.CODE, [NO_DELIVERY]))
 
     def end(self, seconds: float) -> None:
-        """Hang up, unless its thread hangs."""
+        """Close the connection, unless its thread hangs."""
         self._inbox.put(None)
         self._ended.wait(seconds)
 
@@ -100,7 +100,7 @@ class Publisher:
         else:
             self._come_up()
         finally:
-            close_old_connections()  # before anybody hears of it: a broker may be a database
+            close_old_connections()  # before anybody is told: a broker may be a database
             batch.done.set()
         return 0
 

@@ -1,4 +1,4 @@
-"""What a process keeps in memory: ids, each with the moment at which it is due, in two queues.
+"""What a process keeps in memory: ids, each with the moment when it is due, in two queues.
 
 1. A heap a queue is the timer: a courier sleeps until the first id is due, so no id is polled for.
 2. A code that is due goes before other mail, and only so many couriers carry other mail at once.
@@ -37,7 +37,7 @@ type _Entry = tuple[float, int, UUID]
 
 @dataclass(slots=True)
 class _Queue:
-    """One queue. ``most`` are the couriers that may carry it at once."""
+    """One queue. ``most`` are the couriers that may send from it at once."""
 
     most: int
     youngest_first: bool

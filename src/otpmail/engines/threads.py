@@ -6,8 +6,8 @@
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
    If it says that this process cannot do it now, the row is free again, and left to others.
 4. A sweep looks now and then for rows that are due and nobody's, and does its `Maintenance`.
-5. A process whose routes are all shut, or whose couriers all stand still, keeps nothing in memory
-   and takes nothing: others may be able to send it.
+5. A process whose routes are all unavailable, or whose couriers all stand still, keeps nothing in
+   memory and takes nothing: others may be able to send it.
 6. At the end, couriers send what is due while there is time, and all else is released for others.
 
 In: ids. Out: rounds.
@@ -52,7 +52,7 @@ SESSION_SECONDS = 2.0
 """How long a mail waits for a session with a mail server before others may have it."""
 
 PROBE_SECONDS = 0.5
-"""Between two mails that find out whether a shut route which answers takes mails again."""
+"""Between two mails that find out whether an unavailable route that answers takes mails again."""
 
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
@@ -61,7 +61,7 @@ log = logging.getLogger("otpmail.engine")
 
 
 class ThreadsEngine(Engine):
-    """A fixed number of courier threads over one bounded queue of two queues."""
+    """A fixed number of courier threads over a bounded schedule of two queues."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class ThreadsEngine(Engine):
         return int(min(self._room_in_memory(queue), capacity))
 
     def _took(self, queue: Queue) -> None:
-        """Take note of a mail that is to find out whether a shut route takes mails again."""
+        """Note that a mail is to find out whether an unavailable route takes mails again."""
         if routes.capacity(queue) < math.inf:
             self._next_probe_at = time.monotonic() + PROBE_SECONDS
 

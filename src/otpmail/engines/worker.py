@@ -1,6 +1,6 @@
 """Web processes that only write rows: ``manage.py otpmail_worker`` sends, on this host or others.
 
-In: ids. Out: a ring of the bell on PostgreSQL; elsewhere the workers' sweep finds the rows.
+In: ids. Out: NOTIFY on PostgreSQL; elsewhere the workers' sweep finds the rows.
 Knows nothing of: couriers.
 """
 
@@ -31,12 +31,12 @@ class WorkerEngine(Engine):
         return ""
 
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
-        """Ring, where there is a bell."""
+        """Send NOTIFY, where the database has it."""
         try:
             if postgres_notify.is_available():
                 postgres_notify.notify(delivery_ids, queue)
         except Error as error:  # a sweep finds them
-            log.warning("Email engine: the workers could not be woken: %s", describe(error))
+            log.warning("Email engine: the workers could not be notified: %s", describe(error))
 
     def stop(self, seconds: float) -> None:
         """Nothing is in flight."""

@@ -1,9 +1,9 @@
-"""One worker: the threads engine as a process of its own, and on PostgreSQL an ear for the bell.
+"""One worker: the threads engine as a process of its own; on PostgreSQL it listens for NOTIFY.
 
 1. The engine sweeps: it takes up what is due and nobody's, and what dead processes left.
-2. On PostgreSQL the bell wakes it before the sweep would; elsewhere the sweep alone does. It rings
-   for itself each second; while it does not hear that, the engine sweeps more often. It
-   sweeps at once on a new connection, since what was rung before is lost.
+2. On PostgreSQL a NOTIFY wakes it before the sweep would; elsewhere the sweep alone does. It
+   notifies itself each second; while it does not receive that, the engine sweeps more often. It
+   sweeps at once on a new connection, since what was sent before is lost.
 3. Its main thread waits for the end and asks nobody for anything, so that no server can hold it.
 
 In: a file that shows that it lives, an event that ends it. Out: rounds.
@@ -21,7 +21,7 @@ from otpmail.engines.threads import ThreadsEngine
 from otpmail.runtime.loop import Loop
 
 LISTEN_SECONDS = 0.5
-"""How long it waits for a ring, and how often it sweeps while it hears none of its own."""
+"""How long it waits for a NOTIFY, and how often it sweeps while it receives none of its own."""
 
 LOOK_SECONDS = 1.0
 """How often the main thread sees to it that all threads are there."""

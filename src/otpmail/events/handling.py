@@ -1,9 +1,9 @@
-"""What a provider told of a mail afterwards, and what follows from it.
+"""What follows from a delivery event.
 
 In: a delivery's id and a `ReceivedEvent`. Out: rows, and a signal once they are committed.
 Knows nothing of: providers, HTTP.
 
-1. Lock the challenge, then record the report, with no code and no address in its words. One that
+1. Lock the challenge, then record the event, with no code and no address in its words. One that
    was heard before, or comes late, ends here.
 2. What arrived, or cannot, was accepted, whatever is known of its attempts: it is not tried again.
 3. An address that is dead, or whose owner complained, is suppressed; one that takes mail is not.
@@ -48,7 +48,7 @@ class ReceivedEvent:
 
 
 def handle(delivery_id: UUID, received: ReceivedEvent) -> bool:
-    """Take a report, in one transaction. Returns False if there is no such delivery."""
+    """Handle an event, in one transaction. Returns False if there is no such delivery."""
     rows = Delivery.objects.all()
     with database.atomic():
         delivery = rows.filter(pk=delivery_id).first()

@@ -1,7 +1,7 @@
 """The audit's table: what was done, by whom, to which challenge. No code, no full address.
 
 In: nothing but what ``audit`` writes. Out: rows that stay when challenges are pruned.
-Knows nothing of: challenges' rows, why a deed was done.
+Knows nothing of: challenges' rows, why it was done.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ PERSONAL = ("recipient", "address", "credential", "recipient_mac", "owner_mac")
 
 
 class AuditAction(models.TextChoices):
-    """What an entry of the audit tells."""
+    """What an entry of the audit says was done."""
 
     ISSUED = "issued"
     MAILED = "mailed"
@@ -39,7 +39,7 @@ class AuditAction(models.TextChoices):
 
 
 class AuditEntry(AppendOnly):
-    """One deed. The database too refuses to change or delete it (migration 0001)."""
+    """One action. The database too refuses to change or delete it (migration 0001)."""
 
     at = models.DateTimeField()
     action = models.CharField(max_length=10, choices=AuditAction)

@@ -16,7 +16,7 @@ from otpmail.models.challenge import Challenge
 
 
 class Queue(models.TextChoices):
-    """What a delivery carries. What is kept for codes, other mail does not get."""
+    """What a delivery waits in. What is kept for codes, other mail does not get."""
 
     CODE = "code"
     MAIL = "mail"
@@ -47,12 +47,12 @@ class Reason(models.TextChoices):
     GAVE_UP = "gave up"
     DECOY = "decoy"
     SUPPRESSED = "suppressed"
-    UNREADABLE = "unreadable"  # a stored message whose key was revoked, or whose seal is broken
+    UNREADABLE = "unreadable"  # a stored message whose key was revoked, or that was changed
     RESTORED = "restored"  # it waited in a dump, and whoever restored that would not have it sent
 
 
 class DeliveryEvent(models.TextChoices):
-    """What a provider told of a mail after it had taken it."""
+    """What a provider reports of a mail after it took it."""
 
     DEFERRED = "deferred"
     """The recipient's server asked to come again; the provider will."""
@@ -67,7 +67,7 @@ class DeliveryEvent(models.TextChoices):
 
 
 class Delivery(database.Row):
-    """One mail that was promised: a row of the outbox."""
+    """One mail: a row of the outbox."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     challenge = models.ForeignKey(
@@ -190,7 +190,7 @@ class StoredMessage(database.Row):
 
 
 class Attempt(database.Row):
-    """One try to hand a delivery to one route, and the reply that came of it."""
+    """One try to send a delivery through one route, and the reply that came of it."""
 
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="attempts")
     route = models.CharField(max_length=50)

@@ -38,7 +38,7 @@ def _queue(now: datetime) -> Iterator[Metric]:
     )
     oldest = _gauge(
         "otpmail_delivery_oldest_queued_seconds",
-        "How long ago the oldest mail that is queued was promised, retries or not; 0: none is.",
+        "How long ago the oldest mail that is queued was enqueued, retries or not; 0: none is.",
         "queue",
     )
     for waiting in stats.waiting(now):

@@ -34,27 +34,27 @@ class Restored:
     """Held by processes that live on this host, and left to them; when all is dropped, none is."""
 
 
-def drop(promised_before: datetime, *, dry_run: bool = False) -> Restored:
-    """Drop what was promised before; stored messages are erased, and codes can still be typed.
+def drop(enqueued_before: datetime, *, dry_run: bool = False) -> Restored:
+    """Drop what was enqueued before; stored messages are erased, and codes can still be typed.
 
     Whoever waits for a code is told by `challenges.status` to ask again.
     """
     result = Restored()
-    for step in _walk(promised_before):
+    for step in _walk(enqueued_before):
         result.queued += len(step)
         ids = [pk for pk, _ in step]
         result.taken += len(ids) if dry_run else _drop(ids)
     return result
 
 
-def release(promised_before: datetime, *, dry_run: bool = False) -> Restored:
+def release(enqueued_before: datetime, *, dry_run: bool = False) -> Restored:
     """Take the leases of holders that are dead, or elsewhere, so that couriers here send the mails.
 
     A process that lives on this host keeps its own: if it holds them in another database, they
     lapse.
     """
     result = Restored()
-    for step in _walk(promised_before):
+    for step in _walk(enqueued_before):
         result.queued += len(step)
         leased = [(pk, holder) for pk, holder in step if holder]
         theirs = [pk for pk, holder in leased if not holders.lives_here(holder)]
@@ -80,8 +80,8 @@ def _drop(ids: list[UUID]) -> int:
     return len(taken)
 
 
-def _walk(promised_before: datetime) -> Iterator[list[_Lease]]:
-    rows = Delivery.objects.filter(state=DeliveryState.QUEUED, created_at__lt=promised_before)
+def _walk(enqueued_before: datetime) -> Iterator[list[_Lease]]:
+    rows = Delivery.objects.filter(state=DeliveryState.QUEUED, created_at__lt=enqueued_before)
     leases = rows.order_by("pk").values_list("pk", "leased_by")
     step = list(leases[:STEP])
     while step:

@@ -30,7 +30,7 @@ ENDS = {AuditAction(state) for state in ChallengeState if state is not Challenge
 
 
 class Waiting(NamedTuple):
-    """What is queued in a queue: how much, since when the first is due, and was promised."""
+    """What waits in a queue: how much, and since when the first is due, and was enqueued."""
 
     queue: Queue
     mails: int
@@ -84,7 +84,7 @@ def queued() -> tuple[QuerySet[Delivery], QuerySet[Delivery]]:
 
 
 def by_queue(rows: QuerySet[Delivery]) -> Iterable[Mapping[str, Any]]:
-    """Count them, and tell since when the oldest is due, and was promised."""
+    """Count them, and tell since when the oldest is due, and was enqueued."""
     times = {"due": Min("due_at"), "enqueued": Min("created_at")}
     return rows.values("queue").annotate(rows=Count("pk"), **times)
 

@@ -1,4 +1,4 @@
-"""What became of one try to hand a mail on: any exception or reply becomes one of four outcomes.
+"""What became of one attempt to send a mail: any exception or reply is one of four outcomes.
 
 In: an exception of ``smtplib``, ``ssl``, ``socket`` or Django's mail package, or one of Anymail,
 ``requests`` or ``botocore``, told by its name; or a server's reply.
@@ -6,8 +6,8 @@ Out: an `Outcome`, whose words are safe to store and to log.
 Knows nothing of: rows, routes, retries.
 
 ``status_codes`` reads what a server's refusal speaks of, by ``wordings`` where no code says it,
-``provider_errors`` what an HTTP API said and ``api_answers`` what that means; ``findings`` are what
-both can come to, and ``describing`` tells an error in a log.
+``provider_errors`` what an HTTP API said and ``api_responses`` what that means; ``findings`` are
+what both can come to, and ``describing`` tells an error in a log.
 """
 
 import re
@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 
 from otpmail.addresses.masking import mask_addresses
 from otpmail.exceptions.foreign import ends_process
-from otpmail.outcomes import api_answers, provider_errors
+from otpmail.outcomes import api_responses, provider_errors
 from otpmail.outcomes.findings import Blame, Kind
-from otpmail.outcomes.provider_errors import Answer
+from otpmail.outcomes.provider_errors import ApiResponse
 from otpmail.outcomes.status_codes import Stage, finding
 
 __all__ = ["Blame", "Kind", "Outcome", "Stage"]
@@ -87,7 +87,7 @@ UNANSWERED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One try's end. ``code`` is the reply code (RFC 5321, 4.2) or HTTP status, if there was one.
+    """An attempt's end. ``code`` is the reply code (RFC 5321, 4.2) or HTTP status, if any.
 
     ``retry_after_seconds`` is how long the provider asked to be left alone.
     """
@@ -213,23 +213,23 @@ def _of_route(
 def of_sent(status: object) -> Outcome:
     """Read what a backend that raised nothing left on the mail: an ``anymail_status``, or None."""
     told = getattr(status, "status", None) or set()
-    answer = provider_errors.answer_of(getattr(status, "esp_response", None))
+    response = provider_errors.response_of(getattr(status, "esp_response", None))
     if told and told <= {"failed", "invalid", "rejected"}:
         reply = f"the provider told: {', '.join(sorted(told))}"
-        return _of_answer(answer, reply, refused="failed" not in told)
+        return _of_response(response, reply, refused="failed" not in told)
     return Outcome(
         kind=Kind.ACCEPTED,
         reply=words(str(getattr(status, "message_id", None) or "")),
-        code=answer.status if answer else None,
+        code=response.status if response else None,
     )
 
 
 def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> Outcome:
-    answer = provider_errors.answer_of(getattr(error, "response", None))
+    response = provider_errors.response_of(getattr(error, "response", None))
     if called & UNSUPPORTED:
         return Outcome(kind=Kind.PERMANENT, reply=named(error), blame=Blame.CAPABILITY)
-    if answer or called & REFUSED:
-        return _of_answer(answer, named(error), refused=bool(called & REFUSED))
+    if response or called & REFUSED:
+        return _of_response(response, named(error), refused=bool(called & REFUSED))
     if called & NOT_SET_UP:
         return _of_route(error, Kind.PERMANENT, is_lasting=True)
     if not sending or (called & NOT_CONNECTED and not called & BROKEN_OFF):
@@ -238,14 +238,14 @@ def _of_call(error: BaseException, called: frozenset[str], *, sending: bool) -> 
     return _of_route(error, Kind.UNKNOWN if called & UNANSWERED else Kind.PERMANENT)
 
 
-def _of_answer(answer: Answer | None, reply: str, *, refused: bool) -> Outcome:
-    meaning = api_answers.classify(answer, refused=refused)
+def _of_response(response: ApiResponse | None, reply: str, *, refused: bool) -> Outcome:
+    meaning = api_responses.classify(response, refused=refused)
     return Outcome(
         kind=meaning.kind,
         reply=reply,
         blame=meaning.finding.blame,
-        code=answer.status if answer else None,
-        retry_after_seconds=answer.retry_after_seconds if answer else None,
+        code=response.status if response else None,
+        retry_after_seconds=response.retry_after_seconds if response else None,
         is_local=meaning.finding.is_local,
         is_of_sender=meaning.finding.is_of_sender,
         is_lasting=meaning.is_lasting,

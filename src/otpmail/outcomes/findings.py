@@ -1,4 +1,4 @@
-"""What can become of a try, and what a refusal can speak of.
+"""What can become of an attempt, and what a refusal can speak of.
 
 In: nothing. Out: names. Knows nothing of: replies, providers.
 """
@@ -17,7 +17,7 @@ class Kind(Enum):
 
 
 class Blame(Enum):
-    """What a refusal speaks of: this mail, every mail on this route, or this mail on this route."""
+    """What a refusal speaks of: the mail, the route, or what the route cannot do for the mail."""
 
     MAIL = "mail"
     ROUTE = "route"

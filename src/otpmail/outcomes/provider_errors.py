@@ -1,6 +1,6 @@
 """What an HTTP API answered, out of what its client library raised, which is not imported for it.
 
-In: an exception, or a response, of Anymail, ``requests`` or ``botocore``. Out: names, an `Answer`.
+In: an exception or a response of Anymail, ``requests`` or ``botocore``. Out: names; `ApiResponse`.
 Knows nothing of: what an answer means for a mail.
 """
 
@@ -30,7 +30,7 @@ NUMBERED = "ErrorCode"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ApiResponse:
     """An HTTP response, as far as it tells of a fault."""
 
     status: int
@@ -50,7 +50,7 @@ def names(error: BaseException) -> frozenset[str]:
     )
 
 
-def answer_of(response: Any) -> Answer | None:
+def response_of(response: Any) -> ApiResponse | None:
     """Read a response of ``requests``, or the dict that ``botocore`` makes of one."""
     if isinstance(response, Mapping):
         meta = response.get("ResponseMetadata", {})
@@ -60,7 +60,7 @@ def answer_of(response: Any) -> Answer | None:
         body = _body(response)
     if not isinstance(status, int):
         return None
-    return Answer(
+    return ApiResponse(
         status=status,
         reason=_reason(body),
         words=" ".join(_texts(body))[:MOST_WORDS],

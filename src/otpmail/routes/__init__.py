@@ -1,6 +1,6 @@
 """The way out: a mail leaves by the first route that takes it.
 
-In: mails, the routes that they take, the seconds they have, a last question which are wanted.
+In: mails, the routes they may take, the seconds they have, a last question which are valid.
 Out: a `SendResult` for each: each `RouteAttempt` with its outcome.
 Knows nothing of: rows, codes, retries.
 

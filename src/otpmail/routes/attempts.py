@@ -1,6 +1,6 @@
-"""What is under way in a round: its mails, and its tries.
+"""What is under way when mails are sent: the mails, and the attempts through routes.
 
-In: what came of a try. Out: what the process learns of the route, and where it leaves each mail.
+In: what came of an attempt. Out: what the process learns of the route, and the state of each mail.
 Knows nothing of: which route is next, threads.
 """
 
@@ -32,7 +32,7 @@ class RouteAttempt:
     took_seconds: float
     outcome: Outcome
     is_probe: bool = False
-    """Whether it went to see if its route, which was shut, is back."""
+    """Whether it went to see if its route, which was unavailable, is back."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,14 +57,14 @@ class RoutedMail:
         return not (self.is_over or self.has_final_outcome)
 
     def end(self, ended: RouteAttempt) -> None:
-        """Take the end of one of its tries."""
+        """Take the end of one of its attempts."""
         self.route_attempts.append(ended)
         self.taken = self.taken or ended.outcome.kind is Kind.ACCEPTED
         self.has_final_outcome = self.has_final_outcome or _is_final(ended.outcome)
 
 
 class ActiveAttempt:
-    """A try that is under way."""
+    """An attempt that is under way."""
 
     def __init__(
         self, route: str, permit: Permit, mails: Sequence[RoutedMail], *, has_other: bool

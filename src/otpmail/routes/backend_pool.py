@@ -1,6 +1,6 @@
 """A backend stays open between mails: the last one used is used next, by one thread at a time.
 
-In: an alias of ``MAILERS``. Out: its backend, lent for a ``with`` block.
+In: an alias of ``MAILERS``. Out: its backend, acquired for a ``with`` block.
 Knows nothing of: mails.
 """
 
@@ -24,7 +24,7 @@ class BackendPool:
 
     @contextlib.contextmanager
     def acquire(self) -> Iterator[Any]:
-        """Lend the warmest, or a new one. Raises whatever making one raises."""
+        """Acquire the warmest, or a new one, for a block. Raises what making one raises."""
         try:
             backend = self._idle.pop()
         except IndexError:
@@ -43,7 +43,7 @@ class BackendPool:
                 close_backend(self._idle.pop())
 
     def drop(self) -> None:
-        """Close all; one that is lent is closed when it comes back."""
+        """Close all; one that is in use is closed when it is released."""
         self._dropped = True
         self.close()
 

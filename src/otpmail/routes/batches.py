@@ -3,7 +3,7 @@
 In: routes, as they stand in this process. Out: a number of mails.
 Knows nothing of: mails.
 
-A load saves most of a round's work, and its price is that each mail waits for all: so it is as
+A batch saves most of a round's work, and its price is that each mail waits for all: so it is as
 large as the route's last mails let it be. One by one go mails whose routes keep a rate or do not
 keep their time, and all while one is due to go and see whether a better route is back.
 """
@@ -18,7 +18,7 @@ from otpmail.routes.circuits import circuits
 MOST = 8
 
 MOMENT_SECONDS = 0.25
-"""Well below the least wait for a hedge, so that a load is not taken for silence."""
+"""Well below the least wait for a hedge, so that a batch is not taken for silence."""
 
 OF_A_HEDGE = 0.25
 

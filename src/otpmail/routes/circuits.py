@@ -1,4 +1,4 @@
-"""A route that is out of order is left alone, and asked again by one mail at a time.
+"""A route that is out of order is left alone, and probed by one mail at a time.
 
 ::
 
@@ -9,7 +9,7 @@
 Only what speaks of the route is a fault: never a recipient's refusal, which shows that it answers.
 A session that could be had closes nothing, but a mail may take the way at once.
 
-In: mails that ask for leave to use a route, and what came of them. Out: a `Permit`, or None.
+In: mails that ask for a permit to use a route, and what came of them. Out: a `Permit`, or None.
 Knows nothing of: mails, backends, clocks on the wall.
 """
 
@@ -49,7 +49,7 @@ MAX_LEFT_ALONE_SECONDS = 300
 """A provider that asks to be left alone for longer (HTTP 429) is asked again after this."""
 
 GRACE_SECONDS = 2.0
-"""Left to a probe beyond what any try may take, half a lease, before another may begin."""
+"""Left to a probe beyond what any attempt may take, half a lease, before another may begin."""
 
 MOST_PROBES = 3
 """Probes of a route that may be under way; each that hangs holds a thread."""
@@ -121,7 +121,7 @@ class Circuit:
         return self._is_reachable
 
     def acquire(self, *, alone: bool, may_probe: bool = True) -> "Permit | None":
-        """Give leave to use the route: to all while it is closed, else to one probe when due."""
+        """Give a permit to use the route: to all while it is closed, else to one probe when due."""
         with self._lock:
             if self._wait_seconds(alone=alone) > 0:
                 return None
@@ -135,7 +135,7 @@ class Circuit:
             return Permit(self, probe=True)
 
     def wait_seconds(self, *, alone: bool) -> float:
-        """Tell how long until it may give leave: 0 if now."""
+        """Tell how long until it may give a permit: 0 if now."""
         with self._lock:
             return self._wait_seconds(alone=alone)
 
@@ -242,7 +242,7 @@ class Circuit:
 
 
 class Permit:
-    """One mail's leave to use a route; what comes of it counts once."""
+    """A circuit's leave for one attempt; its outcome counts once."""
 
     def __init__(self, circuit: Circuit, *, probe: bool) -> None:
         self._circuit = circuit

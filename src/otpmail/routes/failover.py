@@ -1,23 +1,23 @@
 """One round: routes are tried in their order until one takes the mail.
 
-1. The first route that gives leave is tried.
+1. The first route whose circuit gives a permit is tried.
 2. A refusal that is not the mail's own sends it to the next at once: fail-over. One that is ends
    the round, as does a mail of unknown fate: it may have been taken, and the person be answered
    meanwhile.
-3. A route that is silent for too long gets company, if the mail does no harm twice: the next one
-   is asked beside it. The first acceptance wins, the other is stopped if its envelope is not
+3. A route that is silent for too long is hedged, if the mail does no harm twice: the next one is
+   tried beside it. The first acceptance wins, the other is stopped if its envelope is not
    written yet. What becomes of it all the same is told to ``on_late_result``. Where hedges are used
    up, its silence is a fault all the same: later mails go round it.
-4. Where no route gives leave nothing is tried.
+4. Where no circuit gives a permit nothing is tried.
 
 Several mails of the same routes go together, and each has its own end: what one route leaves over,
 the next one carries on. Only a mail by itself probes.
 
 In: mails and their routes. Out: a `SendResult` for each. Knows nothing of: rows, codes.
 
-A try that may be outrun, or whose backend does not keep its time, has a thread of its own, which
-ends with it; any other runs in the caller's. Questions are answered in the caller's thread, so a
-try needs no connection to the database.
+An attempt that may be hedged, or whose backend does not keep its time, has a thread of its own,
+which ends with it; any other runs in the caller's. Questions are answered in the caller's thread,
+so an attempt needs no connection to the database.
 """
 
 import math
@@ -47,7 +47,7 @@ GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
 
 TOGETHER_SECONDS = 0.05
-"""How long it holds for the envelopes of mails that go together, one right after the other."""
+"""Reuse the still-valid answer this long between the envelopes of one batch."""
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 LOST_HEDGE = Outcome(
@@ -57,7 +57,7 @@ LOST_HEDGE = Outcome(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendResult:
-    """The tries, in the order of their ends. Without any, the mail waits, or is not wanted."""
+    """The attempts, in the order of their ends. Without any, the mail waits, or is not valid."""
 
     route_attempts: tuple[RouteAttempt, ...] = ()
     still_valid: bool = True
@@ -76,7 +76,7 @@ def send(
     may_double: bool,
     on_late_result: OnLateResult | None = None,
 ) -> list[SendResult]:
-    """Hand mails to the first of these routes that takes them. Never raises for a mail's fate.
+    """Send mails by the first of these routes that takes them. Never raises for a mail's fate.
 
     ``seconds`` is the life that they have left; ``may_double``: they do no harm twice.
     ``still_valid`` names the places of those that are; where it cannot tell (None), nothing more
@@ -128,7 +128,7 @@ class _Failover:
             self._calls.end()
 
     def _next(self, mails: Sequence[RoutedMail]) -> bool:
-        """Carry mails by the next route that gives leave and has a turn. Tells if one did."""
+        """Send mails by the next route that gives a permit and a slot. Tells if one did."""
         while self._left and mails:
             route = self._left.popleft()
             permit = circuits[route].acquire(alone=self._alone, may_probe=len(mails) == 1)
@@ -154,7 +154,7 @@ class _Failover:
         may_hedge = self._left and self._may_double
         after_seconds = hedging.after_seconds(active.route) if may_hedge else math.inf
         seconds = min(self._life_ends - active.began, settings.LEASE_SECONDS / 2)
-        hedging.buckets[active.route].earn(len(active.mails))
+        hedging.token_buckets[active.route].earn(len(active.mails))
         self._hedge_at = active.began + after_seconds
         self._patience_ends = active.began + seconds + GRACE_SECONDS
         alone = not self._active and after_seconds == math.inf
@@ -207,7 +207,7 @@ class _Failover:
         return {mail: active.read(mail, outcome) for mail, outcome in ended if outcome is not None}
 
     def _ask(self, active: ActiveAttempt, mail: RoutedMail) -> bool:
-        """Ask whether a mail is wanted, for one try: before its envelope, and before its body.
+        """Ask whether a mail is valid, for one attempt: before its envelope, and before its body.
 
         The body waited for the recipient's reply: who answered meanwhile, or was sent another code,
         must not be sent this one after it.
@@ -238,7 +238,7 @@ class _Failover:
         return circuits[silent.route].is_open and not silent.has_ended
 
     def _look(self) -> bool:
-        """See which mails are wanted. Returns whether one is."""
+        """See which mails are still valid. Returns whether one is."""
         still_valid = self._still_valid()
         if still_valid is None:
             return False
@@ -267,10 +267,12 @@ class _Failover:
     def _hedge(self) -> None:
         self._hedge_at = math.inf
         silent = self._active[-1]
-        if silent.permit.is_probe:  # its pauses bound it, and a slow route must not pass for sound
+        if (
+            silent.permit.is_probe
+        ):  # probes are rate-limited: always hedged, or a slow route would close its circuit
             self._next(silent.mails)
             return
-        bucket = hedging.buckets[silent.route]
+        bucket = hedging.token_buckets[silent.route]
         waiting = [mail for mail in silent.mails if mail.may_go_on]
         if not bucket.take(len(waiting)):
             silent.permit.record(SLOW)
@@ -278,7 +280,7 @@ class _Failover:
             bucket.give_back(len(waiting))
 
     def _abandon(self) -> None:
-        """Leave tries to themselves that did not end in their time: no courier is held by them."""
+        """Leave attempts to themselves that did not end in their time: they hold no courier."""
         for active in self._active:
             silent = active.as_route_attempt(active.give_up())
             for mail in active.mails:

@@ -1,4 +1,4 @@
-"""Faults of a route in a row, and whether they are enough to shut it.
+"""Faults of a route in a row, and whether they are enough to open its circuit.
 
 A fault that is local may be met by mail to one recipient's domain alone: its server's block list,
 or its silence, for which a relay waits. Such faults count once several domains meet them. A refusal

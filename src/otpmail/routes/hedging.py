@@ -23,7 +23,7 @@ BURST = 20
 SHARE = 0.05
 
 
-class Bucket:
+class TokenBucket:
     """Tokens for hedges of one route."""
 
     def __init__(self, _: str) -> None:
@@ -63,7 +63,7 @@ def usual_seconds(route: str) -> float:
 
 
 def took(route: str, seconds: float) -> None:
-    """Remember how long an accepted mail took, one that was outrun too; of a load, its part."""
+    """Remember how long an accepted mail took, in a lost hedge too; of a batch, its part."""
     _times[route].append(seconds)
 
 
@@ -72,4 +72,4 @@ def _new_times(_: str) -> deque[float]:
 
 
 _times = PerRoute(_new_times)
-buckets = PerRoute(Bucket)
+token_buckets = PerRoute(TokenBucket)

@@ -1,7 +1,7 @@
 """A route bears so many mails a second and so many at once; the rest wait, the most urgent first.
 
-In: ``OTPMAIL_ROUTE_RATES``, mails with their deadlines. Out: a turn, or none in time.
-Knows nothing of: what a mail does with its turn.
+In: ``OTPMAIL_ROUTE_RATES``, mails with their deadlines. Out: a slot, or none in time.
+Knows nothing of: what a mail does with its slot.
 """
 
 import heapq
@@ -19,7 +19,7 @@ RULES = frozenset({PER_SECOND, AT_ONCE})
 
 
 class RateLimiter:
-    """One route's turns in one process."""
+    """One route's slots in one process."""
 
     def __init__(self, route: str) -> None:
         rules = settings.ROUTE_RATES.get(route, {})
@@ -33,7 +33,7 @@ class RateLimiter:
         self._changed = threading.Condition()
 
     def acquire(self, *, deadline: float, until: float) -> bool:
-        """Wait for a turn, in order of deadline, at most until then (monotonic seconds)."""
+        """Wait for a slot, in order of deadline, at most until then (monotonic seconds)."""
         with self._changed:
             ticket = (deadline, next(self._order))
             heapq.heappush(self._waiting, ticket)
@@ -51,7 +51,7 @@ class RateLimiter:
                 self._changed.notify_all()
 
     def release(self) -> None:
-        """Make room."""
+        """Free the slot."""
         with self._changed:
             self._inside -= 1
             self._changed.notify_all()

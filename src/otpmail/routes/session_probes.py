@@ -1,4 +1,4 @@
-"""Whether a route that is shut can be had again is asked without a mail: a session is opened.
+"""Whether an unavailable route is back is asked without a mail: a session is opened.
 
 So a host that cannot reach its mail server, or does not get past the sign-in there, keeps no code
 to find that out, and writes no attempt. Whether the route takes mails, a mail finds out then.
@@ -20,7 +20,7 @@ NO_ANSWER = Outcome(kind=Kind.TRANSIENT, reply="it could not be asked", blame=Bl
 
 
 def probe_sessions(*, then: Callable[[], object]) -> None:
-    """Have each shut route asked whose time it is, in a thread of its own; wait for none.
+    """Probe each unavailable route whose time it is, in a thread of its own; wait for none.
 
     ``then`` is called when one answers.
     """
@@ -32,7 +32,7 @@ def probe_sessions(*, then: Callable[[], object]) -> None:
 
 
 def session_probe_seconds() -> float:
-    """Tell how long until one is to be asked; infinite if all are closed."""
+    """Tell how long until one is to be probed; infinite if all are closed."""
     shut = ((circuits[route], alone) for route, alone in _shut())
     waits = (one.wait_seconds(alone=alone) for one, alone in shut if not one.is_reachable)
     return min(waits, default=math.inf)

@@ -1,7 +1,7 @@
-"""One try: mails are handed to one route, and whatever comes of each is an outcome.
+"""Mails are sent through one backend of one route, and whatever comes of each is an outcome.
 
-In: a route, mails, the seconds it may take, and a last question whether one is still wanted.
-Out: an `Outcome` each, or None if it was not wanted any more and nothing was written.
+In: a route, mails, the seconds it may take, and a last question whether one is still valid.
+Out: an `Outcome` each, or None if it was not valid any more and nothing was written.
 Knows nothing of: other routes.
 
 A backend with ``send_outcomes`` (otpmail's own) keeps its connections itself, and its time. Any
@@ -37,7 +37,7 @@ type StillValid = Callable[[EmailMessage], bool]
 def send(
     route: str, mails: Sequence[EmailMessage], *, seconds: float, still_valid: StillValid
 ) -> Sequence[Outcome | None]:
-    """Hand mails to a route. Never raises: whatever a backend raises becomes an outcome.
+    """Send mails through a route. Never raises: whatever a backend raises becomes an outcome.
 
     What is said of a mail is redacted here, before anybody counts, logs or stores it.
     """

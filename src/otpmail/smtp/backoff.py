@@ -1,4 +1,4 @@
-"""When a pool's keeper tries again after a failure, and when it says so.
+"""When a pool's thread tries again after a failure, and when it says so.
 
 In: failures and successes, each with its moment on the monotonic clock. Out: whether to try now,
 and whether there is something new to log. Knows nothing of: sessions, threads, clocks.

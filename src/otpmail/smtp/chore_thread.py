@@ -1,4 +1,4 @@
-"""A keeper runs a chore in a thread of its own, again and again, whatever the chore raises.
+"""A chore is run in a thread of its own, again and again, whatever it raises.
 
 In: a chore that returns the seconds to its next run, or ``None`` while there is nothing to do.
 Out: nothing; a line in the log when the chore begins to fail, and one when it works again.
@@ -68,7 +68,7 @@ class ChoreThread:
         try:
             delay = self._chore()
         except BaseException as error:  # noqa: BLE001 - without a keeper nothing is ever closed
-            self._kick.clear()  # by its own deeds it must not spin
+            self._kick.clear()  # what it did itself must not make it spin
             self._failures += 1
             with contextlib.suppress(BaseException):  # a log handler is foreign too
                 self._tell_failure(error)

@@ -122,7 +122,7 @@ class Transmission:
         return self._end
 
     def _unsent(self) -> dict[str, Reply]:
-        lost = self._end if isinstance(self._end, WireError) else "no longer wanted"
+        lost = self._end if isinstance(self._end, WireError) else "no longer valid"
         reply = Reply(NOT_SENT, (f"no end is known: {lost}".encode(),))
         return dict.fromkeys(self._left(), reply)
 

@@ -1,6 +1,6 @@
 """Several mails are in flight on one session, and each has its own end.
 
-In: a session and mails. Out: for each `Sent`, a `WireError`, or ``None`` if it was not wanted.
+In: a session and mails. Out: for each `Sent`, a `WireError`, or ``None`` if it was not valid.
 Knows nothing of: pools, and which mails are tried again.
 
 A window is bounded three ways: by mails, by octets (what a break leaves in doubt), and by replies
@@ -123,7 +123,7 @@ class _Window:
     def _fill(self) -> None:
         """Write as many flights as the window has room for, in one write.
 
-        Which are wanted is asked right before it, of all that leave in it.
+        Which are still valid is asked right before it, of all that leave in it.
         """
         chosen = self._choose()
         flights: list[bytes] = []

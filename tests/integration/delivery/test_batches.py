@@ -394,14 +394,14 @@ def test_silent_route_costs_a_load_one_token_a_mail(settings, two):
         assert tried() == [("b", "accepted")] * 5  # the silent one's end is recorded later
     assert len(two[1].mails) == 5
     assert routes.circuit_statuses()["a"].faults == 1
-    assert sum(hedging.buckets["a"].take() for _ in range(20)) == 15
+    assert sum(hedging.token_buckets["a"].take() for _ in range(20)) == 15
 
 
 def test_load_is_hedged_whole_or_not_at_all(settings, two):
     """Or a fail-over of the rest would find no route left."""
     settings.OTPMAIL_HEDGE_AFTER = 0.2
     two[0].delay_seconds = 0.1
-    hedging.buckets["a"].take(18)
+    hedging.token_buckets["a"].take(18)
     promises(4)
     assert carry() == [None] * 4
     assert two[1].mails == []

@@ -112,7 +112,7 @@ def test_release_leaves_a_living_process_of_this_host_what_it_holds(dump):
 def test_dry_run_counts_and_changes_nothing(dump, which):
     before = fates()
     told = restored(which, "--dry-run")
-    assert told.startswith("3 deliveries promised before")
+    assert told.startswith("3 deliveries enqueued before")
     assert "3 would be" in told
     assert fates() == before
 
@@ -124,7 +124,7 @@ def test_what_was_promised_since_is_left_alone(dump, zone):
     text = moment.isoformat().replace("+00:00", zone)
     if zone == "offset":
         text = (moment + timedelta(hours=2)).isoformat().replace("+00:00", "+02:00")
-    assert "3 dropped" in restored("--drop", "--promised-before", text)
+    assert "3 dropped" in restored("--drop", "--enqueued-before", text)
     assert Delivery.objects.get(challenge=later.challenge_id).state == "queued"
 
 
@@ -133,7 +133,7 @@ def test_what_was_promised_since_is_left_alone(dump, zone):
 )
 def test_what_is_no_moment_is_refused(dump, text):
     with pytest.raises(CommandError, match="no moment"):
-        restored("--drop", "--promised-before", text)
+        restored("--drop", "--enqueued-before", text)
     assert fates() == [ACCEPTED, HELD, HELD, HELD]
 
 

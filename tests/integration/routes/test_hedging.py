@@ -186,7 +186,7 @@ def test_acceptance_by_the_slow_route_is_not_lost_when_its_hedge_is_refused(
 def test_without_tokens_there_is_no_hedge(settings, first, second):
     first.delay_seconds = 0.6
     mailserver.routes_to(settings, a=first.port, b=second.port)
-    while hedging.buckets["a"].take():
+    while hedging.token_buckets["a"].take():
         pass
     for _ in range(3):
         promise()
@@ -205,7 +205,7 @@ def test_probe_of_a_slow_route_needs_no_token_and_does_not_close_its_circuit(
     mailserver.routes_to(settings, a=first.port, b=second.port)
     settings.OTPMAIL_CIRCUIT_FAULTS = 1
     routes.circuits.circuits["a"].acquire(alone=False).record(routes.failover.LOST_HEDGE)
-    while hedging.buckets["a"].take():
+    while hedging.token_buckets["a"].take():
         pass
     routes.circuits.circuits["a"]._asked_at -= 60  # its first pause is over
     promise()
@@ -224,7 +224,7 @@ def test_hedge_that_nobody_takes_costs_no_token(settings, first, second):
     routes.circuits.circuits["b"]._asked_at += 60
     promise()
     carry()
-    assert sum(hedging.buckets["a"].take() for _ in range(30)) == 20
+    assert sum(hedging.token_buckets["a"].take() for _ in range(30)) == 20
 
 
 # Backends that do not keep their time

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from otpmail.outcomes import Blame, Kind, of_error, of_sent
-from otpmail.outcomes.provider_errors import answer_of, names
+from otpmail.outcomes.provider_errors import names, response_of
 
 
 def response(status, content=b"", **headers):
@@ -39,7 +39,7 @@ def http_error(status, content=b""):
     ],
 )
 def test_reason_is_found_wherever_an_api_keeps_it(content, reason):
-    assert answer_of(response(400, content)).reason == reason
+    assert response_of(response(400, content)).reason == reason
 
 
 def test_amazons_dict_is_read_like_a_response():
@@ -47,28 +47,28 @@ def test_amazons_dict_is_read_like_a_response():
         "Error": {"Code": "SendingPausedException", "Message": "paused"},
         "ResponseMetadata": {"HTTPStatusCode": 400, "HTTPHeaders": {"retry-after": "9"}},
     }
-    answer = answer_of(told)
+    answer = response_of(told)
     assert (answer.status, answer.reason) == (400, "SendingPausedException")
     assert answer.retry_after_seconds == 9
 
 
 @pytest.mark.parametrize("what", [None, {}, "text", object()])
 def test_what_is_no_response_has_no_answer(what):
-    assert answer_of(what) is None
+    assert response_of(what) is None
 
 
 @pytest.mark.parametrize("told", ["", "soon", "-3", "²", "Wed, 99 Nov 2026"])
 def test_retry_after_in_no_form_is_none(told):
-    assert answer_of(response(429, Retry_After=told)).retry_after_seconds is None
+    assert response_of(response(429, Retry_After=told)).retry_after_seconds is None
 
 
 def test_retry_after_of_many_digits_is_a_number():
-    assert answer_of(response(503, Retry_After="9" * 400)).retry_after_seconds == 10**9
+    assert response_of(response(503, Retry_After="9" * 400)).retry_after_seconds == 10**9
 
 
 def test_retry_after_may_be_a_date():
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert 55 < answer_of(response(429, retry_after=in_a_minute)).retry_after_seconds <= 60
+    assert 55 < response_of(response(429, retry_after=in_a_minute)).retry_after_seconds <= 60
 
 
 def test_error_that_caused_itself_is_named_once():

@@ -41,7 +41,7 @@ def test_auto_forgets_what_was_long_ago():
 
 
 def test_hedges_are_a_burst_and_then_a_share_of_the_mails():
-    bucket = hedging.buckets["a"]
+    bucket = hedging.token_buckets["a"]
     assert [bucket.take() for _ in range(21)] == [True] * 20 + [False]
     for _ in range(200):
         bucket.earn()
@@ -49,13 +49,13 @@ def test_hedges_are_a_burst_and_then_a_share_of_the_mails():
 
 
 def test_tokens_do_not_pile_up():
-    bucket = hedging.buckets["a"]
+    bucket = hedging.token_buckets["a"]
     for _ in range(10_000):
         bucket.earn()
     assert sum(bucket.take() for _ in range(100)) == 20
 
 
 def test_many_threads_share_the_tokens():
-    bucket = hedging.buckets["a"]
+    bucket = hedging.token_buckets["a"]
     taken = at_once(*[lambda: sum(bucket.take() for _ in range(50))] * 8)
     assert sum(taken) == 20

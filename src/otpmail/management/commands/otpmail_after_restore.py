@@ -32,20 +32,20 @@ class Command(MigratedCommand):
             "--release", action="store_true", help="send all of them; some may arrive twice"
         )
         parser.add_argument(
-            "--promised-before",
+            "--enqueued-before",
             metavar="MOMENT",
-            help="only what was promised before, as 2026-11-25T12:00:00+00:00; by default now",
+            help="only what was enqueued before, as 2026-11-25T12:00:00+00:00; by default now",
         )
         parser.add_argument("--dry-run", action="store_true", help="count, and change nothing")
 
     @override
-    def handle(self, *, drop: bool, promised_before: str | None, dry_run: bool, **_: Any) -> None:
-        before = database.now() if promised_before is None else _moment(promised_before)
+    def handle(self, *, drop: bool, enqueued_before: str | None, dry_run: bool, **_: Any) -> None:
+        before = database.now() if enqueued_before is None else _moment(enqueued_before)
         act = restoring.drop if drop else restoring.release
         result = act(before, dry_run=dry_run)
         verb = ("would be " if dry_run else "") + ("dropped" if drop else "released")
         self.stdout.write(
-            f"{result.queued} deliveries promised before {before.isoformat()} were queued: "
+            f"{result.queued} deliveries enqueued before {before.isoformat()} were queued: "
             f"{result.taken} {verb}, {result.kept} are held by living processes of this host, "
             f"{result.queued - result.taken - result.kept} were nobody's."
         )

@@ -25,7 +25,7 @@ log = logging.getLogger("otpmail.worker")
 class Command(MigratedCommand):
     """Sends until it is told to end."""
 
-    help = "Sends what is promised. Run as many as you like, on as many hosts as you like."
+    help = "Sends what is enqueued. Run as many as you like, on as many hosts as you like."
     requires_system_checks = ()  # asked in `handle`
     requires_migrations_checks = False
 

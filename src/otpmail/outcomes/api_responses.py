@@ -1,10 +1,10 @@
-"""What an HTTP API's answer means for a mail.
+"""What an HTTP API's response means for a mail.
 
 1. The API's own name of the error, where it is known to say more than the status.
 2. Under 400 and 422, which most say of all that was asked: the field that is blamed, then words.
 3. The status.
 
-In: an `Answer`, or None. Out: a `Classification`. Knows nothing of: exceptions, responses.
+In: an `ApiResponse`, or None. Out: a `Classification`. Knows nothing of: exceptions, responses.
 
 Sources: the APIs' references of Amazon (SES, "Common Error Types"), botocore's
 ``retries/standard.py``, Postmark, Mailjet, Brevo, Resend, SendGrid, SparkPost, MailerSend, Mailgun,
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from otpmail.outcomes import wordings
 from otpmail.outcomes.findings import CAPABILITY, MAIL, ROUTE, SENDER, Blame, Finding, Kind
-from otpmail.outcomes.provider_errors import Answer
+from otpmail.outcomes.provider_errors import ApiResponse
 
 OF_THE_MAIL = frozenset({400, 422})
 """HTTP statuses that speak of this mail, unless what they say is of something else."""
@@ -33,7 +33,7 @@ PASSING = frozenset({408, 420, 425, 429})
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """What an answer means."""
+    """What an response means."""
 
     kind: Kind
     finding: Finding
@@ -117,27 +117,27 @@ TO = re.compile(r"(?:^|\.)(?:to|cc|bcc|recipients?)(?:\.|$)", re.IGNORECASE)
 """A field that names the recipient."""
 
 
-def classify(answer: Answer | None, *, refused: bool) -> Classification:
-    """Tell what an answer means. ``refused``: the client says that it was of the recipient."""
-    if answer and answer.reason in NAMED:
-        return NAMED[answer.reason]
-    if answer and answer.status in OF_THE_MAIL and not refused:
-        return _by_words(answer)
+def classify(response: ApiResponse | None, *, refused: bool) -> Classification:
+    """Tell what an response means. ``refused``: the client says that it was of the recipient."""
+    if response and response.reason in NAMED:
+        return NAMED[response.reason]
+    if response and response.status in OF_THE_MAIL and not refused:
+        return _by_words(response)
     if refused:
         return _REFUSED
-    if answer is None or answer.status < 300:  # noqa: PLR2004 - answered, in words not understood
+    if response is None or response.status < 300:  # noqa: PLR2004 - answered, in words not understood
         return Classification(Kind.UNKNOWN, ROUTE)
-    if answer.status == CONTENT_TOO_LARGE:
+    if response.status == CONTENT_TOO_LARGE:
         return Classification(Kind.PERMANENT, CAPABILITY)
-    passes = answer.status in PASSING or answer.status >= 500  # noqa: PLR2004
+    passes = response.status in PASSING or response.status >= 500  # noqa: PLR2004
     if passes:
         return _PASSES
-    return _NOT_LET_IN if answer.status in NOT_SIGNED_IN else _OF_THE_ROUTE
+    return _NOT_LET_IN if response.status in NOT_SIGNED_IN else _OF_THE_ROUTE
 
 
-def _by_words(answer: Answer) -> Classification:
-    if TO.search(str(answer.reason)):
+def _by_words(response: ApiResponse) -> Classification:
+    if TO.search(str(response.reason)):
         return _REFUSED
-    found = wordings.of_api(answer.words) or MAIL
-    passes = found.blame is Blame.ROUTE and wordings.LATER.search(answer.words)
+    found = wordings.of_api(response.words) or MAIL
+    passes = found.blame is Blame.ROUTE and wordings.LATER.search(response.words)
     return Classification(Kind.TRANSIENT if passes else Kind.PERMANENT, found)
