@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from otpmail import challenges
-from otpmail.delivery import courier
+from otpmail.delivery import round_results
 from otpmail.exceptions.foreign import OncePerMinute
 from otpmail.testing import live_code
 from tests.backends import Witness
@@ -41,7 +41,7 @@ def test_no_code_in_what_any_object_says_of_itself(settings):
 def test_no_code_in_what_is_said_of_a_broken_template(settings, caplog, monkeypatch, debug):
     """``include`` names what it did not find, and here that is the code."""
     monkeypatch.setattr(
-        courier, "_once_per_minute", OncePerMinute()
+        round_results, "once_per_minute", OncePerMinute()
     )  # a test before may have told it
     broken = {"otpmail/sign-in/body.txt": "{{ code }} is your code. {% include code %}"}
     loaders = [

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from otpmail import challenges, closing, routes
 from otpmail.db import database
-from otpmail.delivery import courier, leases
+from otpmail.delivery import leases, round_results
 from otpmail.exceptions.foreign import OncePerMinute
 from otpmail.models import Attempt, Challenge, Delivery, Queue
 from otpmail.testing import live_code
@@ -130,7 +130,7 @@ def fail(*_, **__):
 def test_fault_that_each_round_meets_calls_somebody_once_a_minute(
     settings, caplog, clock, monkeypatch, server
 ):
-    monkeypatch.setattr(courier, "_once_per_minute", OncePerMinute())
+    monkeypatch.setattr(round_results, "once_per_minute", OncePerMinute())
     settings.OTPMAIL_PURPOSES = {"order": {"FACTS": "tests.integration.delivery.test_courier.fail"}}
     ids = [promise(owner=str(number)).challenge_id for number in range(3)]
     Challenge.objects.filter(pk__in=ids).update(purpose="order", is_bound=True)

@@ -8,7 +8,7 @@ from django.core import mail
 from django.utils.log import AdminEmailHandler
 
 from otpmail import challenges
-from otpmail.delivery import courier
+from otpmail.delivery import round_results
 from otpmail.exceptions.foreign import OncePerMinute
 from otpmail.testing import live_code
 
@@ -34,7 +34,7 @@ def admins(settings):
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_no_code_in_the_report_of_a_broken_template(settings, monkeypatch, admins, broken):
-    monkeypatch.setattr(courier, "_once_per_minute", OncePerMinute())
+    monkeypatch.setattr(round_results, "once_per_minute", OncePerMinute())
     settings.OTPMAIL_DIGITS, settings.OTPMAIL_RETRY_SECONDS = 10, []
     loaders = [
         ("django.template.loaders.locmem.Loader", {"otpmail/sign-in/body.txt": BROKEN[broken]}),
