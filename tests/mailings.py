@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 
 from otpmail.smtp.deadlines import Deadline
+from otpmail.smtp.errors import WireError
 from otpmail.smtp.handshake import Server, open_session
-from otpmail.smtp.mails import Mail
+from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.sending import send_all
 from otpmail.smtp.session import Session, Timeouts
 
 A_MINUTE = Timeouts.all(60)
@@ -20,6 +22,14 @@ def a_mail(number: int = 0, *, to: tuple[str, ...] = ("bob@example.org",), body:
 
 def in_seconds(seconds: float = 60.0) -> Deadline:
     return Deadline.after(seconds)
+
+
+def send(session: Session, mail: Mail, **options) -> Sent | None:
+    """Send one mail; raises the error that is its end."""
+    (end,) = send_all(session, [mail], **options)
+    if isinstance(end, WireError):
+        raise end
+    return end
 
 
 def at(place, **options) -> Server:

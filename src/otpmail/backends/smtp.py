@@ -37,10 +37,10 @@ from otpmail.smtp.errors import WireError
 from otpmail.smtp.handshake import open_session
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.pool import Limits, Pool
+from otpmail.smtp.sending import Result
 from otpmail.smtp.session import Session
 from otpmail.smtp.sign_in_backoff import SignInBackoff
 from otpmail.smtp.tokens import WithTokens
-from otpmail.smtp.window import Result
 
 __all__ = ["EmailBackend", "close_pools"]
 

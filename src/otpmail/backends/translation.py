@@ -42,7 +42,7 @@ from otpmail.smtp.errors import (
 )
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.refusals import is_of_session
-from otpmail.smtp.window import Result
+from otpmail.smtp.sending import Result
 
 OPENING = frozenset(
     {Phase.POOL, Phase.CONNECT, Phase.BANNER, Phase.EHLO, Phase.STARTTLS, Phase.TLS, Phase.AUTH}

@@ -8,12 +8,12 @@ between its tries), ``handshake`` opens one (``connecting`` finds the server by 
 ``connection_attempts``, ``certificates`` are what TLS trusts and shows, ``signing`` goes through
 the mechanisms of ``auth``; one that was refused has a ``sign_in_backoff`` unless ``tokens`` gives a
 new token, and ``hints`` name the setting to change). ``client`` sends, ``transmission`` splits a
-mail among transactions, ``window`` and ``sending`` put mails through a ``session``,
-``mail_replies`` and ``refusals`` read what came of each, ``mails`` prepares a mail for what the
-server can do (``content`` its bytes, ``addresses`` its paths) and ``modes`` remembers what it
-cannot. ``commands`` and ``replies`` are the protocol's two directions, ``channel`` is the socket,
-``tcp_path`` what TCP knows of it and ``deadlines`` the time it has. ``errors`` are all that can go
-wrong.
+mail among transactions, ``sending`` puts mails through a ``session``, ``dialogue`` is what is said
+of each, ``mail_replies``, ``refusals`` and ``conclusion`` read what came of it, ``mails`` prepares
+a mail for what the server can do (``content`` its bytes, ``addresses`` its paths) and ``modes``
+remembers what it cannot. ``commands`` and ``replies`` are the protocol's two directions,
+``channel`` is the socket, ``tcp_path`` what TCP knows of it and ``deadlines`` the time it has.
+``errors`` are all that can go wrong.
 
 In: servers, mails. Out: for each mail its end.
 Knows nothing of: outcomes, routes, rows.

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from otpmail.smtp import connecting
 from otpmail.smtp.deadlines import NEVER, Deadline
 from otpmail.smtp.errors import MisbehavedError, SilentPathError, WireError
-from otpmail.smtp.mails import Mail, StillValid
+from otpmail.smtp.mails import Mail, StillValid, always
 from otpmail.smtp.pool import Pool
+from otpmail.smtp.sending import Result, Spoils, send_all
 from otpmail.smtp.session import Session
 from otpmail.smtp.transmission import Transmission
-from otpmail.smtp.window import Result, Spoils, send_all
 
 MAX_REPLACED = 3
 """Sessions in a row that may turn out to be of no use before no more are asked for."""
@@ -31,7 +31,7 @@ def deliver(
     *,
     window: int = 1,
     deadline: Deadline = NEVER,
-    still_valid: StillValid | None = None,
+    still_valid: StillValid = always,
     spoils: Spoils = lambda _: False,
 ) -> list[Result]:
     """Send mails and tell each one's end; never raises `WireError`.
@@ -54,7 +54,7 @@ class _Delivery:
         mails: Sequence[Mail],
         window: int,
         deadline: Deadline,
-        still_valid: StillValid | None,
+        still_valid: StillValid,
         *,
         spoils: Spoils,
     ) -> None:
@@ -110,13 +110,12 @@ class _Delivery:
 
     def _send(self, session: Session, parts: Sequence[tuple[Transmission, Mail]]) -> list[Result]:
         of = {id(part): transmission.mail for transmission, part in parts}
-        wanted = self._still_valid
         return send_all(
             session,
             [part for _, part in parts],
             window=self._window,
             deadline=self._deadline,
-            still_valid=wanted and (lambda part: wanted(of[id(part)])),
+            still_valid=lambda part: self._still_valid(of[id(part)]),
             spoils=self._spoils if self._spoilt < MAX_REPLACED else lambda _: False,
         )
 

@@ -4,64 +4,47 @@ In: replies, in the order of the commands. Out: `Sent`, or a `WireError`.
 Knows nothing of: when each command was written.
 """
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from otpmail.smtp import refusals
-from otpmail.smtp.deadlines import Deadline
 from otpmail.smtp.errors import (
-    CLOSING,
     Phase,
     ProtocolError,
     RecipientsRefusedError,
     RefusedError,
     WireError,
 )
-from otpmail.smtp.mails import PreparedMail, Sent, StillValid
+from otpmail.smtp.mails import PreparedMail, Sent
 from otpmail.smtp.replies import Reply
-from otpmail.smtp.session import Session
 
 
 @dataclass(slots=True)
 class MailReplies:
-    """Filled in the order in which the replies come. ``awaited``: the phases of those to come."""
+    """Filled in their order. ``called_off`` if the mail was not valid any more."""
 
     prepared: PreparedMail
-    still_valid: StillValid | None = None
     called_off: bool = False
-    awaited: deque[Phase] = field(default_factory=deque)
     reset: Reply | None = None
     begun: Reply | None = None
     recipients: list[Reply] = field(default_factory=list)
     data: Reply | None = None
     body: Reply | None = None
 
-    def read(self, session: Session, deadline: Deadline) -> None:
-        """Read all the replies that are awaited. A 421 stands for all that would have followed."""
-        while self.awaited:
-            phase = self.awaited[0]
-            reply = session.reply(phase=phase, deadline=deadline)
-            if reply.code == CLOSING:
-                raise refusal(reply, phase)
-            if phase is Phase.RSET and refusals.is_out_of_step(reply):
-                # What follows may answer something else: the chunk of a mail that was refused
-                # unread is taken for commands.
-                session.close()
-                raise ProtocolError("replies are out of step", phase=phase)
-            self._take(reply)
-
-    def _take(self, reply: Reply) -> None:
-        match self.awaited.popleft():
-            case Phase.RSET:
-                self.reset = reply
-            case Phase.MAIL:
-                self.begun = reply
-            case Phase.RCPT:
-                self.recipients.append(reply)
-            case Phase.DATA:
-                self.data = reply
-            case Phase.BODY:
-                self.body = reply
+    def take(self, phases: Iterable[Phase], replies: Iterable[Reply]) -> None:
+        """Take the reply to each of some commands."""
+        for phase, reply in zip(phases, replies, strict=True):
+            match phase:
+                case Phase.RSET:
+                    self.reset = reply
+                case Phase.MAIL:
+                    self.begun = reply
+                case Phase.RCPT:
+                    self.recipients.append(reply)
+                case Phase.DATA:
+                    self.data = reply
+                case Phase.BODY:
+                    self.body = reply
 
     @property
     def is_begun(self) -> bool:
@@ -73,9 +56,12 @@ class MailReplies:
         """Whether the sender and at least one recipient were accepted."""
         return self.is_begun and any(reply.positive for reply in self.recipients)
 
-    def is_still_valid(self) -> bool:
-        """Ask once more whether to send it."""
-        return self.still_valid is None or self.still_valid(self.prepared.mail)
+    @property
+    def is_refused(self) -> bool:
+        """Whether nobody takes it any more: the sender was refused, or each recipient."""
+        if not self.is_begun:
+            return self.begun is not None
+        return len(self.recipients) == len(self.prepared.recipients) and not self.welcome
 
     @property
     def reset_refusal(self) -> Reply | None:
@@ -86,8 +72,6 @@ class MailReplies:
     def result(self) -> Sent:
         """Tell what became of the mail. Raises the refusal that comes first."""
         begun, body = self.begun, self.body
-        if self.reset_refusal is not None:
-            raise refusal(self.reset_refusal, Phase.RSET)
         if begun is not None and not begun.positive:
             raise refusal(begun, Phase.MAIL)
         replies = dict(zip(self.prepared.mail.recipients, self.recipients, strict=False))
@@ -106,7 +90,7 @@ class MailReplies:
     def superfluous(self) -> frozenset[str]:
         """The extensions without which the mail may be taken that was refused."""
         begun, parameters = self.begun, self.prepared.parameters
-        if self.reset_refusal is not None or begun is None or not parameters:
+        if begun is None or not parameters:
             return frozenset()
         if not begun.positive:
             is_said = refusals.is_of_parameters(begun)
@@ -118,9 +102,7 @@ class MailReplies:
     @property
     def to_flight(self) -> Reply | None:
         """The reply that shows a pipelined command, or a chunk, to be unknown."""
-        if self.reset_refusal is not None:
-            return None
-        if self.begun is None or not self.is_begun:
+        if not self.is_begun:
             replies = [self.begun]
         else:
             replies = [*self.recipients, self.data if self.welcome else None]

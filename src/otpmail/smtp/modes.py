@@ -29,6 +29,8 @@ class Mode(IntEnum):
     """MAIL, RCPT and DATA in one write, then the body: two (RFC 2920)."""
     CHUNKED = 3
     """MAIL, RCPT, BDAT and the body in one write: one (RFC 3030)."""
+    WINDOWED = 4
+    """The same behind a RSET, while other mails are in flight: less than one a mail."""
 
 
 class Memory:

@@ -1,247 +1,241 @@
-"""A mail is sent in as few round trips as the server allows, and its replies come in a queue.
+"""Mails are sent on one session: one after the other or, in chunks, several in flight.
 
-In: a session and a `Mail`. Out: `Sent`, or a `WireError` that tells how much had been written.
-Knows nothing of: pools, and what becomes of a mail that was not accepted.
+In: a session and mails. Out: for each `Sent`, a `WireError`, or ``None`` if it was not valid.
+Knows nothing of: pools, what is said of one mail, and which mails are tried again.
+
+1. Start the dialogues of as many mails as there is room for, and write their flights at once.
+2. Read the replies to the oldest flight, and send them to its dialogue.
+3. Write the flight that this gives, or conclude the mail; on with the next whose replies came too.
+
+A window is bounded three ways: by mails, by octets (what a break leaves in doubt), and by replies
+awaited, so that the server never blocks on writing them while we block on writing mails.
 """
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from otpmail.smtp import commands, refusals
-from otpmail.smtp.content import for_data
+from otpmail.smtp.conclusion import conclude, keep_in_step, suspect
 from otpmail.smtp.deadlines import Deadline
-from otpmail.smtp.errors import (
-    MisbehavedError,
-    Phase,
-    ProtocolError,
-    RefusedError,
-    SilentPathError,
-    TimedOutError,
-    TiredError,
-    WireError,
-    Written,
-)
-from otpmail.smtp.mail_replies import MailReplies
-from otpmail.smtp.mails import Mail, Sent, StillValid, prepare
-from otpmail.smtp.modes import FLIGHTS, Mode, memory
+from otpmail.smtp.dialogue import MAX_AWAITED, Dialogue, Flight, dialogue
+from otpmail.smtp.errors import CLOSING, BrokenError, Phase, RefusedError, WireError
+from otpmail.smtp.mail_replies import MailReplies, refusal
+from otpmail.smtp.mails import Mail, PreparedMail, Sent, StillValid, always, prepare
+from otpmail.smtp.modes import Mode
+from otpmail.smtp.replies import Reply
 from otpmail.smtp.session import Session
 
-MAX_AWAITED = 128
-"""Replies awaited at once.
+MAX_OCTETS = 1024 * 1024
+"""Octets in flight, unless one mail alone has more."""
 
-A server that blocks on writing its replies stops reading, and while we write we do not read: so
-all replies to a flight must find room in the kernels' buffers (RFC 2920, 3.1). 128 of 512 octets
-are 64 KiB, as much as Linux gives a fresh socket.
-"""
+Result = Sent | WireError | None
+
+type Spoils = Callable[[Result], bool]
+"""Whether a session begins no more mails after an end."""
 
 
-def send(
+def send_all(
     session: Session,
-    mail: Mail,
+    mails: Sequence[Mail],
     *,
     deadline: Deadline,
-    still_valid: StillValid | None = None,
-) -> Sent | None:
-    """Send one mail the best way the session knows.
+    window: int = 1,
+    still_valid: StillValid = always,
+    spoils: Spoils = lambda _: False,
+) -> list[Result]:
+    """Send mails with at most ``window`` of them unanswered; never raises `WireError`.
 
-    ``still_valid`` is asked right before the envelope is written, and once more where the body is
-    a step of its own; if it says no, the mail is not sent, and ``None`` comes back. The session is
-    still of use after `RefusedError`, `UnsupportedError` and `InvalidArgumentError`, and closed
-    after any other `WireError`. `MisbehavedError` is worth a second try: the mail was not taken,
-    and the server is remembered.
+    ``still_valid`` is asked right before an envelope is written, and once more where the body is a
+    step of its own; if it says no, the mail is not sent.
+
+    The session is still of use after `RefusedError`, `UnsupportedError` and `InvalidArgumentError`,
+    and retired or closed after any other, but where `MisbehavedError` is of the mail's parameters.
+    That one is worth a second try: the mail was not taken, and the server is remembered. When the
+    session breaks, the error of a mail that was written whole and not answered is ``in_doubt``; a
+    mail that was not can be sent elsewhere without a double.
     """
-    prepared = prepare(mail, session.features)
-    if session.must_reset:
-        _reset(session, deadline)
-    if still_valid is not None and not still_valid(mail):
-        return None
-    session.begins(mail.recipients)
-    answers = MailReplies(prepared, still_valid)
-    try:
-        SENDERS[session.mode](session, answers, deadline)
-        if answers.called_off:
-            return None
-        return conclude(session, answers)
-    except (ProtocolError, TimedOutError) as error:
-        suspect(session, answers, error)
-        raise
-
-
-def _reset(session: Session, deadline: Deadline) -> None:
-    """Clear away a mail that was refused, before anything of the next one is written.
-
-    A server that took a refused chunk for commands answers those first: the replies are out of step
-    and the session is of no more use.
-    """
-    reply = session.command(commands.RSET, phase=Phase.RSET, deadline=deadline)
-    session.must_reset = not reply.positive
-    if not reply.positive:
-        session.retired = True
-        if refusals.is_out_of_step(reply) and session.mode > Mode.STEPWISE:
-            reason = f"{reply.code} to {Phase.RSET}"
-            memory.distrust(session.host, session.port, FLIGHTS, reason)
-            session.close()
-            raise MisbehavedError("replies are out of step", phase=Phase.RSET)
-        words = f"{Phase.RSET} was refused with {reply.code}"
-        raise TiredError(words, phase=Phase.RSET, reply=reply)
-
-
-def conclude(session: Session, answers: MailReplies) -> Sent:
-    """Tell what became of a mail whose replies are all here; close a session that misbehaved."""
-    session.must_reset = answers.is_begun or session.mode is Mode.CHUNKED
-    shown = answers.to_flight if session.mode > Mode.STEPWISE else None
-    if shown is not None:
-        memory.distrust(session.host, session.port, FLIGHTS, f"{shown.code} to what it offered")
-        session.close()
-    try:
-        sent = answers.result()
-    except RefusedError as error:
-        superfluous = frozenset() if shown else answers.superfluous
-        if shown is None and not superfluous:
-            raise _tired(session, error) from None
-        words = "the server refused what it offered"
-        raise MisbehavedError(words, phase=error.phase, superfluous=superfluous) from error
-    except ProtocolError as error:
-        if answers.body is not None:
-            error.written = Written.WHOLE
-        session.close()
-        raise
-    session.must_reset = False
-    session.taken += 1
-    _learn(session, answers.prepared.mail)
-    return sent
-
-
-def _learn(session: Session, taken: Mail) -> None:
-    """Remember what the server had refused of a mail that it took without: only then it is that."""
-    keywords = taken.without & session.features.offered.keys()
-    if keywords:
-        session.features = session.features.without(keywords)
-        memory.distrust(session.host, session.port, keywords, "it refused what it offered")
-
-
-def _tired(session: Session, error: RefusedError) -> RefusedError:
-    """Leave a session that took mails before it was refused one, if the refusal speaks of it."""
-    if not session.taken or not refusals.is_of_session(error.reply, error.phase):
-        return error
-    session.retired = True
-    return TiredError(str(error), phase=error.phase, reply=error.reply)
-
-
-def suspect(session: Session, answers: MailReplies, error: WireError) -> None:
-    """Remember a server that answered a flight with something else than one reply a command."""
-    cut_short = isinstance(error, TimedOutError) and answers.begun is not None and answers.awaited
-    garbled = isinstance(error, ProtocolError) and not isinstance(error, MisbehavedError)
-    flights = session.mode > Mode.STEPWISE
-    if flights and (garbled or (cut_short and len(answers.awaited) > 1)):
-        memory.distrust(session.host, session.port, FLIGHTS, error)
-
-
-def chunked_flight(answers: MailReplies, *, reset: bool = False) -> bytes:
-    """Put a whole mail into one flight and queue the replies it awaits (RFC 3030, 4.2)."""
-    prepared = answers.prepared
-    phases = [Phase.MAIL, *[Phase.RCPT] * len(prepared.recipients), Phase.BODY]
-    answers.awaited.extend([Phase.RSET, *phases] if reset else phases)
-    return b"".join(
-        (
-            commands.RSET if reset else b"",
-            prepared.begin,
-            *prepared.recipients,
-            commands.bdat_last(len(prepared.content)),
-            prepared.content,
-        )
+    may_window = session.mode is Mode.CHUNKED and all(
+        _replies_to(mail) <= MAX_AWAITED for mail in mails
     )
+    size = window if may_window else 1
+    return _Sending(session, mails, size, deadline, still_valid=still_valid, spoils=spoils).run()
 
 
-def _chunked(session: Session, answers: MailReplies, deadline: Deadline) -> None:
-    if len(answers.prepared.recipients) + 2 > MAX_AWAITED:
-        return _pipelined(session, answers, deadline)
-    flight = chunked_flight(answers)
-    with Counted(session, len(flight), envelope=len(flight) - len(answers.prepared.content)):
-        session.write(flight, phase=Phase.BODY, deadline=deadline)
-        answers.read(session, deadline)
-    return None
+def _replies_to(mail: Mail) -> int:
+    """Count the replies to a mail in one flight: RSET, MAIL, each RCPT, BDAT."""
+    return len(mail.recipients) + 3
 
 
-def _pipelined(session: Session, answers: MailReplies, deadline: Deadline) -> None:
-    lines = [*_envelope(answers), (Phase.DATA, commands.DATA)]
-    for start in range(0, len(lines), MAX_AWAITED):
-        flight = lines[start : start + MAX_AWAITED]
-        answers.awaited.extend(phase for phase, _ in flight)
-        session.write(b"".join(line for _, line in flight), phase=flight[0][0], deadline=deadline)
-        answers.read(session, deadline)
-    _body(session, answers, deadline)
+@dataclass(slots=True, eq=False)
+class _Flying:
+    """A mail whose dialogue is under way, and its newest flight, written after ``start`` octets."""
+
+    index: int
+    prepared: PreparedMail
+    dialogue: Dialogue
+    flight: Flight
+    start: int = 0
 
 
-def _stepwise(session: Session, answers: MailReplies, deadline: Deadline) -> None:
-    for phase, line in _envelope(answers):
-        answers.awaited.append(phase)
-        session.write(line, phase=phase, deadline=deadline)
-        answers.read(session, deadline)
-        if not answers.is_begun:
-            return
-    if answers.welcome:
-        answers.awaited.append(Phase.DATA)
-        session.write(commands.DATA, phase=Phase.DATA, deadline=deadline)
-        answers.read(session, deadline)
-        _body(session, answers, deadline)
+class _Sending:
+    """Mails on their way over one session."""
 
+    def __init__(
+        self,
+        session: Session,
+        mails: Sequence[Mail],
+        size: int,
+        deadline: Deadline,
+        *,
+        still_valid: StillValid,
+        spoils: Spoils,
+    ) -> None:
+        self._session = session
+        self._waiting = deque(enumerate(mails))
+        self._flying: deque[_Flying] = deque()
+        self._results: list[Result] = [None] * len(mails)
+        self._size = size
+        self._mode = Mode.WINDOWED if size > 1 else session.mode
+        self._deadline = deadline
+        self._still_valid = still_valid
+        self._spoils = spoils
 
-def _envelope(answers: MailReplies) -> list[tuple[Phase, bytes]]:
-    prepared = answers.prepared
-    return [(Phase.MAIL, prepared.begin), *((Phase.RCPT, line) for line in prepared.recipients)]
+    def run(self) -> list[Result]:
+        """Send until each mail has an end, or the session has."""
+        try:
+            while not self._session.ended and (self._flying or self._may_begin()):
+                self._fill()
+                self._settle()
+        except WireError as error:
+            self._session.close()
+            self._leave(error)
+        self._leave(BrokenError("the session ended before this mail's end", phase=Phase.MAIL))
+        return self._results
 
+    def _may_begin(self) -> bool:
+        return bool(self._waiting) and self._session.usable
 
-def _body(session: Session, answers: MailReplies, deadline: Deadline) -> None:
-    if answers.data is None or not answers.data.asks_on:
-        return
-    # A server may ask for a body though it refused all recipients: end it at once (RFC 2920, 3.1).
-    body = for_data(answers.prepared.content) if answers.welcome else b".\r\n"
-    if answers.welcome and not answers.is_still_valid():
-        answers.called_off = True
-        session.close()  # after 354 there is no other way to send nothing (RFC 5321, 4.1.1.4)
-        return
-    answers.awaited.append(Phase.BODY)
-    with Counted(session, len(body)):
-        session.write(body, phase=Phase.BODY, deadline=deadline)
-        answers.read(session, deadline)
+    def _fill(self) -> None:
+        """Begin as many mails as there is room for, in one write.
 
-
-class Counted:
-    """Tells an error that passes through how much of the mail had been written."""
-
-    def __init__(self, session: Session, size: int, *, envelope: int = 0) -> None:
-        self._channel = session.channel
-        self._span = Span(session.channel.written, envelope, size)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, WireError):
-            error.written = self._span.written(self._channel.written, error)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where on its connection a mail was written: after ``start`` octets, ``size`` of them.
-
-    The first of them are the envelope, without which the rest is nothing.
-    """
-
-    start: int
-    envelope: int
-    size: int
-
-    def written(self, count: int, error: WireError) -> Written:
-        """Tell how much of it was, of the first ``count`` octets of the connection.
-
-        Nothing was whose body cannot have arrived: where the path was silent, TCP tells.
+        Which are still valid is asked right before it, of all that leave in it.
         """
-        if isinstance(error, SilentPathError) and error.arrived <= self.start + self.envelope:
-            return Written.NOTHING
-        if count >= self.start + self.size:
-            return Written.WHOLE
-        return Written.PART if count > self.start else Written.NOTHING
+        started: list[_Flying] = []
+        must_reset = self._session.must_reset
+        for index, prepared in self._choose():
+            talk = dialogue(prepared, self._mode, self._still_valid, must_reset=must_reset)
+            flight = self._advance(index, partial(next, talk))
+            if flight is not None:
+                started.append(_Flying(index, prepared, talk, flight))
+        self._flying.extend(started)
+        self._write(started)
+
+    def _choose(self) -> list[tuple[int, PreparedMail]]:
+        """Fit as many mails as there is room for."""
+        chosen: list[tuple[int, PreparedMail]] = []
+        beside = [flying.prepared for flying in self._flying]
+        while self._may_begin() and self._has_room(self._waiting[0][1], beside):
+            index, mail = self._waiting.popleft()
+            try:
+                prepared = prepare(mail, self._session.features)
+            except WireError as error:
+                self._results[index] = error
+            else:
+                chosen.append((index, prepared))
+                beside.append(prepared)
+        return chosen
+
+    def _has_room(self, mail: Mail, beside: Sequence[PreparedMail]) -> bool:
+        octets = sum(prepared.size for prepared in beside)
+        replies = sum(_replies_to(prepared.mail) for prepared in beside)
+        return not beside or (
+            len(beside) < self._size
+            and octets + len(mail.content) <= MAX_OCTETS
+            and replies + _replies_to(mail) <= MAX_AWAITED
+        )
+
+    def _write(self, flying: Sequence[_Flying]) -> None:
+        """Write the newest flights of some mails at once."""
+        position = self._session.channel.written
+        for one in flying:
+            one.start = position
+            position += len(one.flight.data)
+            if Phase.MAIL in one.flight.awaits:
+                self._session.begins(one.prepared.mail.recipients)
+        if flying:
+            data = b"".join(one.flight.data for one in flying)
+            self._session.write(data, phase=flying[-1].flight.phase, deadline=self._deadline)
+
+    def _settle(self) -> None:
+        """Go on with the oldest mail, and with others whose replies have come with its own.
+
+        What then leaves together is one write again, not a trickle of single mails.
+        """
+        while self._flying and not self._session.ended:
+            oldest = self._flying[0]
+            replies = self._read(oldest.flight)
+            flight = self._advance(oldest.index, partial(oldest.dialogue.send, replies))
+            if flight is not None:
+                oldest.flight = flight
+                self._write([oldest])
+                continue
+            self._flying.popleft()
+            if self._session.settled:
+                return
+
+    def _read(self, flight: Flight) -> list[Reply]:
+        """Read the replies to a flight. A 421 stands for all that would have followed."""
+        replies: list[Reply] = []
+        for place, phase in enumerate(flight.awaits):
+            try:
+                reply = self._session.reply(phase=phase, deadline=self._deadline)
+            except WireError as error:
+                suspect(self._session, flight.awaits[place:], error)
+                raise
+            if reply.code == CLOSING:
+                raise refusal(reply, phase)
+            if phase is Phase.RSET:
+                keep_in_step(self._session, reply, is_alone=len(flight.awaits) == 1)
+            replies.append(reply)
+        return replies
+
+    def _advance(self, index: int, step: Callable[[], Flight]) -> Flight | None:
+        """Take a step of a dialogue: give its next flight, or conclude the mail if it is over."""
+        try:
+            return step()
+        except StopIteration as over:
+            self._results[index] = self._conclude(over.value)
+        return None
+
+    def _conclude(self, replies: MailReplies) -> Result:
+        try:
+            return conclude(self._session, replies)
+        except WireError as error:
+            self._session.retired = self._session.retired or self._spoils(error)
+            return error
+
+    def _leave(self, error: WireError) -> None:
+        """Give each mail that has no end yet the error, with how much of it had been written.
+
+        The error itself is the oldest's. Another's is of a type after which it can go on.
+        """
+        count = self._session.channel.written
+        for flying in self._flying:
+            end = error if flying is self._flying[0] else _of_another(error)
+            end.written = flying.flight.written(flying.start, count, error)
+            self._results[flying.index] = end
+        for index, _ in self._waiting:
+            self._results[index] = BrokenError(str(error), phase=Phase.MAIL)
+        self._flying.clear()
+        self._waiting.clear()
 
 
-SENDERS = {Mode.STEPWISE: _stepwise, Mode.PIPELINED: _pipelined, Mode.CHUNKED: _chunked}
+def _of_another(error: WireError) -> WireError:
+    end: WireError
+    if isinstance(error, RefusedError):  # 421: nothing that was written after it is carried out
+        end = RefusedError(str(error), phase=error.phase, reply=error.reply)
+    else:
+        end = BrokenError(str(error), phase=error.phase)
+    end.__cause__ = error
+    return end

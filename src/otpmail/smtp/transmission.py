@@ -21,8 +21,8 @@ from otpmail.smtp.errors import (
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.refusals import is_of_number
 from otpmail.smtp.replies import Reply
+from otpmail.smtp.sending import Result
 from otpmail.smtp.session import Features, domain_of
-from otpmail.smtp.window import Result
 
 NOT_SENT = 451
 """What is told of a recipient whose part was lost after another part had been taken."""

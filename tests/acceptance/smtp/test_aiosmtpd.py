@@ -9,9 +9,8 @@ from otpmail.smtp.errors import RefusedError, TooLargeError
 from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode
-from otpmail.smtp.sending import send
 from tests.acceptance.smtp.postfix import Place
-from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
+from tests.mailings import a_mail, a_pool, a_session, at, in_seconds, send
 from tests.mailserver import ClosingController, free_port
 
 

@@ -21,9 +21,8 @@ from otpmail.smtp.client import deliver
 from otpmail.smtp.errors import SilentPathError
 from otpmail.smtp.handshake import Security
 from otpmail.smtp.mails import Sent
-from otpmail.smtp.sending import send
 from tests import far, mailserver
-from tests.mailings import a_mail, a_pool, a_session, at, in_seconds
+from tests.mailings import a_mail, a_pool, a_session, at, in_seconds, send
 from tests.missing import needs
 from tests.rounds import carry, promise, tried
 from tests.ruled import Ruled

@@ -20,8 +20,7 @@ from otpmail.smtp.errors import BrokenError, Phase, RefusedError, TimedOutError,
 from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.pool import Limits, Pool
 from otpmail.smtp.replies import Reply
-from otpmail.smtp.sending import send
-from tests.mailings import a_mail, a_pool, at, eventually, in_seconds
+from tests.mailings import a_mail, a_pool, at, eventually, in_seconds, send
 from tests.scripted import Talk, scripted
 from tests.waiting import wait_until
 

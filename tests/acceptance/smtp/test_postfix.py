@@ -16,9 +16,8 @@ from otpmail.smtp.errors import RecipientsRefusedError, RefusedError, TooLargeEr
 from otpmail.smtp.handshake import Security, open_session
 from otpmail.smtp.mails import Mail, Sent
 from otpmail.smtp.modes import Mode, memory
-from otpmail.smtp.sending import send
 from tests.acceptance.smtp import postfix
-from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds
+from tests.mailings import a_mail, a_pool, a_session, at, eventually, in_seconds, send
 from tests.missing import missing
 
 pytestmark = pytest.mark.xdist_group("postfix")

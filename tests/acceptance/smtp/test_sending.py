@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from otpmail.smtp.dialogue import MAX_AWAITED
 from otpmail.smtp.errors import (
     BrokenError,
     MisbehavedError,
@@ -15,9 +16,8 @@ from otpmail.smtp.errors import (
     Written,
 )
 from otpmail.smtp.modes import FLIGHTS, Mode, memory
-from otpmail.smtp.sending import MAX_AWAITED, send
 from otpmail.smtp.session import Timeouts
-from tests.mailings import a_mail, a_session, in_seconds
+from tests.mailings import a_mail, a_session, in_seconds, send
 from tests.scripted import OFFER_ALL, OFFER_NOTHING, OFFER_PIPELINING, Talk, scripted
 
 BODY = b"Message-ID: <0@example.org>\r\nSubject: 0\r\n\r\n\r\n"

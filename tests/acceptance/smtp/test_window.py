@@ -10,7 +10,7 @@ from otpmail.smtp.errors import (
     WireError,
 )
 from otpmail.smtp.mails import Sent
-from otpmail.smtp.window import send_all
+from otpmail.smtp.sending import send_all
 from tests.mailings import a_mail, a_session, in_seconds
 from tests.scripted import OFFER_PIPELINING, Talk, scripted
 

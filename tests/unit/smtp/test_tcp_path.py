@@ -7,8 +7,8 @@ import pytest
 
 from otpmail.smtp import tcp_path
 from otpmail.smtp.connecting import HURRIED_FOR_SECONDS, HURRIED_SECONDS, Memory
+from otpmail.smtp.dialogue import Flight
 from otpmail.smtp.errors import BrokenError, Phase, SilentPathError, Written
-from otpmail.smtp.sending import Span
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
@@ -57,6 +57,9 @@ def test_a_socket_that_is_closed_tells_nothing():
     tcp_path.keep(closed, unanswered_seconds=1)
 
 
+CHUNKED = Flight(bytes(500), (Phase.MAIL, Phase.RCPT, Phase.BODY), body=400)
+
+
 @pytest.mark.parametrize(
     ("arrived", "count", "written"),
     [
@@ -70,14 +73,22 @@ def test_a_socket_that_is_closed_tells_nothing():
     ],
 )
 def test_a_mail_is_in_doubt_only_if_an_octet_of_its_body_arrived(arrived, count, written):
-    span = Span(start=1000, envelope=100, size=500)
-    assert span.written(count, SilentPathError(arrived, phase=Phase.BODY)) is written
+    error = SilentPathError(arrived, phase=Phase.BODY)
+    assert CHUNKED.written(1000, count, error) is written
 
 
 def test_another_break_leaves_what_was_written_in_doubt():
     """A server may take a mail and be lost before its system acknowledges it."""
-    span = Span(start=1000, envelope=100, size=500)
-    assert span.written(1500, BrokenError("x", phase=Phase.BODY)) is Written.WHOLE
+    error = BrokenError("x", phase=Phase.BODY)
+    assert CHUNKED.written(1000, 1500, error) is Written.WHOLE
+    assert CHUNKED.written(1000, 1499, error) is Written.PART
+    assert CHUNKED.written(1000, 1000, error) is Written.NOTHING
+
+
+def test_what_does_not_end_a_mail_leaves_no_doubt():
+    envelope = Flight(bytes(100), (Phase.MAIL, Phase.RCPT, Phase.DATA))
+    error = BrokenError("x", phase=Phase.DATA)
+    assert envelope.written(1000, 1100, error) is Written.NOTHING
 
 
 def test_right_after_a_lost_connection_the_next_one_is_not_waited_for_long(clock):
