@@ -6,8 +6,8 @@ Knows nothing of: what a courier does.
 ``base`` is the interface of an engine, and ``enqueue`` puts a mail into its care. Engines are
 ``immediate``, ``threads``, ``worker`` (with ``worker_process``, the command's own), and on a
 ``broker`` ``celery`` and ``tasks``, which share its ``publisher``. They are made of a ``schedule``
-in memory, of courier threads (``courier_step``), of the sweep's ``maintenance``, of a
-``claim_backoff`` for what this process gave back, and of ``postgres_notify``.
+in memory, of courier threads (``courier_step``), of the sweep's ``maintenance``, of ``claims`` with
+a ``claim_backoff`` for what this process gave back, and of ``postgres_notify``.
 """
 
 import atexit

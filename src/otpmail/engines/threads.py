@@ -6,8 +6,7 @@
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
    If it says that this process cannot do it now, the row is free again, and left to others.
 4. A sweep looks now and then for rows that are due and nobody's, and does its `Maintenance`.
-5. A process whose routes are all unavailable, or whose couriers all stand still, keeps nothing in
-   memory and takes nothing: others may be able to send it.
+5. What it takes, and what it gives back for others to send, is told in ``claims``.
 6. At the end, couriers send what is due while there is time, and all else is released for others.
 
 In: ids. Out: rounds.
@@ -19,18 +18,16 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from django.db import Error, close_old_connections, connections
 
 from otpmail import routes, signals
 from otpmail.conf import settings
-from otpmail.db import database
-from otpmail.delivery import awaiting_session, courier, holders, leases, pending_writes
+from otpmail.delivery import courier, holders, leases, pending_writes
 from otpmail.engines.base import Engine
-from otpmail.engines.claim_backoff import ClaimBackoff
+from otpmail.engines.claims import Claims
 from otpmail.engines.courier_step import CourierStep, close_connections
 from otpmail.engines.maintenance import Maintenance
 from otpmail.engines.schedule import Schedule
@@ -39,20 +36,8 @@ from otpmail.models import Queue
 from otpmail.outcomes.describing import describe, log_fault
 from otpmail.runtime.loop import Loop
 
-CLAIM_LIMIT = 100
-"""Rows a claim: what others could send meanwhile does not lie in this process's memory."""
-
 GIVE_BACK_SECONDS = 0.5
 """Of the time to end, what is kept for releasing."""
-
-STILL_SECONDS = 1.0
-"""How long couriers may stand still before what waits for them is given to others."""
-
-SESSION_SECONDS = 2.0
-"""How long a mail waits for a session with a mail server before others may have it."""
-
-PROBE_SECONDS = 0.5
-"""Between two mails that find out whether an unavailable route that answers takes mails again."""
 
 STUCK_LEASES = 2
 """A courier whose round takes longer than so many leases does not count as alive."""
@@ -74,12 +59,16 @@ class ThreadsEngine(Engine):
         ``after_sweep`` is called after each sweep that went well, in its thread.
         """
         self._after_sweep = after_sweep
-        self._patience_seconds = patience_seconds
         self._holder = holders.new()
         self._schedule = Schedule(
             {Queue.CODE: settings.COURIERS, Queue.MAIL: settings.MAIL_COURIERS}
         )
-        self._claim_backoff = ClaimBackoff()
+        self._claims = Claims(
+            self._holder,
+            self._schedule,
+            patience_seconds=patience_seconds,
+            is_staffed=lambda: any(one.is_alive for one in self._couriers),
+        )
         self._maintenance = Maintenance(self._holder, self._schedule)
         self._sweep = Loop("otpmail-sweep", self._step, last=self._end)
         self._couriers = [
@@ -90,8 +79,6 @@ class ThreadsEngine(Engine):
             )
             for number in range(settings.COURIERS)
         ]
-        self._claimed_all = dict.fromkeys(Queue, True)
-        self._next_probe_at = 0.0
         self._pid = os.getpid()
         self._stop_at = math.inf
         self._drained = threading.Event()
@@ -117,15 +104,12 @@ class ThreadsEngine(Engine):
     def holder(self, queue: Queue) -> str | None:
         """Take the row while it can be sent from here, and its queue has room."""
         self.start()
-        if self._room(queue) <= 0:
-            return None
-        self._took(queue)
-        return self._holder
+        return self._holder if self._claims.take(queue) else None
 
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
         self.start()
-        ids, room = list(delivery_ids), self._room_in_memory(queue)
+        ids, room = list(delivery_ids), self._claims.room_in_memory(queue)
         for delivery_id in ids[:room]:
             self._schedule.put(delivery_id, queue)
         if over := ids[room:]:
@@ -142,21 +126,9 @@ class ThreadsEngine(Engine):
         self._sweep.wake()
 
     def claim_due(self, queue: Queue, delivery_ids: Collection[UUID] | None = None) -> None:
-        """Claim what is due and nobody's, all of a queue or those, as far as there is room.
-
-        Of a backlog no more than is sent soon; whoever ends a round asks for the next part of it.
-        """
+        """Claim what is due and nobody's, all of a queue or those, as far as there is room."""
         self.start()
-        if (room := self._room(queue)) <= 0:
-            return
-        is_hint = delivery_ids is not None
-        limit = min(room, CLAIM_LIMIT - (0 if is_hint else self._schedule.count(queue)))
-        claimed = self._claim(queue, limit=limit, only=delivery_ids) if limit > 0 else {}
-        self._put(claimed, queue)
-        if claimed:
-            self._took(queue)
-        if not is_hint:
-            self._claimed_all[queue] = len(claimed) < limit
+        self._claims.claim_due(queue, delivery_ids)
 
     def run_now(self, delivery_id: UUID) -> None:
         """Claim a delivery and do a round in the calling thread; a courier does the next ones."""
@@ -176,61 +148,11 @@ class ThreadsEngine(Engine):
             )
         pending_writes.finish(self._stop_at - time.monotonic())
 
-    # Room.
-
-    def _room(self, queue: Queue) -> int:
-        """Tell how many rows may be taken that can be sent from here soon."""
-        if self._is_still(queue) or not any(one.is_alive for one in self._couriers):
-            return 0
-        capacity = routes.capacity(queue)
-        if time.monotonic() < self._next_probe_at:
-            capacity = capacity if capacity == math.inf else 0
-        return int(min(self._room_in_memory(queue), capacity))
-
-    def _took(self, queue: Queue) -> None:
-        """Note that a mail is to find out whether an unavailable route takes mails again."""
-        if routes.capacity(queue) < math.inf:
-            self._next_probe_at = time.monotonic() + PROBE_SECONDS
-
-    def _room_in_memory(self, queue: Queue) -> int:
-        room = settings.QUEUE_SIZE - self._schedule.count(queue)
-        return 0 if self._schedule.is_closed else max(0, room)
-
-    def _is_still(self, queue: Queue) -> bool:
-        seconds = self._schedule.still_seconds(queue)
-        return seconds > STILL_SECONDS and seconds > 2 * routes.usual_seconds()
-
     # Rounds.
-
-    def _put(self, claimed: Mapping[UUID, float], queue: Queue) -> None:
-        for delivery_id, due_seconds in claimed.items():
-            self._schedule.put(delivery_id, queue, -due_seconds)
-
-    def _claim(
-        self,
-        queue: Queue,
-        *,
-        limit: int,
-        only: Collection[UUID] | None = None,
-        is_dead: bool = False,
-    ) -> dict[UUID, float]:
-        due_by = now = database.now()
-        if only is None:
-            due_by -= timedelta(seconds=self._patience_seconds())
-        return leases.claim(
-            self._holder,
-            queue=queue,
-            now=now,
-            due_by=due_by,
-            limit=limit,
-            only=only,
-            but=self._claim_backoff.now() | self._schedule.in_hand(),
-            is_dead=is_dead,
-        )
 
     def _run_now(self, delivery_id: UUID) -> None:
         for queue in Queue:
-            if self._room(queue) > 0 and self._claim(queue, limit=1, only=[delivery_id]):
+            if self._claims.claim_one(queue, delivery_id):
                 self._schedule.hold(delivery_id, queue)
                 wait_seconds: float | None = settings.SWEEP_SECONDS
                 try:
@@ -244,14 +166,10 @@ class ThreadsEngine(Engine):
             ended = courier.run(delivery_ids, self._holder)
         finally:
             close_old_connections()
-        self._claim_backoff.add(ended.declined)
-        self._ask_for_more()
+        self._claims.backoff.add(ended.declined)
+        if self._claims.may_claim_more():
+            self._sweep.wake()
         return ended.waits
-
-    def _ask_for_more(self) -> None:
-        for queue, all_ in self._claimed_all.items():
-            if not all_ and self._schedule.count(queue) <= CLAIM_LIMIT / 2:
-                self._sweep.wake()
 
     # The sweep.
 
@@ -267,8 +185,7 @@ class ThreadsEngine(Engine):
     def _look(self) -> None:
         self._ensure_couriers()
         routes.probe_sessions(then=self._routes_changed)
-        self._let_others()
-        self._share()
+        self._claims.give_back()
         is_due = self._maintenance.due_in_seconds == 0
         lost = self._maintenance.run() if is_due else []
         for queue in Queue:
@@ -276,29 +193,9 @@ class ThreadsEngine(Engine):
                 self.claim_due(queue, lost)
             self.claim_due(queue)
             if is_due:
-                self._take_dead(queue)
+                self._claims.claim_dead(queue)
         if is_due and self._after_sweep is not None:
             self._after_sweep()
-
-    def _take_dead(self, queue: Queue) -> None:
-        """While nothing can be sent, claim what is past its deadline, so that it is dropped."""
-        if routes.capacity(queue) < math.inf:
-            self._put(self._claim(queue, limit=CLAIM_LIMIT, is_dead=True), queue)
-
-    def _let_others(self) -> None:
-        """Give back what waits in memory and cannot be sent from here soon."""
-        for queue in Queue:
-            is_shut = routes.capacity(queue) < math.inf
-            if is_shut or self._is_still(queue):
-                self._claimed_all[queue] = False  # whoever ends a round asks for more
-                if forgotten := self._schedule.forget(queue, due_only=not is_shut):
-                    leases.release(self._holder, only=forgotten)
-
-    def _share(self) -> None:
-        """Give to others what has waited for a session for long; its round sends it no more."""
-        if late := awaiting_session.give_up(seconds=SESSION_SECONDS):
-            self._claim_backoff.add(late)
-            leases.release(self._holder, only=late)
 
     def _wait_seconds(self) -> float:
         return min(self._maintenance.due_in_seconds, routes.session_probe_seconds())
@@ -310,7 +207,7 @@ class ThreadsEngine(Engine):
 
     def _routes_changed(self, **_: object) -> None:
         if os.getpid() == self._pid:  # a forked child's signals still know its parent's engine
-            self._claim_backoff.clear()
+            self._claims.backoff.clear()
             self._sweep.wake()
 
     def _end(self) -> None:

@@ -350,7 +350,7 @@ def test_what_an_old_process_lacks_costs_its_mail_no_attempt(server, settings, l
 def test_declined_mail_is_tried_again_by_an_engine_that_is_alone(engine, server, settings):
     settings.TEMPLATES = [templates({"otpmail/new/body.txt": "{% include 'not-here.txt' %}"})]
     promise(purpose="new")
-    wait_until(engine._claim_backoff.now)
+    wait_until(engine._claims.backoff.now)
     settings.TEMPLATES = [templates({})]
     wait_until(all_accepted)
     assert Attempt.objects.count() == 1

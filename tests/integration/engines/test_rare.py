@@ -371,10 +371,10 @@ def test_code_of_a_purpose_leaves_as_soon_as_its_route_is_back(settings, deaf, s
     engine.start()
     try:
         mine = Delivery.objects.get().pk
-        wait_until(lambda: engine._claim_backoff._until.get(mine, (0, 0))[1] >= 8)
+        wait_until(lambda: engine._claims.backoff._until.get(mine, (0, 0))[1] >= 8)
         circuits["vip"].record(FAULT, probe=False)
-        wait_until(lambda: mine in engine._claim_backoff.now())
-        engine._claim_backoff._until[mine] = (time.monotonic() + 3600, 10)
+        wait_until(lambda: mine in engine._claims.backoff.now())
+        engine._claims.backoff._until[mine] = (time.monotonic() + 3600, 10)
         with mailserver.running(port=port):
             wait_until(lambda: states() == {"accepted"})
     finally:
