@@ -61,12 +61,12 @@ def _settled(since: datetime) -> Metric:
 
 def _attempts(since: datetime) -> Iterator[Metric]:
     labels = ("route", "outcome")
-    tries = _gauge("otpmail_attempts_recently", "Attempts of the last five minutes.", *labels)
+    attempts = _gauge("otpmail_attempts_recently", "Attempts of the last five minutes.", *labels)
     took = _gauge("otpmail_attempts_recently_seconds", "How long they took, all together.", *labels)
     for route, outcome, count, took_seconds in stats.tried(since):
-        tries.add_metric([route, outcome], count)
+        attempts.add_metric([route, outcome], count)
         took.add_metric([route, outcome], took_seconds)
-    yield from (tries, took)
+    yield from (attempts, took)
 
 
 def _ended(since: datetime) -> Metric:
