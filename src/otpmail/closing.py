@@ -9,18 +9,19 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import InternalError, ProgrammingError, connections, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from otpmail import audit
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.conf import settings
 from otpmail.db import database
+from otpmail.db.statements import Select, Update, change, inserting
 from otpmail.exceptions import RolledBackError
 from otpmail.exceptions.foreign import ends_process
+from otpmail.limits import guesses
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
 from otpmail.outcomes.describing import log_fault
@@ -44,22 +45,21 @@ def close(
     *,
     now: datetime,
     client: Client = NOBODY,
-    **also: Any,
+    gives_guess_back: bool = False,
 ) -> bool:
     """End a pending challenge, erase its random bytes, and tell ``challenge_ended``.
 
-    All in one transaction: the caller's, or one of its own. ``also`` are columns to set with it.
-    Raises `RolledBackError` if a receiver took it back unseen.
+    All in one transaction: the caller's, or one of its own. Raises `RolledBackError` if a receiver
+    took it back unseen.
     """
+    given_back = int(gives_guess_back)
+    ending = _END.bound(pk=challenge.pk, state=state, now=now, given_back=given_back)
+    told = audit.entries(AuditAction(state), challenge, now=now, client=client)
     with database.atomic():
-        ended = Challenge.objects.filter(pk=challenge.pk, ended_at=None).update(  # as in limits
-            state=state, ended_at=now, nonce=None, older_nonces=None, **also
-        )
-        if not ended:
+        if not change(ending, *map(inserting, told)):
             return False
         challenge.state, challenge.ended_at, challenge.nonce = state, now, None
         challenge.older_nonces = None
-        audit.write(AuditAction(state), challenge, now=now, client=client)
         challenge_ended.send(sender=Challenge, challenge=challenge, using=database.alias())
         check_closed(challenge)
     return True
@@ -72,11 +72,32 @@ def check_closed(challenge: Challenge) -> None:
     error, and Django need not know of either.
     """
     try:
-        is_pending = Challenge.objects.filter(pk=challenge.pk, ended_at=None).exists()
+        is_pending = bool(_IF_PENDING(pk=challenge.pk))
     except (ProgrammingError, InternalError) as error:  # Django or PostgreSQL: it is broken
         raise RolledBackError(_TAKEN_BACK) from error
     if is_pending:
         raise RolledBackError(_TAKEN_BACK)
+
+
+_END = Update(
+    Challenge,
+    lambda pk, state, now, given_back: (
+        guesses.pending(pk),
+        {
+            "state": state,
+            "ended_at": now,
+            "nonce": None,
+            "older_nonces": None,
+            "failures": F("failures") - given_back,
+        },
+    ),
+    pk="id",
+    state="state",
+    now="ended_at",
+    given_back="failures",
+)
+
+_IF_PENDING = Select(Challenge, lambda pk: guesses.pending(pk).values_list("pk"), pk="id")
 
 
 def expire(*, now: datetime, seconds: float) -> bool:

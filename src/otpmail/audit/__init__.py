@@ -22,7 +22,7 @@ from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
 from otpmail.db import database
 from otpmail.db.database import RowSet
-from otpmail.db.statements import Insert
+from otpmail.db.statements import Insert, add
 from otpmail.models import Challenge
 from otpmail.models.audit import (
     ADDRESS_LENGTH,
@@ -34,13 +34,21 @@ from otpmail.models.audit import (
 
 SUBKEY = "otpmail audit"
 
-_ADD = Insert(AuditEntry)
+Insert(AuditEntry)
 
 
 def write(
     action: AuditAction, *challenges: Challenge, now: datetime, client: Client = NOBODY
 ) -> None:
     """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
+    add(*entries(action, *challenges, now=now, client=client))
+
+
+def entries(
+    action: AuditAction, *challenges: Challenge, now: datetime, client: Client = NOBODY
+) -> list[AuditEntry]:
+    """Make an entry each, to be added with what they tell of."""
+    made: list[AuditEntry] = []
     address = str(ip_of(client.address) or "")  # else anybody's text would be in it
     for challenge in challenges:
         entry = AuditEntry(
@@ -60,7 +68,8 @@ def write(
             key = keys.current()
             entry.recipient_mac = _of_recipient(key, challenge.recipient)
             entry.owner_mac = _of_owner(key, challenge.owner)
-        _ADD(entry)
+        made.append(entry)
+    return made
 
 
 def challenges_of(recipient: str | None, owner: str | None) -> set[UUID]:
@@ -106,7 +115,7 @@ def mask_all(challenge_ids: Collection[UUID], *, now: datetime) -> None:
         for entry in newest.values():
             kept = ("challenge_id", "generation", "purpose", "key_id")
             told = {name: getattr(entry, name) for name in kept}
-            _ADD(
+            add(
                 AuditEntry(at=now, action=AuditAction.ERASED, **told, **dict.fromkeys(PERSONAL, ""))
             )
 

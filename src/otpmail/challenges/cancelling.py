@@ -20,14 +20,14 @@ def cancel(
 ) -> Cancelled | AlreadyUsed | Ended | NotFound:
     """End a pending challenge, and with it what it was bound to. Joins the caller's transaction."""
     arguments.check(purpose=purpose, owner=owner, client=client)
-    challenge = lookup.find(purpose, challenge_id, owner)
-    if challenge is None:
+    found = lookup.find(purpose, challenge_id, owner)
+    if found is None:
         return NotFound()
-    now = database.now()
+    challenge, now = found
     if closing.close(challenge, ChallengeState.CANCELLED, now=now, client=client):
         return Cancelled()
     with database.atomic():  # a locking read: no snapshot of before
-        return lookup.over(lookup.locked(challenge.pk), now)
+        return lookup.over(*lookup.locked(challenge.pk))
 
 
 def cancel_all(*, owner: str, purpose: str | None = None, client: Client = NOBODY) -> int:
@@ -36,11 +36,11 @@ def cancel_all(*, owner: str, purpose: str | None = None, client: Client = NOBOD
     Returns how many there were. Joins the caller's transaction: all end, or none.
     """
     arguments.check_all(purpose=purpose, owner=owner, client=client)
-    now = database.now()
     with database.atomic():
-        lockout.lock(owner, now)  # who issues locks several of them too, in an order of its own
+        lockout.lock(owner)  # who issues locks several of them too, in an order of its own
         pending = lookup.pending_of(owner, purpose=purpose)
         ended = [
-            closing.close(one, ChallengeState.CANCELLED, now=now, client=client) for one in pending
+            closing.close(one, ChallengeState.CANCELLED, now=now, client=client)
+            for one, now in pending
         ]
     return sum(ended)

@@ -14,7 +14,6 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import Error, transaction
-from django.db.models import F
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import audit, closing
@@ -98,15 +97,16 @@ def verify(
         arguments.function("confirmed", confirmed)
         _check_outside(consume=consume)
     arguments.check(purpose=purpose, owner=owner, client=client)
-    challenge = lookup.find(purpose, challenge_id, owner)
-    if challenge is None:
+    found = lookup.find(purpose, challenge_id, owner)
+    if found is None:
         return NotFound()
+    challenge, now = found
     right = _confirming(confirmed, client) if consume else _holding(client)
     code = _read(typed, challenge)
     result = (
         Malformed(digits=challenge.digits)
         if code is None
-        else _guess(challenge, code, right, client)
+        else _guess(challenge, code, right, client, now)
     )
     if isinstance(result, Wrong | Superseded):
         left = result.guesses_left
@@ -123,9 +123,8 @@ def _read(typed: object, challenge: Challenge) -> str | None:
 
 def _confirming(confirmed: Callable[[Challenge], None] | None, client: Client) -> Right:
     def confirm(challenge: Challenge, now: datetime) -> Verified | None:
-        given_back = {"failures": F("failures") - 1}
         if not closing.close(
-            challenge, ChallengeState.CONFIRMED, now=now, client=client, **given_back
+            challenge, ChallengeState.CONFIRMED, now=now, client=client, gives_guess_back=True
         ):
             return None
         # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
@@ -145,14 +144,14 @@ def _holding(client: Client) -> Right:
 
 @sensitive_variables()
 def _guess(
-    challenge: Challenge, code: str, right: Right, client: Client
+    challenge: Challenge, code: str, right: Right, client: Client, now: datetime
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
     if challenge.state == ChallengeState.PENDING:
         keys.find(challenge.key_id)  # raises before anything is counted
-    guess = _count_guess(challenge)
+    guess = _count_guess(challenge, now)
     if guess is None:
         with database.atomic():  # waits for whoever decides just now
-            return lookup.over(lookup.locked(challenge.pk), database.now())
+            return lookup.over(*lookup.locked(challenge.pk))
     with _given_back_if_not_wrong(challenge, guess), database.atomic(durable=True):
         return _decide(challenge.pk, code, guess, right, client)
 
@@ -185,9 +184,8 @@ def _check_outside(*, consume: bool) -> None:
         )
 
 
-def _count_guess(challenge: Challenge) -> _Guess | None:
+def _count_guess(challenge: Challenge, now: datetime) -> _Guess | None:
     """Count the guess and commit. Returns which one it is, or None if none may be made."""
-    now = database.now()
     connection = transaction.get_connection(database.alias())
     if not (connection.in_atomic_block or connection.get_autocommit()):
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
@@ -206,7 +204,7 @@ def _count_guess(challenge: Challenge) -> _Guess | None:
 def _decide(
     challenge_id: UUID, typed: str, guess: _Guess, right: Right, client: Client
 ) -> Verified | Held | Wrong | Superseded | AlreadyUsed | Ended:
-    challenge, now = lookup.locked(challenge_id), database.now()
+    challenge, now = lookup.locked(challenge_id)
     if challenge.state != ChallengeState.PENDING or now >= challenge.expires_at:
         return lookup.over(challenge, now)
     is_changed = rendering.facts_of(challenge, lock=True) is None
@@ -223,7 +221,7 @@ def _decide(
     if not derive.compare(code, typed) or challenge.is_decoy:
         guess.was_wrong = True
         return _wrong(challenge, typed, guess, now, client)
-    return right(challenge, now) or lookup.over(lookup.locked(challenge_id), now)
+    return right(challenge, now) or lookup.over(*lookup.locked(challenge_id))
 
 
 @sensitive_variables()
@@ -270,10 +268,10 @@ def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherCha
 
     One after the other: what is not compared costs nothing.
     """
-    whose = lookup.open_of(challenge.owner, purpose=challenge.purpose, now=database.now())
-    for other in whose:
+    whose = lookup.open_of(challenge.owner, purpose=challenge.purpose)
+    for other, now in whose:
         code = None if other.pk == challenge.pk else _read(typed, other)
-        if code is not None and _is_code_of(other, code, client):
+        if code is not None and _is_code_of(other, code, client, now):
             challenge.refresh_from_db(fields=["failures"])
             left = lookup.guesses_left(challenge)
             return OtherChallenge(
@@ -283,18 +281,18 @@ def _of_another(challenge: Challenge, typed: object, client: Client) -> OtherCha
 
 
 @sensitive_variables()
-def _is_code_of(other: Challenge, typed: str, client: Client) -> bool:
+def _is_code_of(other: Challenge, typed: str, client: Client, now: datetime) -> bool:
     """Compare, at the cost of a guess; also if it is right, since it was typed elsewhere.
 
     If that was its last one, the code is good no more, and nobody is sent there.
     """
     try:
         keys.find(other.key_id)
-        guess = _count_guess(other)
+        guess = _count_guess(other, now)
         if guess is None:
             return False
         with _given_back_if_not_wrong(other, guess), database.atomic(durable=True):
-            locked, now = lookup.locked(other.pk), database.now()
+            locked, now = lookup.locked(other.pk)
             code = rendering.code_of(locked)
             if code is None:  # it ended, or its key was revoked
                 return False

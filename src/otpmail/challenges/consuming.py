@@ -17,8 +17,9 @@ from otpmail.challenges import lookup
 from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.db import arguments, database
+from otpmail.db.statements import Update
 from otpmail.delivery import rendering
-from otpmail.limits import lockout, rates
+from otpmail.limits import guesses, lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
 from otpmail.results import AlreadyUsed, Ended, Held, NotFound, NotHeld, Verified
@@ -30,11 +31,7 @@ def hold(challenge: Challenge, client: Client, now: datetime) -> Held:
     It may outlast the challenge's own life; the code does not.
     """
     until = now + timedelta(seconds=settings.of(challenge.purpose).LIFE_SECONDS)
-    Challenge.objects.filter(pk=challenge.pk, ended_at=None).update(
-        held_until=until,
-        closes_at=max(challenge.closes_at, until),
-        failures=F("failures") - 1,
-    )
+    _HOLD(pk=challenge.pk, until=until, closes_at=max(challenge.closes_at, until))
     lockout.give_back(challenge.owner)
     audit.write(AuditAction.HELD, challenge, now=now, client=client)
     return Held(held_until=until, recipient=challenge.recipient)
@@ -53,7 +50,7 @@ def consume(
     if found is None:
         return NotFound()
     with database.atomic():
-        challenge, now = lookup.locked(found.pk), database.now()
+        challenge, now = lookup.locked(found[0].pk)
         if challenge.state != ChallengeState.PENDING:
             return lookup.over(challenge, now)
         if challenge.held_until is None or now >= challenge.held_until:
@@ -70,6 +67,18 @@ def consume(
 def verified(challenge: Challenge, now: datetime) -> Verified:
     """Tell what a confirmed challenge proved."""
     return Verified(confirmed_at=now, receipt=receipts.of(challenge), recipient=challenge.recipient)
+
+
+_HOLD = Update(
+    Challenge,
+    lambda pk, until, closes_at: (
+        guesses.pending(pk),
+        {"held_until": until, "closes_at": closes_at, "failures": F("failures") - 1},
+    ),
+    pk="id",
+    until="held_until",
+    closes_at="closes_at",
+)
 
 
 def _end(challenge: Challenge, state: ChallengeState, client: Client, now: datetime) -> Ended:

@@ -23,6 +23,7 @@ from otpmail.conf import Settings, settings
 from otpmail.crypto import derive, linking
 from otpmail.crypto.transaction_data import Facts
 from otpmail.db import arguments, database
+from otpmail.db.statements import Insert
 from otpmail.delivery import rendering
 from otpmail.display import zones
 from otpmail.exceptions import InvalidRecipientError, NotHereError
@@ -31,7 +32,6 @@ from otpmail.models import Challenge, ChallengeState, Delivery
 from otpmail.models.audit import AuditAction
 from otpmail.results import (
     AlreadyUsed,
-    Cap,
     Ended,
     InvalidAddress,
     Issued,
@@ -170,10 +170,10 @@ def _issue_all(
     """Take the owners first, each one's own, and last of all what many share."""
     issued: list[Issued] = []
     with database.atomic():
-        for owner in sorted({one.owner for one in asked}):
-            lockout.lock(owner, database.now())
-        now = database.now()  # two presses at once: the second sees the first's
-        mail_limits = rates.MailLimits(client, now)
+        now = lockout.lock(*{one.owner for one in asked})
+        mail_limits = rates.MailLimits(
+            client, now
+        )  # of two presses at once the second sees the first's
         for position, one in enumerate(asked):
             result = _issue_one(one, facts, client, mail_limits, now, before=issued)
             if isinstance(result, OverCap):
@@ -195,7 +195,7 @@ def _issue_one(
     *,
     before: Sequence[Issued],
 ) -> Issued | OverCap:
-    others = lookup.open_of(asked.owner, purpose=asked.purpose, now=now)
+    others = [one for one, _ in lookup.open_of(asked.owner, purpose=asked.purpose)]
     ours = {one.challenge_id for one in before}
     others.sort(key=lambda one: one.pk in ours)  # the last to be ended
     same = next((one for one in others if _is_same(one, asked, facts)), None)
@@ -232,7 +232,7 @@ def _continue(
     told = lookup.newest_mail(challenge.purpose, challenge.pk, challenge.owner)
     if isinstance(result, AlreadyUsed | Ended) or told is None:
         return None
-    challenge, delivery = told
+    challenge, delivery, _ = told
     if isinstance(result, OverCap) and not lookup.can_be_typed(challenge, now):
         return result
     mailed = isinstance(result, Resent)
@@ -250,17 +250,16 @@ def _begin(
 ) -> Issued | OverCap:
     """Make a new challenge; the oldest of its purpose end if there are too many."""
     rules = settings.of(challenge.purpose)
-    retry_at = lockout.locked_out_until(challenge.owner, now)
-    if retry_at is not None:
-        return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
-    if refused := mail_limits.check(challenge.recipient):
+    if refused := mail_limits.check(challenge.recipient, owner=challenge.owner):
         return refused
     for oldest in others[: max(0, len(others) + 1 - rules.OPEN_CHALLENGES)]:
         closing.close(oldest, ChallengeState.SUPERSEDED, now=now, client=client)
     _start(challenge, rules, now)
-    challenge.save(force_insert=True)
-    audit.write(AuditAction.ISSUED, challenge, now=now, client=client)
-    return _issued(challenge, resending.enqueue_mail(challenge, now), now)
+    told = audit.entries(AuditAction.ISSUED, challenge, now=now, client=client)
+    return _issued(challenge, resending.enqueue_mail(challenge, challenge, *told, now=now), now)
+
+
+Insert(Challenge)
 
 
 def _start(challenge: Challenge, rules: Settings, now: datetime) -> None:

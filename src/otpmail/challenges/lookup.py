@@ -16,48 +16,47 @@ from otpmail.challenges import mail_progress
 from otpmail.conf import Settings, settings
 from otpmail.crypto import keys
 from otpmail.db import arguments
+from otpmail.db.statements import Find
 from otpmail.models import Challenge, ChallengeState, Delivery
 from otpmail.results import AlreadyUsed, ChallengeView, Ended
 
+type Dated = tuple[Challenge, datetime]
+"""A challenge, and the database's time when it was read."""
 
-def find(purpose: str, challenge_id: object, owner: str) -> Challenge | None:
+
+def find(purpose: str, challenge_id: object, owner: str) -> Dated | None:
     """Read a challenge of this owner. Another's looks like none, and so does what is no id."""
     pk = arguments.challenge_id(challenge_id)
     if pk is None:
         return None
     # Asked for whole: a row of somebody else's, read and thrown away, would take longer than none.
-    rows = Challenge.objects
-    challenge = rows.filter(pk=pk, purpose=purpose, owner=owner).first()
-    return challenge if challenge and is_mine(challenge, purpose, owner) else None
+    found = _FIND(pk=pk, purpose=purpose, owner=owner)
+    return found[0] if found and is_mine(found[0][0], purpose, owner) else None
 
 
-def pending_of(owner: str, *, purpose: str | None = None) -> list[Challenge]:
+def pending_of(owner: str, *, purpose: str | None = None) -> list[Dated]:
     """Read an owner's pending challenges, of one purpose or of each; the oldest first."""
-    rows = Challenge.objects.filter(owner=owner, state=ChallengeState.PENDING)
-    if purpose is not None:
-        rows = rows.filter(purpose=purpose)
-    found = rows.order_by("pk")  # as all do who lock several
-    return [one for one in found if is_mine(one, purpose or one.purpose, owner)]
+    found = _PENDING(owner=owner) if purpose is None else _PENDING_FOR(owner=owner, purpose=purpose)
+    return [dated for dated in found if is_mine(dated[0], purpose or dated[0].purpose, owner)]
 
 
-def open_of(owner: str, *, purpose: str | None = None, now: datetime) -> list[Challenge]:
+def open_of(owner: str, *, purpose: str | None = None) -> list[Dated]:
     """Read those of them whose code can be typed, or sent again."""
-    return [one for one in pending_of(owner, purpose=purpose) if is_open(one, now)]
+    return [dated for dated in pending_of(owner, purpose=purpose) if is_open(*dated)]
 
 
 def newest_mail(
     purpose: str, challenge_id: object, owner: str
-) -> tuple[Challenge, Delivery] | None:
+) -> tuple[Challenge, Delivery, datetime] | None:
     """Read a challenge of this owner, with the one of its mails to tell of."""
     pk = arguments.challenge_id(challenge_id)
-    if pk is None:
+    found = _MAILS(pk=pk, purpose=purpose, owner=owner) if pk is not None else []
+    if not found:
         return None
-    named = {"challenge__purpose": purpose, "challenge__owner": owner}
-    deliveries = list(_mails().filter(challenge_id=pk, **named))
-    challenge = deliveries[0].challenge if deliveries else None
-    if challenge is None or not is_mine(challenge, purpose, owner):
+    challenge, now = found[0][0].challenge, found[0][1]
+    if not is_mine(challenge, purpose, owner):
         return None
-    return challenge, mail_progress.newest(deliveries)
+    return challenge, mail_progress.newest([delivery for delivery, _ in found]), now
 
 
 def with_newest_mails(challenges: list[Challenge]) -> list[tuple[Challenge, Delivery]]:
@@ -74,10 +73,12 @@ def _mails() -> QuerySet[Delivery]:
     return rows.filter(generation=F("challenge__generation")).order_by("-created_at", "-pk")
 
 
-def locked(challenge_id: UUID) -> Challenge:
+def locked(challenge_id: UUID) -> Dated:
     """Read it as it stands after whoever decides just now. Joins the caller's transaction."""
-    rows = Challenge.objects.select_for_update()
-    return rows.get(pk=challenge_id)
+    found = _LOCK(pk=challenge_id)
+    if not found:
+        raise Challenge.DoesNotExist
+    return found[0]
 
 
 def is_mine(challenge: Challenge, purpose: str, owner: str) -> bool:
@@ -151,3 +152,35 @@ def can_reissue(challenge: Challenge, rules: Settings, when: datetime) -> bool:
     has_life = challenge.closes_at - when > timedelta(seconds=rules.LEAST_LIFE_SECONDS)
     has_guesses = challenge.failures < rules.GUESSES
     return has_life and has_guesses and challenge.generation < rules.GENERATIONS
+
+
+_FIND = Find(
+    Challenge,
+    lambda pk, purpose, owner: Challenge.objects.filter(pk=pk, purpose=purpose, owner=owner),
+    pk="id",
+    purpose="purpose",
+    owner="owner",
+)
+
+_LOCK = Find(Challenge, lambda pk: Challenge.objects.select_for_update().filter(pk=pk), pk="id")
+
+
+def _pending(**whose: str) -> QuerySet[Challenge]:
+    rows = Challenge.objects.filter(state=ChallengeState.PENDING, **whose)
+    return rows.order_by("pk")  # as all do who lock several
+
+
+_PENDING = Find(Challenge, _pending, owner="owner")
+
+_PENDING_FOR = Find(Challenge, _pending, owner="owner", purpose="purpose")
+
+_MAILS = Find(
+    Delivery,
+    lambda pk, purpose, owner: _mails().filter(
+        challenge=pk, challenge__purpose=purpose, challenge__owner=owner
+    ),
+    related="challenge",
+    pk="challenge",
+    purpose=Challenge._meta.get_field("purpose"),
+    owner=Challenge._meta.get_field("owner"),
+)

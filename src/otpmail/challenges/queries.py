@@ -8,7 +8,7 @@ from uuid import UUID
 
 from otpmail.challenges import lookup
 from otpmail.conf import settings
-from otpmail.db import arguments, database
+from otpmail.db import arguments
 from otpmail.models import ChallengeState
 from otpmail.results import NotFound, Open, Status
 
@@ -19,25 +19,23 @@ def status(purpose: str, challenge_id: UUID | str, *, owner: str) -> Status | No
     told = lookup.newest_mail(purpose, challenge_id, owner)
     if told is None:
         return NotFound()
-    challenge, mail = told
-    state = ChallengeState(challenge.state)
-    return lookup.view(Status, challenge, mail, now=database.now(), state=state)
+    challenge, mail, now = told
+    return lookup.view(Status, challenge, mail, now=now, state=ChallengeState(challenge.state))
 
 
 def open_(*, owner: str, purpose: str | None = None) -> list[Open]:
     """List what an owner has open, the oldest first: whoever lost an id finds it here."""
     arguments.check_all(purpose=purpose, owner=owner)
-    now = database.now()
-    found = lookup.open_of(owner, purpose=purpose, now=now)
+    found = dict(lookup.open_of(owner, purpose=purpose))
     return [
         lookup.view(
             Open,
             challenge,
             delivery,
-            now=now,
+            now=found[challenge],
             challenge_id=challenge.pk,
             purpose=challenge.purpose,
             sends_left=max(0, settings.of(challenge.purpose).SENDS - challenge.sends),
         )
-        for challenge, delivery in lookup.with_newest_mails(found)
+        for challenge, delivery in lookup.with_newest_mails([*found])
     ]

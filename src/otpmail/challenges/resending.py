@@ -10,6 +10,7 @@ engine once it is committed.
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Model
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail import audit, closing
@@ -40,9 +41,10 @@ def resend(
     arguments.check(purpose=purpose, owner=owner, client=client)
 
     def act() -> Resent | TooSoon | OverCap | AlreadyUsed | Ended | NotFound:
-        challenge, now = lookup.find(purpose, challenge_id, owner), database.now()
-        if challenge is None:
+        found = lookup.find(purpose, challenge_id, owner)
+        if found is None:
             return NotFound()
+        challenge, now = found
         mail_limits = rates.MailLimits(client, now)
         with database.atomic():
             result = try_resend(challenge, client, now, mail_limits)
@@ -92,15 +94,18 @@ def resend_by_other_route(
     rows = Delivery.objects.filter(challenge=challenge)
     if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
         return False
-    _enqueue_mail(challenge, now, avoid=avoid)
+    _enqueue_mail(challenge, now=now, avoid=avoid)
     return True
 
 
-def enqueue_mail(challenge: Challenge, now: datetime) -> Delivery:
-    """Promise a mail of a challenge, or write down why it is not even tried."""
+def enqueue_mail(challenge: Challenge, *rows: Model, now: datetime) -> Delivery:
+    """Promise a mail of a challenge, or write down why it is not even tried.
+
+    ``rows`` are what is added before it.
+    """
     if not suppressions.is_suppressed(challenge.recipient, now=now):
-        return _enqueue_mail(challenge, now)
-    delivery = outbox.refuse(challenge, Reason.SUPPRESSED, now=now)
+        return _enqueue_mail(challenge, *rows, now=now)
+    delivery = outbox.refuse(challenge, *rows, reason=Reason.SUPPRESSED, now=now)
 
     def kept() -> None:
         foreign.send_signal(
@@ -111,9 +116,9 @@ def enqueue_mail(challenge: Challenge, now: datetime) -> Delivery:
     return delivery
 
 
-def _enqueue_mail(challenge: Challenge, now: datetime, *, avoid: str = "") -> Delivery:
+def _enqueue_mail(challenge: Challenge, *rows: Model, now: datetime, avoid: str = "") -> Delivery:
     def put(holder: str) -> list[Delivery]:
-        return [outbox.put(challenge, now=now, holder=holder, avoid=avoid)]
+        return [outbox.put(challenge, *rows, now=now, holder=holder, avoid=avoid)]
 
     (delivery,) = enqueue.enqueue(Queue.CODE, put)
     return delivery
@@ -125,15 +130,14 @@ def _resend(
     take = guesses.count_resend if keeps else guesses.count_reissue
     if take(challenge, now=now):
         action = AuditAction.RESENT if keeps else AuditAction.REISSUED
-        audit.write(action, challenge, now=now, client=client)
-        enqueue_mail(challenge, now)
+        enqueue_mail(challenge, *audit.entries(action, challenge, now=now, client=client), now=now)
         return Resent(
             generation=challenge.generation,
             expires_at=challenge.expires_at,
             resend_at=challenge.resend_at,
             sends_left=rules.SENDS - challenge.sends,
         )
-    challenge = lookup.locked(challenge.pk)  # somebody was first: another click, or the end
+    challenge, _ = lookup.locked(challenge.pk)  # somebody was first: another click, or the end
     if challenge.state != ChallengeState.PENDING:
         return lookup.over(challenge, now)
     return TooSoon(retry_at=challenge.resend_at)

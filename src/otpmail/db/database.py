@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from django.apps import apps
@@ -45,12 +46,17 @@ _TCP_OPTIONS = {
     "TCP_USER_TIMEOUT": LOST_SECONDS * 1000,
 }
 
-_CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT UTC_TIMESTAMP(6)"}
+_CLOCKS = {"postgresql": "clock_timestamp()", "mysql": "UTC_TIMESTAMP(6)"}
+
+
+@lru_cache
+def _challenge() -> type[models.Model]:
+    return apps.get_model("otpmail", "Challenge")
 
 
 def alias() -> str:
     """Name the database that the outbox is written to."""
-    return router.db_for_write(apps.get_model("otpmail", "Challenge"))
+    return router.db_for_write(_challenge())
 
 
 def atomic(*, savepoint: bool = True, durable: bool = False) -> transaction.Atomic:
@@ -135,21 +141,41 @@ class Row(models.Model):
         base_manager_name = "objects"
 
 
-def now() -> datetime:
-    """Read the database's clock, in UTC. SQLite lives in this process and has its clock."""
-    connection = connections[alias()]
-    query = _CLOCKS.get(connection.vendor)
-    if query is None:
+class ClockColumn(models.Func):
+    """The database's time, as a column beside others; `as_time` reads it."""
+
+    output_field = models.Field()
+
+    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override] # noqa: ARG002
+        """Write it."""
+        return clock_of(connection), []
+
+
+def clock_of(connection: Any) -> str:
+    """Say in SQL what time it is. SQLite lives in this process and has its clock."""
+    return _CLOCKS.get(connection.vendor, "NULL")
+
+
+def as_time(told: datetime | None) -> datetime:
+    """Read what a database said of the time, in UTC."""
+    if told is None:
         return datetime.now(UTC)
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Read the database's clock."""
+    connection = connections[alias()]
+    if connection.vendor not in _CLOCKS:
+        return as_time(None)
     with connection.cursor() as cursor:
-        cursor.execute(query)
-        moment: datetime = cursor.fetchone()[0]
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        cursor.execute(f"SELECT {clock_of(connection)}")
+        return as_time(cursor.fetchone()[0])
 
 
-def clock() -> Clock:
-    """Read the database's clock once. Gives one that goes on from there, for as long as a round."""
-    read_at, began = now(), time.monotonic()
+def clock(read_at: datetime) -> Clock:
+    """Give a clock that goes on from what the database's said now, for as long as a round."""
+    began = time.monotonic()
     return lambda: read_at + timedelta(seconds=time.monotonic() - began)
 
 

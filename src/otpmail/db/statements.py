@@ -1,225 +1,274 @@
-"""A statement of the ORM's is made into text once a process and database; then values are bound.
+"""The kinds of statements that are written once (``binding``), and how they are run.
 
-Django writes the text of a statement anew each time, which costs ten times what running it does.
-Here a statement is declared beside its use, as a function that gives the ORM's own query for named
-values, each of which has the type of a field (its slots):
+A statement is declared beside its use, as a function that gives the ORM's query for its slots. It
+runs over Django's cursor, so that execute wrappers, the log of queries and transactions are
+Django's. PostgreSQL takes several in one (``WITH``): there `add` and `change` are a round trip.
 
-1. At its first use on a database the ORM writes it with examples, and then again with one slot
-   changed at a time: the places that differ are the slot's. The text must not differ.
-2. Running it prepares each value as the field does, and executes the text over Django's cursor, so
-   that execute wrappers, the log of queries and transactions are Django's.
-
-A slot for several values (`each`) has a text for each count of them. A slot cannot be None where
-rows are chosen by it: SQL finds nothing that equals NULL.
-
-In: functions of the ORM, values. Out: rows, counts. Models' signals are not sent.
+In: functions of the ORM, values, rows to add. Out: rows, counts. Models' signals are not sent.
 Knows nothing of: what the statements are for.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import wraps
+from itertools import batched, groupby
 from typing import Any, ClassVar, override
-from uuid import UUID
 
 from django.db import connections, models, transaction
-from django.db.models import Field, Model, QuerySet
-from django.db.models.sql import InsertQuery, UpdateQuery
+from django.db.models import Model
+from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
 from otpmail.db import database
+from otpmail.db.binding import Bound, Slot, Statement, Values, Written
 
-type Values = Mapping[str, Any]
-type Row = tuple[Any, ...]
+AT_ONCE = 20
+"""Rows that are added at a time: a database bounds how long a statement may be."""
 
+_IF_FIRST = "EXISTS (SELECT 1 FROM f)"
 
-@dataclass(frozen=True, slots=True)
-class each:  # noqa: N801 - reads as a word where a slot is declared
-    """A slot for several values of a field's type."""
-
-    field: str
-
-
-type Slot = str | Field[Any, Any] | each
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A statement as the ORM writes it. ``columns`` of a SELECT can read what the driver gives."""
-
-    sql: str
-    parameters: Sequence[Any]
-    columns: Sequence[Any] = ()
-
-
-EXAMPLES: Mapping[str, Callable[[int], Any]] = {
-    "BigIntegerField": int,
-    "BinaryField": lambda number: bytes([number]),
-    "BooleanField": bool,
-    "CharField": str,
-    "DateTimeField": lambda number: datetime.fromtimestamp(number, UTC),
-    "JSONField": lambda number: {"number": number},
-    "PositiveIntegerField": int,
-    "PositiveSmallIntegerField": int,
-    "TextField": str,
-    "UUIDField": lambda number: UUID(int=number),
+_UPSERT = {
+    "postgresql": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "GREATEST"),
+    "sqlite": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "MAX"),
+    "mysql": ("ON DUPLICATE KEY UPDATE", r"VALUES(\1)", "GREATEST"),
 }
-"""Of each type, one value for each number."""
+"""How a database begins what it does with a row that is there, and writes ``new(x)``."""
 
 
-class Statement(ABC):
-    """What all kinds have in common: slots, and one text for each count of several values."""
-
-    known: ClassVar[list["Statement"]] = []
-    """All of this process, for who holds them against the ORM."""
-
-    def __init__(self, name: str, model: type[Model], slots: Mapping[str, Slot]) -> None:
-        self.name = name
-        self.many = {name for name, slot in slots.items() if isinstance(slot, each)}
-        self.fields = {name: _field(model, slot) for name, slot in slots.items()}
-        self._texts: dict[Row, tuple[Written, Mapping[str, Sequence[int]]]] = {}
-        self.known.append(self)
-
-    @abstractmethod
-    def write(self, alias: str, values: Values) -> Written:
-        """Have the ORM write it for these values."""
-
-    def bind(self, alias: str, values: Values) -> tuple[Written, list[Any]]:
-        """Give the text for these values, and its parameters."""
-        key = (alias, *(len(values[name]) for name in self.many))
-        if key not in self._texts:
-            self._texts[key] = self._learn(alias, values)
-        text, places = self._texts[key]
-        connection, parameters = connections[alias], [*text.parameters]
-        for name, field in self.fields.items():
-            items = values[name] if name in self.many else (values[name],)
-            prepared = [field.get_db_prep_save(item, connection) for item in items]
-            for number, place in enumerate(places[name]):
-                parameters[place] = prepared[number % len(prepared)]
-        return text, parameters
-
-    def _learn(self, alias: str, values: Values) -> tuple[Written, Mapping[str, Sequence[int]]]:
-        examples = {name: self._example(name, values, 0) for name in self.fields}
-        text, places = self.write(alias, examples), {}
-        for name in self.fields:
-            other = self.write(alias, examples | {name: self._example(name, values, 1)})
-            pairs = enumerate(zip(text.parameters, other.parameters, strict=True))
-            places[name] = [place for place, (a, b) in pairs if _bare(a) != _bare(b)]
-            if other.sql != text.sql or not places[name]:
-                raise ValueError(f"{self.name}: {name} is not only a value in the text")
-        return text, places
-
-    def _example(self, name: str, values: Values, number: int) -> Any:
-        example = EXAMPLES[kind(self.fields[name])]
-        if name not in self.many:
-            return example(number)
-        count = len(values[name])
-        return [example(place) for place in range(number * count, (number + 1) * count)]
-
-
-class Update(Statement):
+class Change(Statement):
     """Changes rows. Calling it gives their number."""
-
-    def __init__(
-        self,
-        model: type[Model],
-        write: Callable[..., tuple[QuerySet[Any], Mapping[str, object]]],
-        **slots: Slot,
-    ) -> None:
-        super().__init__(f"{write.__module__}.{write.__name__}", model, slots)
-        self._write = write
 
     def __call__(self, **values: Any) -> int:
         """Run it with these values, and give how many rows it changed."""
         alias = database.alias()
-        text, parameters = self.bind(alias, values)
-        with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-            cursor.execute(text.sql, parameters)
-            count: int = cursor.rowcount
-        return count
+        return _run(alias, [self.bind(alias, values)])
+
+    def bound(self, **values: Any) -> Bound:
+        """Bind it, for `change`."""
+        return self.bind(database.alias(), values)
+
+
+class Update(Change):
+    """Changes columns. Its query is the rows, and the new values by column."""
 
     @override
     def write(self, alias: str, values: Values) -> Written:
-        rows, changes = self._write(**values)
+        rows, changes = self.query(**values)
         query: Any = rows.using(alias).query.chain(UpdateQuery)
         query.add_update_values(changes)
+        return Written(*query.get_compiler(alias).as_sql())
+
+
+class Delete(Change):
+    """Deletes rows on which nothing hangs."""
+
+    def write(self, alias: str, values: Values) -> Written:
+        """Have the ORM write it for these values."""
+        query: Any = self.query(**values).using(alias).query.chain(DeleteQuery)
         return Written(*query.get_compiler(alias).as_sql())
 
 
 class Select(Statement):
     """Reads tuples (``values_list``). Calling it gives all of them."""
 
-    def __init__(
-        self, model: type[Model], write: Callable[..., QuerySet[Any, Any]], **slots: Slot
-    ) -> None:
-        super().__init__(f"{write.__module__}.{write.__name__}", model, slots)
-        self._write = write
+    def __init__(self, model: type[Model], query: Callable[..., Any], **slots: Slot) -> None:
+        super().__init__(model, query, **slots)
+        self._reading: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
     def __call__(self, **values: Any) -> list[list[Any]]:
         """Run it with these values, and give the rows that it found."""
         alias = database.alias()
-        text, parameters = self.bind(alias, values)
-        connection = connections[alias]
+        bound, connection = self.bind(alias, values), connections[alias]
         with connection.cursor() as cursor:
-            cursor.execute(text.sql, parameters)
+            cursor.execute(bound.text.sql, bound.parameters)
             rows = [[*row] for row in cursor.fetchall()]
-        for place, column in enumerate(text.columns):
-            for read in _readers(column, connection):
+        for place, column, readers in self._readers(connection, bound.text) if rows else ():
+            for read in readers:
                 for row in rows:
                     row[place] = read(row[place], column, connection)
         return rows
 
     @override
     def write(self, alias: str, values: Values) -> Written:
-        compiler = self._write(**values).using(alias).query.get_compiler(alias)
+        compiler = self.query(**values).using(alias).query.get_compiler(alias)
         sql, parameters = compiler.as_sql()
         return Written(sql, parameters, [column for column, _, _ in compiler.select])
 
+    def _readers(self, connection: Any, text: Written) -> Sequence[tuple[int, Any, Any]]:
+        """Tell which places are read, and how. A reader knows its connection."""
+        found = self._reading.get(connection)
+        if found is None:
+            every = [(*one, _readers(one[1], connection)) for one in enumerate(text.columns)]
+            found = self._reading[connection] = [one for one in every if one[2]]
+        return found
+
+
+class Find(Select):
+    """Finds rows of a model, each with the row that its key ``related`` names, if it names one.
+
+    Its query is the rows. Calling it gives each of them, and the database's time then.
+    """
+
+    def __init__(
+        self, model: type[Model], query: Callable[..., Any], *, related: str = "", **slots: Slot
+    ) -> None:
+        other: Any = model._meta.get_field(related).related_model if related else None
+        names, others = _names(model), _names(other) if other else []
+        self._row = (model, names, related, other, others)
+
+        @wraps(query)
+        def tuples(**values: Any) -> Any:
+            of_other = (f"{related}__{name}" for name in others)
+            return query(**values).values_list(*names, *of_other, database.ClockColumn())
+
+        super().__init__(model, tuples, **slots)
+
+    def __call__(self, **values: Any) -> list[tuple[Any, datetime]]:  # type: ignore[override]
+        """Run it."""
+        alias = database.alias()
+        return [self._as_row(alias, *row) for row in super().__call__(**values)]
+
+    def _as_row(self, alias: str, *values: Any) -> tuple[Any, datetime]:
+        model, names, related, other, others = self._row
+        row: Any = model.from_db(alias, names, values[: len(names)])
+        if other and values[len(names)] is not None:
+            setattr(row, related, other.from_db(alias, others, values[len(names) : -1]))
+        return row, database.as_time(values[-1])
+
 
 class Insert(Statement):
-    """Adds rows, whose columns are the slots. A key that the database makes is not read back."""
+    """Adds a row of a model, by `add` or `change`. A key that the database makes is not read."""
+
+    of: ClassVar[dict[type[Model], "Insert"]] = {}
 
     def __init__(self, model: type[Model]) -> None:
         fields = [f for f in model._meta.concrete_fields if not isinstance(f, models.AutoField)]
-        super().__init__(f"insert {model.__name__}", model, {f.attname: f for f in fields})
-        self._model = model
-
-    def __call__(self, *rows: Model) -> None:
-        """Add these rows, which are then known to be in the database."""
-        alias, bound = database.alias(), []
-        for row in rows:
-            text, parameters = self.bind(alias, {name: getattr(row, name) for name in self.fields})
-            bound.append(parameters)
-        if not bound:
-            return
-        with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-            if len(bound) == 1:  # what several need costs a driver more
-                cursor.execute(text.sql, bound[0])
-            else:
-                cursor.executemany(text.sql, bound)
-        for row in rows:
-            row._state.adding, row._state.db = False, alias
+        super().__init__(model, model, **{field.attname: field for field in fields})
+        self.of[model] = self
 
     @override
     def write(self, alias: str, values: Values) -> Written:
-        query = InsertQuery(self._model)
-        query.insert_values([*self.fields.values()], [self._model(**values)])
+        row = self.query(**values)
+        query = InsertQuery(type(row))
+        query.insert_values([*self.fields.values()], [row])
         ((sql, parameters),) = query.get_compiler(alias).as_sql()
         return Written(sql, parameters)
 
 
-def kind(field: Any) -> str:
-    """Name a field's type; a foreign key's is that of what it points to."""
-    while field.is_relation:
-        field = field.target_field
-    name: str = field.get_internal_type()
-    return name
+class Upsert:
+    """Adds rows of which an `Insert` was declared, or changes those that are there.
+
+    Calling it gives of each row the columns that it ``tells``, and at their end the database's
+    clock. The ORM writes no value that depends on what is there and on what was to be: ``changes``
+    are SQL by column, in which ``old.x`` is what the row holds, and ``new(x)`` what was to be.
+    """
+
+    def __init__(self, model: type[Model], *tells: str, **changes: str) -> None:
+        self._model, self._changes, self._tells = model, changes, tells
+        self._texts: dict[tuple[str, int], str] = {}
+
+    def __call__(self, rows: Sequence[Model]) -> list[Sequence[Any]]:
+        """Run it: on all databases it takes their locks in this order."""
+        alias = database.alias()
+        bound = [_inserting(alias, row) for row in rows]
+        key = (alias, len(rows))
+        if key not in self._texts:
+            self._texts[key] = self._write(connections[alias], bound[0].text.sql, len(rows))
+        with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
+            cursor.execute(self._texts[key], _parameters(bound))
+            told: list[Sequence[Any]] = cursor.fetchall()
+        return told
+
+    def _write(self, connection: Any, insert: str, count: int) -> str:
+        begin, new, greatest = _UPSERT[connection.vendor]
+        into, _, values = insert.partition(" VALUES ")
+        changes = ", ".join(f"{column} = {sql}" for column, sql in self._changes.items())
+        changes = re.sub(r"new\((\w+)\)", new, changes).replace("GREATEST", greatest)
+        changes = changes.replace("old.", f"{self._model._meta.db_table}.")
+        told = ", ".join([*self._tells, database.clock_of(connection)])
+        return f"{into} VALUES {', '.join([values] * count)} {begin} {changes} RETURNING {told}"
 
 
-def _field(model: type[Model], slot: Slot) -> Any:
-    if isinstance(slot, Field):
-        return slot
-    return model._meta.get_field(slot.field if isinstance(slot, each) else slot)
+def add(*rows: Model) -> None:
+    """Add rows of models of which an `Insert` was declared, in this order."""
+    alias = database.alias()
+    for some in batched([_inserting(alias, row) for row in rows], AT_ONCE):
+        _run(alias, some)
+    for row in rows:
+        row._state.adding, row._state.db = False, alias
+
+
+def inserting(row: Model) -> Bound:
+    """Bind a row, for `change`."""
+    return _inserting(database.alias(), row)
+
+
+def change(first: Bound, *then: Bound) -> int:
+    """Do the first, and if it changes rows the others too. Gives how many rows.
+
+    All or nothing: in the caller's transaction, or one of its own.
+    """
+    alias = database.alias()
+    if connections[alias].vendor == "postgresql":
+        return _change_at_once(alias, first, then)
+    with transaction.atomic(using=alias, savepoint=False):
+        changed = _run(alias, [first])
+        if changed:
+            _run(alias, then)
+    return changed
+
+
+def _change_at_once(alias: str, first: Bound, then: Sequence[Bound]) -> int:
+    others = "".join(f", t{n} AS ({_if_first(one.text.sql)})" for n, one in enumerate(then))
+    sql = f"WITH f AS ({first.text.sql} RETURNING 1){others} SELECT COUNT(*) FROM f"  # noqa: S608
+    with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
+        cursor.execute(sql, [*first.parameters, *_parameters(then)])
+        (changed,) = cursor.fetchone()
+    return int(changed)
+
+
+def _if_first(sql: str) -> str:
+    """Let a statement depend on whether the first changed a row."""
+    into, is_insert, values = sql.partition(" VALUES (")
+    if is_insert:
+        return f"{into} SELECT {values.removesuffix(')')} WHERE {_IF_FIRST}"
+    return f"{sql} AND {_IF_FIRST}"
+
+
+def _run(alias: str, bound: Sequence[Bound]) -> int:
+    """Run them in their order. Gives how many rows the last one changed."""
+    at_once = connections[alias].vendor == "postgresql"
+    with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
+        if at_once and len(bound) > 1:
+            *before, last = [one.text.sql for one in bound]
+            named = ", ".join(f"t{number} AS ({sql})" for number, sql in enumerate(before))
+            cursor.execute(f"WITH {named} {last}", _parameters(bound))
+        else:
+            _run_each(cursor, bound)
+        count: int = cursor.rowcount
+    return count
+
+
+def _run_each(cursor: Any, bound: Iterable[Bound]) -> None:
+    for sql, alike in groupby(bound, lambda one: one.text.sql):
+        parameters = [one.parameters for one in alike]
+        if len(parameters) == 1:  # what several need costs a driver more
+            cursor.execute(sql, parameters[0])
+        else:
+            cursor.executemany(sql, parameters)
+
+
+def _inserting(alias: str, row: Model) -> Bound:
+    return Insert.of[type(row)].bind(alias, vars(row))
+
+
+def _parameters(bound: Iterable[Bound]) -> list[Any]:
+    return [parameter for one in bound for parameter in one.parameters]
+
+
+def _names(model: type[Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
 
 
 def _readers(column: Any, connection: Any) -> list[Callable[[Any, Any, Any], Any]]:
@@ -227,8 +276,3 @@ def _readers(column: Any, connection: Any) -> list[Callable[[Any, Any, Any], Any
         *connection.ops.get_db_converters(column),
         *column.get_db_converters(connection),
     ]
-
-
-def _bare(parameter: Any) -> Any:
-    """Take off what a driver wraps a value in, which compares by identity."""
-    return getattr(parameter, "obj", parameter)

@@ -127,10 +127,11 @@ class _Round:
     def _carry(self, due: Collection[UUID]) -> Results:
         if not due:
             return {}
-        held = retry_on_database_error(lambda: leases.read(due, self._holder))
-        if not held:
+        found = retry_on_database_error(lambda: leases.read(due, self._holder))
+        if not found:
             return {}
-        self._clock = database.clock()
+        held = [delivery for delivery, _ in found]
+        self._clock = database.clock(found[-1][1])
         self._deliveries = {delivery.pk: delivery for delivery in held}
         results: Results = {}
         batch = _Batch()

@@ -8,9 +8,8 @@ In: holders, the time. Out: deliveries as they were read, rows that are leased.
 Knows nothing of: what becomes of a delivery, codes, mails.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import connections
@@ -19,14 +18,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.statements import Select, Slot, Update, each
+from otpmail.db.binding import Slot, each
+from otpmail.db.statements import Find, Select, Update
 from otpmail.delivery import holders
-from otpmail.models import (
-    Challenge,
-    Delivery,
-    DeliveryState,
-    Queue,
-)
+from otpmail.models import Delivery, DeliveryState, Queue
 
 REAP_LIMIT = 1000
 
@@ -95,9 +90,9 @@ def due_of(holder: str, *, now: datetime) -> list[tuple[UUID, Queue]]:
 
 
 @sensitive_variables()
-def read(delivery_ids: Collection[UUID], holder: str) -> list[Delivery]:
-    """Read those deliveries that this holder still holds, and their challenges."""
-    return [_as_delivery(row) for row in _READ(ids=[*delivery_ids], holder=holder)]
+def read(delivery_ids: Collection[UUID], holder: str) -> list[tuple[Delivery, datetime]]:
+    """Read those deliveries that this holder still holds, with their challenges and the time."""
+    return _READ(ids=[*delivery_ids], holder=holder)
 
 
 def read_again(deliveries: Collection[Delivery], holder: str) -> list[Delivery]:
@@ -192,21 +187,7 @@ def held_by(holder: str) -> QuerySet[Delivery]:
     return Delivery.objects.filter(leased_by=holder, state=DeliveryState.QUEUED)
 
 
-def _as_delivery(row: Sequence[Any]) -> Delivery:
-    delivery = Delivery.from_db(database.alias(), _DELIVERY, row[: len(_DELIVERY)])
-    if delivery.challenge_id is not None:
-        columns = row[len(_DELIVERY) :]
-        delivery.challenge = Challenge.from_db(database.alias(), _CHALLENGE, columns)
-    return delivery
-
-
 # The statements of a round, each written once by the ORM.
-
-
-_DELIVERY = [field.attname for field in Delivery._meta.concrete_fields]
-
-
-_CHALLENGE = [field.attname for field in Challenge._meta.concrete_fields]
 
 
 MINE: dict[str, Slot] = {"ids": each("id"), "holder": "leased_by"}
@@ -217,13 +198,7 @@ def held_among(ids: Collection[UUID], holder: str) -> QuerySet[Delivery]:
     return held_by(holder).filter(pk__in=ids)
 
 
-_READ = Select(
-    Delivery,
-    lambda ids, holder: held_among(ids, holder).values_list(
-        *_DELIVERY, *(f"challenge__{name}" for name in _CHALLENGE)
-    ),
-    **MINE,
-)
+_READ = Find(Delivery, held_among, related="challenge", **MINE)
 
 
 _READ_AGAIN = Select(

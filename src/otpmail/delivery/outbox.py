@@ -4,17 +4,17 @@ In: challenges, stored messages, who holds the first lease. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings as django_settings
-from django.db.models import Q
+from django.db.models import Model, Q
 
 from otpmail import addresses
 from otpmail.conf import settings
 from otpmail.db.compat import uuid7
-from otpmail.db.statements import Insert
+from otpmail.db.statements import Insert, add
 from otpmail.delivery import leases
 from otpmail.models import (
     Attempt,
@@ -39,19 +39,21 @@ EVENT_WEIGHTS = {
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
-PUT_AT_ONCE = 20
-
-
-"""Mails a statement; a database bounds how long one may be."""
-
-
-def put(challenge: Challenge, *, now: datetime, holder: str, avoid: str = "") -> Delivery:
+def put(
+    challenge: Challenge,
+    *rows: Model,
+    now: datetime,
+    holder: str,
+    avoid: str = "",
+) -> Delivery:
     """Promise one mail. With an ``holder`` the row is born leased, so nobody need claim it.
 
-    ``avoid`` is the route that it does not take while there is another.
+    ``rows`` are added before it. ``avoid`` is the route that it does not take while there is
+    another.
     """
     return _put(
         challenge,
+        rows,
         now,
         avoid=avoid,
         leased_by=holder,
@@ -59,9 +61,9 @@ def put(challenge: Challenge, *, now: datetime, holder: str, avoid: str = "") ->
     )
 
 
-def refuse(challenge: Challenge, reason: Reason, *, now: datetime) -> Delivery:
+def refuse(challenge: Challenge, *rows: Model, reason: Reason, now: datetime) -> Delivery:
     """Write down a mail that is not even tried: it has failed when it is asked for."""
-    return _put(challenge, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
+    return _put(challenge, rows, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
 
 
 def put_mails(mails: Collection[StoredMessage], *, now: datetime, holder: str) -> list[Delivery]:
@@ -73,8 +75,7 @@ def put_mails(mails: Collection[StoredMessage], *, now: datetime, holder: str) -
         delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
         delivery.leased_by = holder
         delivery.leased_until = leases.lease_end(now) if holder else None
-    Delivery.objects.bulk_create(deliveries, batch_size=PUT_AT_ONCE)
-    StoredMessage.objects.bulk_create(mails, batch_size=PUT_AT_ONCE)
+    add(*deliveries, *mails)
     return deliveries
 
 
@@ -116,7 +117,7 @@ def note_render_failed(delivery: Delivery, holder: str) -> None:
     leases.held_by(holder).filter(pk=delivery.pk, render_failed=False).update(render_failed=True)
 
 
-def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
+def _put(challenge: Challenge, rows: Sequence[Model], now: datetime, **columns: object) -> Delivery:
     delivery_id = uuid7()
     least_life = timedelta(seconds=settings.of(challenge.purpose).LEAST_LIFE_SECONDS)
     delivery = Delivery(
@@ -129,11 +130,12 @@ def _put(challenge: Challenge, now: datetime, **columns: object) -> Delivery:
         deadline=challenge.expires_at - least_life,
         **columns,
     )
-    _ADD(delivery)
+    add(*rows, delivery)
     return delivery
 
 
-_ADD = Insert(Delivery)
+for _model in (Delivery, StoredMessage):
+    Insert(_model)
 
 
 def _sender_domain() -> str:

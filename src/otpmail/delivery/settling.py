@@ -7,17 +7,18 @@ In: deliveries and their holder, attempts, a `Disposition`. Out: rows.
 Knows nothing of: how a disposition is found.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, Model
 
 from otpmail import audit
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.statements import Insert, Slot, Update
+from otpmail.db.binding import Bound, Slot, each
+from otpmail.db.statements import Delete, Insert, Update, add, change, inserting
 from otpmail.delivery import leases
 from otpmail.models import (
     Attempt,
@@ -63,13 +64,10 @@ def settle(
     False if the lease was lost meanwhile: then the attempts are recorded, and the row is another's,
     or gone; but an acceptance settles it all the same, so that nobody sends it again.
     """
-    with database.atomic():
-        kept = _leave([delivery], holder, disposition, now) == 1
-        if kept:
-            _insert({delivery: attempts})
-            _follow([delivery], disposition, now)
-        else:
-            _note(delivery, attempts, now=now)
+    then = _after([delivery], {delivery: attempts}, disposition, now)
+    kept = change(_leaving([delivery], holder, disposition, now), *then) == 1
+    if not kept:
+        note(delivery, attempts, now=now)
     _tell([delivery], disposition)
     return kept
 
@@ -82,12 +80,11 @@ def settle_accepted(
     Returns False, and nothing is written, if a lease was lost meanwhile.
     """
     disposition = Disposition(DeliveryState.ACCEPTED)
+    then = _after(rounds, rounds, disposition, now)
     with database.atomic():
-        if _leave(rounds, holder, disposition, now) < len(rounds):
+        if change(_leaving(rounds, holder, disposition, now), *then) < len(rounds):
             database.roll_back()
             return False
-        _insert(rounds)
-        _follow(rounds, disposition, now)
     _tell(rounds, disposition)
     return True
 
@@ -108,23 +105,18 @@ def accept(delivery: Delivery, *, now: datetime) -> bool:
     Whoever holds its lease, who then settles it no more. Joins the caller's transaction.
     """
     disposition = Disposition(DeliveryState.ACCEPTED)
-    states = [DeliveryState.QUEUED, DeliveryState.FAILED]
-    open_ = Delivery.objects.filter(pk=delivery.pk, state__in=states)
-    settled = open_.update(**_changes(disposition, now)) == 1
-    if settled:
-        _follow([delivery], disposition, now)
-    return settled
+    return (
+        change(_ACCEPT.bound(pk=delivery.pk, now=now), *_after([delivery], {}, disposition, now))
+        == 1
+    )
 
 
 def drop(delivery: Delivery, holder: str, reason: Reason, *, now: datetime) -> bool:
     """Settle a delivery without an attempt: sending it has become pointless."""
     disposition = Disposition(DeliveryState.DROPPED, reason=reason, counts=False)
     delivery.state, delivery.reason = disposition.state, reason
-    with database.atomic():
-        kept = _leave([delivery], holder, disposition, now) == 1
-        if kept:
-            _follow([delivery], disposition, now)
-    return kept
+    then = _after([delivery], {}, disposition, now)
+    return change(_leaving([delivery], holder, disposition, now), *then) == 1
 
 
 def take_over(
@@ -135,15 +127,16 @@ def take_over(
     Only for a database that was restored from a dump (``operations.restoring``), whose holders are
     elsewhere. Returns those that were still queued.
     """
-    disposition = Disposition(DeliveryState.DROPPED, reason=reason)
-    changes = _changes(disposition, now) if reason else {"leased_by": "", "leased_until": None}
+    changes: dict[str, object] = {"leased_by": "", "leased_until": None}
+    if reason:
+        changes |= {"state": DeliveryState.DROPPED, "reason": reason, "settled_at": now}
     with database.atomic():
         queued = Delivery.objects.filter(pk__in=delivery_ids, state=DeliveryState.QUEUED)
         found = list(queued.select_for_update().order_by("pk"))
         taken = [delivery.pk for delivery in found]
         Delivery.objects.filter(pk__in=taken).update(**changes)
-        if reason:
-            _follow(found, disposition, now)
+        if reason and (mails := _mails(found)):
+            _ERASE(ids=mails)
     return taken
 
 
@@ -152,14 +145,16 @@ def _note(delivery: Delivery, attempts: Sequence[Attempt], *, now: datetime) -> 
     settled = accepted and accept(delivery, now=now)
     state = DeliveryState.ACCEPTED if settled else _state_of(delivery)
     if state is not None:  # else it was erased meanwhile
-        _insert({delivery: attempts})
+        add(*_of({delivery: attempts}))
     if accepted and state == DeliveryState.DROPPED:  # it was mailed all the same
         audit.write(AuditAction.MAILED, *filter(None, [delivery.challenge]), now=now)
     return settled
 
 
-def _leave(rows: Collection[Delivery], holder: str, disposition: Disposition, now: datetime) -> int:
-    """Write a disposition on the rows that this holder still holds. Returns how many.
+def _leaving(
+    rows: Collection[Delivery], holder: str, disposition: Disposition, now: datetime
+) -> Bound:
+    """Write a disposition on the rows that this holder still holds.
 
     Comes before their attempts: a foreign key locks a row for sharing, and on MariaDB two who then
     want it for writing are a deadlock.
@@ -170,11 +165,31 @@ def _leave(rows: Collection[Delivery], holder: str, disposition: Disposition, no
         "counted": int(disposition.counts),
     }
     if disposition.wait_seconds is None:
-        return _SETTLE(**mine, state=disposition.state, reason=disposition.reason or "", now=now)
+        return _SETTLE.bound(
+            **mine, state=disposition.state, reason=disposition.reason or "", now=now
+        )
     due_at = now + timedelta(seconds=disposition.wait_seconds)
     if disposition.keeps_lease:
-        return _HOLD(**mine, due_at=due_at, until=leases.lease_end(due_at))
-    return _FREE(**mine, due_at=due_at)
+        return _HOLD.bound(**mine, due_at=due_at, until=leases.lease_end(due_at))
+    return _FREE.bound(**mine, due_at=due_at)
+
+
+def _after(
+    rows: Collection[Delivery],
+    rounds: Mapping[Delivery, Sequence[Attempt]],
+    disposition: Disposition,
+    now: datetime,
+) -> list[Bound]:
+    """Give what else is written with a disposition."""
+    written: list[Model] = _of(rounds)
+    if disposition.state is DeliveryState.ACCEPTED:
+        codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
+        written += audit.entries(AuditAction.MAILED, *codes, now=now)
+    then = [inserting(row) for row in written]
+    mails = _mails(rows)
+    if mails and disposition.state is not DeliveryState.QUEUED:
+        then.append(_ERASE.bound(ids=mails))
+    return then
 
 
 def _tell(rows: Collection[Delivery], disposition: Disposition) -> None:
@@ -184,20 +199,15 @@ def _tell(rows: Collection[Delivery], disposition: Disposition) -> None:
         delivery.rounds += disposition.counts
 
 
-def _insert(rounds: Mapping[Delivery, Sequence[Attempt]]) -> None:
+def _of(rounds: Mapping[Delivery, Sequence[Attempt]]) -> list[Model]:
     for delivery, attempts in rounds.items():
         for attempt in attempts:
             attempt.delivery = delivery
-    _ADD_ATTEMPTS(*(attempt for attempts in rounds.values() for attempt in attempts))
+    return [attempt for attempts in rounds.values() for attempt in attempts]
 
 
-def _follow(rows: Collection[Delivery], disposition: Disposition, now: datetime) -> None:
-    if disposition.state is DeliveryState.ACCEPTED:
-        codes = [delivery.challenge for delivery in rows if delivery.challenge is not None]
-        audit.write(AuditAction.MAILED, *codes, now=now)
-    mails = [delivery.pk for delivery in rows if delivery.queue == Queue.MAIL]
-    if mails and disposition.state is not DeliveryState.QUEUED:
-        StoredMessage.objects.filter(delivery__in=mails).delete()
+def _mails(rows: Iterable[Delivery]) -> list[UUID]:
+    return [delivery.pk for delivery in rows if delivery.queue == Queue.MAIL]
 
 
 def _state_of(delivery: Delivery) -> str | None:
@@ -207,7 +217,31 @@ def _state_of(delivery: Delivery) -> str | None:
 _LEFT: dict[str, Slot] = {**leases.MINE, "counted": "rounds"}
 
 
-_ADD_ATTEMPTS = Insert(Attempt)
+Insert(Attempt)
+
+
+_ERASE = Delete(
+    StoredMessage,
+    lambda ids: StoredMessage.objects.filter(delivery__in=ids),
+    ids=each("delivery"),
+)
+
+
+_ACCEPT = Update(
+    Delivery,
+    lambda pk, now: (
+        Delivery.objects.filter(pk=pk, state__in=[DeliveryState.QUEUED, DeliveryState.FAILED]),
+        {
+            "state": DeliveryState.ACCEPTED,
+            "reason": "",
+            "settled_at": now,
+            "leased_by": "",
+            "leased_until": None,
+        },
+    ),
+    pk="id",
+    now="settled_at",
+)
 
 
 _SETTLE = Update(
@@ -256,13 +290,3 @@ _FREE = Update(
     **_LEFT,
     due_at="due_at",
 )
-
-
-def _changes(disposition: Disposition, now: datetime) -> dict[str, object]:
-    return {
-        "state": disposition.state,
-        "reason": disposition.reason or "",
-        "settled_at": now,
-        "leased_by": "",
-        "leased_until": None,
-    }

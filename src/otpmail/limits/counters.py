@@ -23,13 +23,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from uuid import UUID
 
-from django.db import connections
 from django.db.models import F, QuerySet
-from django.db.models.functions import Greatest
 
 from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
 from otpmail.db import database
+from otpmail.db.binding import each
+from otpmail.db.statements import Find, Insert, Update, Upsert
 from otpmail.exceptions import NotHereError
 from otpmail.models import Counter
 
@@ -40,13 +40,39 @@ KEPT = timedelta(days=7)
 
 _LABEL = "otpmail counter"
 
-_UPSERT = {
-    "postgresql": ("ON CONFLICT (id) DO UPDATE SET", "EXCLUDED.{}".format, "GREATEST"),
-    "sqlite": ("ON CONFLICT (id) DO UPDATE SET", "EXCLUDED.{}".format, "MAX"),
-    "mysql": ("ON DUPLICATE KEY UPDATE", "VALUES({})".format, "GREATEST"),
-}
-"""How a database begins what it does with a row that is there, names what it was to be, and says
-``Greatest``. The ORM cannot write a value that depends on both."""
+_KEPT_MS = 7 * DAY_MS
+_KEPT = "new(kept_until)"
+_NOW = f"({_KEPT} - {_KEPT_MS})"
+
+Insert(Counter)
+
+_TAKE = Upsert(
+    Counter,
+    "hour_until",
+    "day_until",
+    hour_until=f"GREATEST(old.hour_until, {_NOW}) + new(hour_until) - {_NOW}",
+    day_until=f"GREATEST(old.day_until, {_NOW}) + new(day_until) - {_NOW}",
+    kept_until=f"GREATEST(old.kept_until, {_KEPT})",
+)
+"""Adds to each, or makes it."""
+
+_MAKE = Upsert(Counter, kept_until=_KEPT)
+
+_LOCK = Upsert(Counter, kind="new(kind)")
+"""Locks each, made or there, and leaves it as it is."""
+
+_LOOK = Find(Counter, lambda ids: Counter.objects.filter(pk__in=ids), ids=each("id"))
+
+_GIVE_BACK = Update(
+    Counter,
+    lambda pk, hour, day: (
+        Counter.objects.filter(pk=pk),
+        {"hour_until": F("hour_until") - hour, "day_until": F("day_until") - day},
+    ),
+    pk="id",
+    hour="hour_until",
+    day="day_until",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +112,25 @@ class Allowance:
 
     def count(self, now: datetime) -> None:
         """Take one, room or no room."""
-        while self.an_hour_and_a_day and not self.row().update(**self._taken(now)):
-            self.make(now)
+        if self.an_hour_and_a_day:
+            _TAKE([self.fresh(now)])
 
     def give_back(self) -> None:
         """Give one back."""
         if self.an_hour_and_a_day:
             hour, day = self._steps()
-            self.row().update(hour_until=F("hour_until") - hour, day_until=F("day_until") - day)
+            _GIVE_BACK(pk=self.key(), hour=hour, day=day)
 
     def make(self, now: datetime, *, kept: timedelta = KEPT) -> None:
         """Make the counter if there is none, and keep it for so long."""
         # An upsert and no INSERT IGNORE: MariaDB would then lock a row that is there for sharing,
         # and two who go on to write it are a deadlock. (One is left to it: when the very first is
         # rolled back under several who wait for it, all but one are told to try again.)
-        Counter.objects.bulk_create(
-            [Counter(id=self.key(), kind=self.kind, kept_until=milliseconds(now + kept))],
-            update_conflicts=True,
-            update_fields=["kept_until"],
-            unique_fields=["id"] if self._names_conflicts() else None,
-        )
+        _MAKE([self.empty(milliseconds(now + kept))])
 
     def row(self) -> QuerySet[Counter]:
         """Find the counter, to write it."""
         return Counter.objects.filter(pk=self.key())
-
-    def rows(self) -> QuerySet[Counter]:
-        """Find it under each key of the ring, to read it."""
-        return Counter.objects.filter(pk__in=self.keys())
-
-    def spent(self, now: datetime) -> QuerySet[Counter]:
-        """Find the counter if nothing is left of the hour's or of the day's."""
-        hour, day = self._last_room(now)
-        return self.row().exclude(hour_until__lte=hour, day_until__lte=day)
 
     def key(self) -> UUID:
         """Name the row so that nobody can tell for whom it is."""
@@ -126,10 +138,12 @@ class Allowance:
 
     def keys(self) -> set[UUID]:
         """Name its rows under all keys that are here."""
-        found = {self.key()}
+        current = keys.current()
+        found = {self._key(current)}
         for older in keys.readable().values():
-            with suppress(NotHereError):  # its key service is away: nobody waits for that
-                found.add(self._key(older))
+            if older is not current:
+                with suppress(NotHereError):  # its key service is away: nobody waits for that
+                    found.add(self._key(older))
         return found
 
     def _key(self, key: SigningKey) -> UUID:
@@ -142,39 +156,41 @@ class Allowance:
     def fresh(self, now: datetime) -> Counter:
         """Give the row of a counter that had taken nothing before."""
         hour, day = self._steps()
-        return Counter(
-            id=self.key(),
-            kind=self.kind,
-            hour_until=milliseconds(now) + hour,
-            day_until=milliseconds(now) + day,
-            kept_until=milliseconds(now + KEPT),
-        )
+        now_ms = milliseconds(now)
+        row = self.empty(now_ms + _KEPT_MS)
+        row.hour_until, row.day_until = now_ms + hour, now_ms + day
+        return row
 
-    def _taken(self, now: datetime) -> dict[str, object]:
+    def empty(self, kept_until: int) -> Counter:
+        """Give its row when nothing is taken."""
+        return Counter(id=self.key(), kind=self.kind, kept_until=kept_until)
+
+    def last_room(self, now: datetime) -> tuple[int, int]:
+        """Tell up to which of the hour's and the day's moment one more can be taken."""
         hour, day = self._steps()
-        return {
-            "hour_until": Greatest(F("hour_until"), milliseconds(now)) + hour,
-            "day_until": Greatest(F("day_until"), milliseconds(now)) + day,
-            "kept_until": Greatest(F("kept_until"), milliseconds(now + KEPT)),
-        }
+        return milliseconds(now) + HOUR_MS - hour, milliseconds(now) + DAY_MS - day
 
     def _steps(self) -> tuple[int, int]:
         an_hour, a_day = self.an_hour_and_a_day
         return HOUR_MS // an_hour * self.at_once, DAY_MS // a_day * self.at_once
 
-    def _last_room(self, now: datetime) -> tuple[int, int]:
-        hour, day = self._steps()
-        return milliseconds(now) + HOUR_MS - hour, milliseconds(now) + DAY_MS - day
 
-    @staticmethod
-    def _names_conflicts() -> bool:
-        return connections[database.alias()].features.supports_update_conflicts_with_target
+def lock(allowances: Iterable[Allowance]) -> datetime:
+    """Lock them against all who lock them, until the caller's transaction ends.
+
+    Gives the database's time then.
+    """
+    kept_until = milliseconds(datetime.now(UTC)) + _KEPT_MS  # of days: any clock will do
+    rows = sorted((one.empty(kept_until) for one in allowances), key=_by_key)
+    *_, (now,) = _LOCK(rows)
+    return database.as_time(now)
 
 
 def look(allowances: Iterable[Allowance]) -> dict[UUID, Counter]:
     """Read the counters that there are, without a lock."""
-    wanted = (one.keys() for one in allowances if one.an_hour_and_a_day)
-    return Counter.objects.in_bulk([*chain.from_iterable(wanted)])
+    named = (one.keys() for one in allowances if one.an_hour_and_a_day)
+    wanted = [*chain.from_iterable(named)]
+    return {row.pk: row for row, _ in _LOOK(ids=wanted)} if wanted else {}
 
 
 def take(allowances: Iterable[Allowance], now: datetime) -> bool:
@@ -182,39 +198,25 @@ def take(allowances: Iterable[Allowance], now: datetime) -> bool:
 
     That holds their rows from then on, so it is the last thing it does.
     """
-    wanted = sorted((one for one in allowances if one.an_hour_and_a_day), key=Allowance.key)
-    if not wanted or all(_holds(row, now) for row in _add(wanted, now)):
+    wanted = [one for one in allowances if one.an_hour_and_a_day]
+    rows = sorted((one.fresh(now) for one in wanted), key=_by_key)
+    if not rows or _have_room(_TAKE(rows), now):
         return True
-    for one in wanted:
+    for one in sorted(wanted, key=Allowance.key):
         one.give_back()
     return False
 
 
-def _add(allowances: Sequence[Allowance], now: datetime) -> Iterable[Counter]:
-    """Add to each, or make it. Gives them as they are now."""
-    on_conflict, new, greatest = _UPSERT[connections[database.alias()].vendor]
+def _have_room(taken: Iterable[Sequence[int]], now: datetime) -> bool:
     now_ms = milliseconds(now)
-    fresh = [one.fresh(now) for one in allowances]
-    fields = Counter._meta.concrete_fields
-    columns = ", ".join(str(field.column) for field in fields)
-    values = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(fresh))
-    table = Counter._meta.db_table
-    return Counter.objects.raw(
-        f"INSERT INTO {table} ({columns}) VALUES {values} {on_conflict} "  # noqa: S608 - our own names
-        f"hour_until = {greatest}({table}.hour_until, {now_ms}) + {new('hour_until')} - {now_ms}, "
-        f"day_until = {greatest}({table}.day_until, {now_ms}) + {new('day_until')} - {now_ms}, "
-        f"kept_until = {greatest}({table}.kept_until, {new('kept_until')}) RETURNING {columns}",
-        [
-            field.get_db_prep_save(getattr(row, field.attname), connections[database.alias()])
-            for row in fresh
-            for field in fields
-        ],
+    return all(
+        hour_until <= now_ms + HOUR_MS and day_until <= now_ms + DAY_MS
+        for hour_until, day_until, _ in taken
     )
 
 
-def _holds(row: Counter, now: datetime) -> bool:
-    now_ms = milliseconds(now)
-    return row.hour_until <= now_ms + HOUR_MS and row.day_until <= now_ms + DAY_MS
+def _by_key(row: Counter) -> UUID:
+    return row.pk
 
 
 def prune(*, now: datetime, limit: int) -> int:

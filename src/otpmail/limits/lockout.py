@@ -8,13 +8,18 @@ somebody's address or number spends nothing of theirs. When the last of the budg
 owner waits, at first 15 minutes, then twice as long each time, at most 24 hours: never for good.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import BigIntegerField, Case, F, Value, When
 from django.db.models.functions import Least
 
 from otpmail.conf import settings
+from otpmail.db.statements import Update
+from otpmail.limits import counters
 from otpmail.limits.counters import Allowance, milliseconds, moment
+from otpmail.models import Counter
 
 
 def count(owner: str, now: datetime) -> None:
@@ -32,35 +37,67 @@ def enforce(owner: str, now: datetime) -> None:
     if not settings.LOCKOUT_FAILURES:
         return
     first, longest = (seconds * 1000 for seconds in settings.LOCKOUT_SECONDS)
-    now_ms = milliseconds(now)
-    waits = of(owner).spent(now).filter(locked_out_until__lte=now_ms)
-    is_forgotten = When(locked_out_until__lte=now_ms - longest, then=Value(first))
-    longer = Case(
-        is_forgotten, default=Least(F("lockout_ms") * 2, longest), output_field=BigIntegerField()
-    )
+    budget, now_ms = of(owner), milliseconds(now)
+    hour, day = budget.last_room(now)
     # Two statements: MariaDB would read the new length in the same one, others the old one.
-    if waits.update(lockout_ms=longer):
-        of(owner).row().update(locked_out_until=now_ms + F("lockout_ms"))
+    if _LENGTHEN(
+        pk=budget.key(),
+        hour=hour,
+        day=day,
+        now=now_ms,
+        forgotten=now_ms - longest,
+        first=first,
+        longest=longest,
+    ):
+        _BEGIN(pk=budget.key(), now=now_ms)
 
 
-def lock(owner: str, now: datetime) -> None:
-    """Lock the owner against other issues until the caller's transaction ends.
+def lock(*owners: str) -> datetime:
+    """Lock owners against other issues until the caller's transaction ends. Gives the time then.
 
-    By a row of its own, which is taken before any challenge's. The budget's comes after them, as
+    By rows of their own, which are taken before any challenge's. The budgets' come after them, as
     in ``limits.guesses.count_guess``: the other way round an issue and a guess could deadlock.
     """
-    counter = Allowance("issues", owner, ())
-    while not counter.row().update(kind=counter.kind):
-        counter.make(now)
+    return counters.lock(Allowance("issues", owner, ()) for owner in owners)
 
 
-def locked_out_until(owner: str, now: datetime) -> datetime | None:
-    """Tell until when the owner waits, if it does."""
-    waits = of(owner).rows().filter(locked_out_until__gt=milliseconds(now))
-    row = waits.order_by("-locked_out_until").first()
-    return moment(row.locked_out_until) if row else None
+def locked_out_until(owner: str, rows: Mapping[UUID, Counter], now: datetime) -> datetime | None:
+    """Tell until when the owner waits, if it does, by rows that were looked at."""
+    until = max((row.locked_out_until for row in of(owner).among(rows)), default=0)
+    return moment(until) if until > milliseconds(now) else None
 
 
 def of(owner: str) -> Allowance:
     """Give an owner's budget."""
     return Allowance("failures", owner, settings.LOCKOUT_FAILURES)
+
+
+def _longer(first: int, longest: int, forgotten: int) -> Case:
+    is_forgotten = When(locked_out_until__lte=forgotten, then=Value(first))
+    twice = Least(F("lockout_ms") * 2, Value(longest))
+    return Case(is_forgotten, default=twice, output_field=BigIntegerField())
+
+
+_LENGTHEN = Update(
+    Counter,
+    lambda pk, hour, day, now, forgotten, first, longest: (
+        Counter.objects.filter(pk=pk, locked_out_until__lte=now).exclude(
+            hour_until__lte=hour, day_until__lte=day
+        ),
+        {"lockout_ms": _longer(first, longest, forgotten)},
+    ),
+    pk="id",
+    hour="hour_until",
+    day="day_until",
+    now="locked_out_until",
+    forgotten="locked_out_until",
+    first="lockout_ms",
+    longest="lockout_ms",
+)
+
+_BEGIN = Update(
+    Counter,
+    lambda pk, now: (Counter.objects.filter(pk=pk), {"locked_out_until": F("lockout_ms") + now}),
+    pk="id",
+    now="locked_out_until",
+)

@@ -15,6 +15,7 @@ from itertools import chain
 from otpmail.addresses.mailboxes import mailbox_of
 from otpmail.addresses.requester import Client
 from otpmail.conf import settings
+from otpmail.limits import lockout
 from otpmail.limits.counters import Allowance, look, take
 from otpmail.results import Cap, OverCap
 
@@ -34,10 +35,13 @@ class MailLimits:
         self._mailboxes: list[str] = []
         self._found: list[Allowance] = []
 
-    def check(self, recipient: str) -> OverCap | None:
-        """Ask for one more mail. Tells if there is no room for it; holds nothing."""
+    def check(self, recipient: str, *, owner: str | None = None) -> OverCap | None:
+        """Ask for one more mail. Tells if there is no room for it; holds nothing.
+
+        For a new code it names its ``owner``, who may have to wait after wrong ones.
+        """
         mailboxes = [*self._mailboxes, mailbox_of(recipient)]
-        refused = self._look(mailboxes)
+        refused = self._look(mailboxes, owner)
         if refused is None:
             self._mailboxes = mailboxes
         return refused
@@ -49,13 +53,16 @@ class MailLimits:
                 return refused
         return None
 
-    def _look(self, mailboxes: Sequence[str]) -> OverCap | None:
+    def _look(self, mailboxes: Sequence[str], owner: str | None = None) -> OverCap | None:
         by_client = [*of_client("client", self._client, settings.CLIENT_QUOTA, len(mailboxes))]
         by_recipient = [
             (_of_recipient(mailbox, mails), _of_device(mailbox, self._client, mails))
             for mailbox, mails in Counter(mailboxes).items()
         ]
-        rows = look([*by_client, *chain.from_iterable(by_recipient)])
+        budget = [] if owner is None else [lockout.of(owner)]
+        rows = look([*budget, *by_client, *chain.from_iterable(by_recipient)])
+        if owner is not None and (retry_at := lockout.locked_out_until(owner, rows, self._now)):
+            return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
         found = by_client
         for one in by_client:
             if retry_at := one.room_at(rows, self._now):

@@ -15,6 +15,8 @@ from django.db.models import QuerySet
 from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
+from otpmail.db.binding import each
+from otpmail.db.statements import Select
 from otpmail.models import DeliveryEvent, Suppression
 
 SUBKEY = "otpmail suppressions"
@@ -33,7 +35,7 @@ def suppress(address: str, reason: DeliveryEvent, *, since: datetime) -> None:
 
 def is_suppressed(address: str, *, now: datetime) -> bool:
     """Tell whether an address is sent nothing now."""
-    return _of(address).filter(until__gt=now).exists()
+    return bool(_FIND(digests=_digests(address), now=now))
 
 
 def lift(address: str, *, now: datetime) -> bool:
@@ -50,7 +52,11 @@ def prune(*, now: datetime, limit: int) -> int:
 
 
 def _of(address: str) -> QuerySet[Suppression]:
-    return _rows().filter(pk__in=[_digest(address, key) for key in keys.readable().values()])
+    return _rows().filter(pk__in=_digests(address))
+
+
+def _digests(address: str) -> list[str]:
+    return [_digest(address, key) for key in keys.readable().values()]
 
 
 def _rows() -> QuerySet[Suppression]:
@@ -61,3 +67,11 @@ def _digest(address: str, key: SigningKey) -> str:
     # ASCII letters only. With all of Unicode's equals, one who owns a look-alike of your address
     # could let it bounce, and you would get no more codes.
     return hmac.digest(key.subkey(SUBKEY), address.encode().lower(), "sha256").hex()
+
+
+_FIND = Select(
+    Suppression,
+    lambda digests, now: _rows().filter(pk__in=digests, until__gt=now).values_list("pk"),
+    digests=each("digest"),
+    now="until",
+)

@@ -185,7 +185,7 @@ def test_issue_that_the_database_ends_to_break_a_deadlock_is_done_again():
         if "INTO" in sql and "otpmail_audit" in sql:
             begun.append(1)
             held.wait(60)
-        if "INSERT INTO otpmail_counter" in sql:
+        if begun and "INTO" in sql and "otpmail_counter" in sql:
             asks.set()
         return execute(sql, params, many, context)
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otpmail.db import database, statements
+from otpmail.db import binding, database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("statement", statements.Statement.known, ids=lambda known: known.name)
+@pytest.mark.parametrize("statement", binding.Statement.known, ids=lambda known: known.name)
 def test_it_is_bound_as_the_orm_writes_it(statement):
     alias = database.alias()
 
@@ -36,16 +36,16 @@ def test_it_is_bound_as_the_orm_writes_it(statement):
     def holds(data):
         values = {}
         for name, field in statement.fields.items():
-            one = VALUES[statements.kind(field)]
+            one = VALUES[binding.kind(field)]
             values[name] = data.draw(
                 st.lists(one, min_size=1, max_size=5, unique=True)
                 if name in statement.many
                 else one
             )
         written = statement.write(alias, values)
-        text, parameters = statement.bind(alias, values)
-        assert text.sql == written.sql
-        assert list(map(bare, parameters)) == list(map(bare, written.parameters))
+        bound = statement.bind(alias, values)
+        assert bound.text.sql == written.sql
+        assert list(map(bare, bound.parameters)) == list(map(bare, written.parameters))
 
     with transaction.atomic():
         holds()

@@ -26,6 +26,10 @@ def later(seconds):
     return database.now() + timedelta(seconds=seconds)
 
 
+def held(delivery, holder):
+    return [one for one, _ in leases.read([delivery.pk], holder)]
+
+
 def attempt(now):
     return Attempt(route="default", started_at=now, took_ms=1, outcome="accepted", code=250)
 
@@ -34,8 +38,8 @@ def test_due_delivery_is_claimed_once(delivery):
     now = database.now()
     assert list(leases.claim(ME, queue=Queue.CODE, now=now, limit=10)) == [delivery.pk]
     assert list(leases.claim(OTHER, queue=Queue.CODE, now=now, limit=10)) == []
-    assert leases.read([delivery.pk], OTHER) == []
-    assert leases.read([delivery.pk], ME) == [delivery]
+    assert held(delivery, OTHER) == []
+    assert held(delivery, ME) == [delivery]
 
 
 def test_claim_that_cannot_take_all_codes_takes_the_youngest_and_few_of_the_oldest(delivery):
@@ -76,14 +80,14 @@ def test_only_what_a_hint_named_is_claimed(delivery):
 def test_lease_that_runs_short_is_lengthened_before_work(delivery):
     """A row that waited in memory for 50 of its 60 seconds has 60 again."""
     leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
-    assert leases.extend_if_short(*leases.read([delivery.pk], ME), ME, now=later(50))
+    assert leases.extend_if_short(*held(delivery, ME), ME, now=later(50))
     assert leases.reap(now=later(100)) == []
     assert len(leases.reap(now=later(111))) == 1
 
 
 def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
     leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
-    (mine,) = leases.read([delivery.pk], ME)
+    (mine,) = held(delivery, ME)
     leases.reap(now=later(61))
     leases.claim(OTHER, queue=Queue.CODE, now=later(61), limit=1)
     assert not leases.extend_if_short(mine, ME, now=later(61))
@@ -92,7 +96,7 @@ def test_lease_that_was_lost_meanwhile_is_not_lengthened(delivery):
 
 def test_fresh_lease_costs_no_write(delivery, django_assert_num_queries):
     leases.claim(ME, queue=Queue.CODE, now=database.now(), limit=1)
-    (mine,) = leases.read([delivery.pk], ME)
+    (mine,) = held(delivery, ME)
     now = later(1)
     with django_assert_num_queries(0):
         assert leases.extend_if_short(mine, ME, now=now)
@@ -133,7 +137,7 @@ def test_acceptance_settles_a_delivery_whose_lease_was_lost_meanwhile(delivery):
     assert not settling.settle(delivery, ME, [attempt(now)], ACCEPTED, now=now)
     stored = Delivery.objects.get()
     assert (stored.state, stored.leased_by) == ("accepted", "")
-    assert leases.read([delivery.pk], OTHER) == []
+    assert held(delivery, OTHER) == []
 
 
 def test_settled_delivery_is_nobodys_and_final(delivery):

@@ -207,7 +207,7 @@ def test_message_id_of_an_international_sender_is_ascii(settings):
     ],
 )
 def test_mail_tells_for_how_long_and_until_when_by_the_persons_clock(monkeypatch, zone, clock):
-    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    monkeypatch.setattr(database, "as_time", lambda _: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
     with timezone.override(zone):
         _, letter = send()
     for part in parts(letter):
@@ -215,7 +215,7 @@ def test_mail_tells_for_how_long_and_until_when_by_the_persons_clock(monkeypatch
 
 
 def test_zone_without_a_name_is_kept_by_its_offset(monkeypatch):
-    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    monkeypatch.setattr(database, "as_time", lambda _: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
     with timezone.override(timezone.get_fixed_timezone(330)):
         _, letter = send()
     assert "until 18:45 UTC+05:30, once" in letter.body
@@ -225,7 +225,7 @@ def test_zone_without_a_name_is_kept_by_its_offset(monkeypatch):
     ("hour", "clock"), [(0, "02:35 CEST"), (1, "02:35 CET")], ids=["first", "second"]
 )
 def test_hour_that_comes_twice_is_told_apart(monkeypatch, hour, clock):
-    monkeypatch.setattr(database, "now", lambda: datetime(2026, 10, 25, hour, 25, tzinfo=UTC))
+    monkeypatch.setattr(database, "as_time", lambda _: datetime(2026, 10, 25, hour, 25, tzinfo=UTC))
     with timezone.override("Europe/Berlin"):
         _, letter = send()
     assert f"until {clock}, once" in letter.body
@@ -235,7 +235,7 @@ def test_projects_own_templates_are_in_the_persons_zone_too(settings, monkeypatc
     settings.TEMPLATES = [
         templates({"otpmail/sign-in/subject.txt": "{{ expires_at|date:'H:i' }} {{ minutes }}"})
     ]
-    monkeypatch.setattr(database, "now", lambda: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
+    monkeypatch.setattr(database, "as_time", lambda _: datetime(2026, 1, 5, 13, 5, tzinfo=UTC))
     with timezone.override("Asia/Tokyo"):
         _, letter = send()
     assert letter.subject == "22:15 10"

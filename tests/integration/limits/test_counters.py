@@ -1,5 +1,6 @@
 """Ten an hour and twenty a day are ten and twenty, whoever asks at once."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -110,21 +111,36 @@ def test_no_refusal_leaves_a_row_that_is_pruned_early(now):
     assert counters.prune(now=now + timedelta(days=6), limit=10) == 0
 
 
-def test_owner_that_another_holds_at_this_moment_is_held_after_it(now):
-    """Its row comes into being between our UPDATE, which found none, and our INSERT."""
-    updates = []
+def test_owner_that_another_holds_is_held_after_it():
+    """Whose row is there neither for the first nor for the second that wants it."""
+    held, asks, through = threading.Event(), threading.Event(), threading.Event()
 
-    def race(execute, sql, params, many, context):
-        result = execute(sql, params, many, context)
-        if sql.startswith("UPDATE"):
-            updates.append(sql)
-            if len(updates) == 1:
-                at_once(lambda: lockout.lock("alice", now))
-        return result
+    def note(execute, *statement):
+        asks.set()
+        return execute(*statement)
 
-    with connection.execute_wrapper(race):
-        lockout.lock("alice", now)
-    assert len(updates) == 2
+    def first():
+        with transaction.atomic():
+            lockout.lock("alice")
+            held.set()
+            assert asks.wait(60)
+            assert not through.wait(0.2)
+
+    def second():
+        assert held.wait(60)
+        with connection.execute_wrapper(note), transaction.atomic():
+            lockout.lock("alice")
+            through.set()
+
+    at_once(first, second)
+    assert through.is_set()
+    assert Counter.objects.count() == 1
+
+
+def test_time_that_is_told_is_after_the_hold():
+    before = database.now()
+    with transaction.atomic():
+        assert before <= lockout.lock("alice", "bob") <= database.now()
 
 
 def test_of_sixty_four_at_once_ten_are_taken(now):
