@@ -1,4 +1,4 @@
-"""The kinds of statements that are written once (``binding``), and how they are run.
+"""The kinds of statements that are written once (``sql_text``), and how they are run.
 
 A statement is declared beside its use, as a function that gives the ORM's query for its slots. It
 runs over Django's cursor, so that execute wrappers, the log of queries and transactions are
@@ -21,7 +21,7 @@ from django.db.models import Model
 from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
 from otpmail.db import database
-from otpmail.db.binding import Bound, Slot, Statement, Values, Written
+from otpmail.db.sql_text import Bound, Slot, Statement, Values, Written
 
 AT_ONCE = 20
 """Rows that are added at a time: a database bounds how long a statement may be."""
@@ -221,7 +221,7 @@ def change(first: Bound, *then: Bound) -> int:
 
 def _change_at_once(alias: str, first: Bound, then: Sequence[Bound]) -> int:
     others = "".join(f", t{n} AS ({_if_first(one.text.sql)})" for n, one in enumerate(then))
-    sql = f"WITH f AS ({first.text.sql} RETURNING 1){others} SELECT COUNT(*) FROM f"  # noqa: S608
+    sql = f"WITH f AS ({first.text.sql} RETURNING 1){others} SELECT COUNT(*) FROM f"  # noqa: S608 - the ORM's texts
     with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
         cursor.execute(sql, [*first.parameters, *_parameters(then)])
         (changed,) = cursor.fetchone()

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.binding import Slot, each
+from otpmail.db.sql_text import Slot, each
 from otpmail.db.statements import Find, Select, Update
 from otpmail.delivery import holders
 from otpmail.models import Delivery, DeliveryState, Queue

@@ -17,7 +17,7 @@ from django.db.models import F, Model
 from otpmail import audit
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.binding import Bound, Slot, each
+from otpmail.db.sql_text import Bound, Slot, each
 from otpmail.db.statements import Delete, Insert, Update, add, change, inserting
 from otpmail.delivery import leases
 from otpmail.models import (

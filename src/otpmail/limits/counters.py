@@ -28,7 +28,7 @@ from django.db.models import F, QuerySet
 from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
 from otpmail.db import database
-from otpmail.db.binding import each
+from otpmail.db.sql_text import each
 from otpmail.db.statements import Find, Insert, Update, Upsert
 from otpmail.exceptions import NotHereError
 from otpmail.models import Counter

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.crypto.keys import SigningKey
-from otpmail.db.binding import each
+from otpmail.db.sql_text import each
 from otpmail.db.statements import Select
 from otpmail.models import DeliveryEvent, Suppression
 

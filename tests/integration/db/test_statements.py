@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otpmail import audit
-from otpmail.db import binding, compat, database, statements
+from otpmail.db import compat, database, sql_text, statements
 from otpmail.db.statements import Delete, Find, Insert, Select, Update, add, change, inserting
 from otpmail.delivery import leases
 from otpmail.limits import suppressions
@@ -42,7 +42,7 @@ VALUES = {
     "TextField": TEXT,
     "UUIDField": st.uuids(),
 }
-KNOWN = binding.Statement.known
+KNOWN = sql_text.Statement.known
 READING = [statement for statement in KNOWN if isinstance(statement, Select)]
 
 
@@ -91,7 +91,7 @@ def drawn(data, statement):
     """Draw a value for each slot: of a column of a new row also None, if it may be."""
     values = {}
     for name, field in statement.fields.items():
-        one = VALUES[binding.kind(field)]
+        one = VALUES[sql_text.kind(field)]
         if name in statement.many:
             one = st.lists(one, min_size=1, max_size=5, unique=True)
         elif isinstance(statement, Insert) and field.null:
