@@ -7,7 +7,8 @@ Knows nothing of: what a courier does.
 ``immediate``, ``threads``, ``worker`` (with ``worker_process``, the command's own), and on a
 ``broker`` ``celery`` and ``tasks``, which share its ``publisher``. They are made of a ``schedule``
 in memory, of courier threads (``courier_step``), of the sweep's ``maintenance``, of ``claims`` with
-a ``claim_backoff`` for what this process gave back, and of ``postgres_notify``.
+a ``claim_backoff`` for what this process gave back, of ``postgres_notify``, and of what begins
+``after_response``.
 """
 
 import atexit

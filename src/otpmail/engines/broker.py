@@ -1,6 +1,7 @@
 """Ids go to a broker, and workers elsewhere send; while the broker is away, this process does.
 
-1. A row is born nobody's. Its id is put in memory at commit, and the request goes on.
+1. A row is born nobody's. Its id is put in memory at commit, or when the response has been written
+   of the request that enqueued it (``after_response``).
 2. The dispatcher, a thread that never talks to the broker, gives ids to the publisher, a thread
    that does.
 3. What the publisher did not publish in time goes to couriers of this process, which claim it.
@@ -25,6 +26,7 @@ from uuid import UUID
 from django.db import close_old_connections, connections
 
 from otpmail.conf import settings
+from otpmail.engines import after_response
 from otpmail.engines.base import Engine
 from otpmail.engines.publisher import PUBLISH_SECONDS, Publisher
 from otpmail.engines.threads import ThreadsEngine
@@ -77,20 +79,25 @@ class BrokerEngine(Engine):
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
         """Put ids in memory, as far as there is room; the rest waits for a sweep."""
         self.start()
-        with self._news:
-            waiting = self._waiting[queue]
-            waiting.extend(islice(delivery_ids, settings.QUEUE_SIZE - len(waiting)))
-            self._news.notify()
+        ids = list(delivery_ids)
+        after_response.call(lambda: self._put(ids, queue))
 
     def stop(self, seconds: float) -> None:
         """Publish what waits, or send it; what is left is nobody's already."""
         until = time.monotonic() + seconds
+        after_response.call_all()
         with self._news:
             self._stopping = True
             self._news.notify()
         if self._dispatcher.is_alive:
             self._dispatched.wait(seconds / 2)  # the other half is for mails in flight
         self._couriers.stop(max(0.0, until - time.monotonic()))
+
+    def _put(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
+        with self._news:
+            waiting = self._waiting[queue]
+            waiting.extend(islice(delivery_ids, settings.QUEUE_SIZE - len(waiting)))
+            self._news.notify()
 
     def _patience_seconds(self) -> float:
         return 0 if self._publisher.is_down else 2 * settings.SWEEP_SECONDS

@@ -1,6 +1,7 @@
 """Courier threads inside the process that issues: the embedded default, with no broker.
 
-1. A row is born leased to this engine, and its id is put in memory at commit.
+1. A row is born leased to this engine, and its id is put in memory at commit, or when the response
+   has been written of the request that enqueued it (``after_response``).
 2. A courier thread takes the id whose turn it is, a code before other mail, and does one round;
    while all of them are busy, it takes several codes at once.
 3. If the round says to try again, an id goes back with the moment at which it is due: no polling.
@@ -26,6 +27,7 @@ from django.db import Error, close_old_connections, connections
 from otpmail import routes, signals
 from otpmail.conf import settings
 from otpmail.delivery import courier, holders, leases, pending_writes
+from otpmail.engines import after_response
 from otpmail.engines.base import Engine
 from otpmail.engines.claims import Claims
 from otpmail.engines.courier_step import CourierStep, close_connections
@@ -107,13 +109,19 @@ class ThreadsEngine(Engine):
         return self._holder if self._claims.take(queue) else None
 
     def notify(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
-        """Put ids in memory, due now; what is over waits in its row for a sweep of any process."""
+        """Put ids in memory, due now; what is over waits in its row for a sweep of any process.
+
+        In a request, they are put there when its response has been written.
+        """
         self.start()
         ids, room = list(delivery_ids), self._claims.room_in_memory(queue)
-        for delivery_id in ids[:room]:
-            self._schedule.put(delivery_id, queue)
+        after_response.call(lambda: self._put(ids[:room], queue))
         if over := ids[room:]:
             self._release_over(over)
+
+    def _put(self, delivery_ids: Iterable[UUID], queue: Queue) -> None:
+        for delivery_id in delivery_ids:
+            self._schedule.put(delivery_id, queue)
 
     def _release_over(self, delivery_ids: Collection[UUID]) -> None:
         try:
@@ -138,6 +146,7 @@ class ThreadsEngine(Engine):
     def stop(self, seconds: float) -> None:
         """Send what is due, give back the rest for others; never take longer than told."""
         self._stop_at = time.monotonic() + seconds
+        after_response.call_all()
         # What the route's usual time says cannot be finished is not begun: it would be doubled.
         usual_seconds = max(routes.usual_seconds(), self._schedule.longest_in_hand_seconds())
         self._schedule.close(self._stop_at - GIVE_BACK_SECONDS - usual_seconds)
@@ -187,6 +196,8 @@ class ThreadsEngine(Engine):
         routes.probe_sessions(then=self._routes_changed)
         self._claims.give_back()
         is_due = self._maintenance.due_in_seconds == 0
+        if is_due:
+            after_response.call_all()
         lost = self._maintenance.run() if is_due else []
         for queue in Queue:
             if lost:  # however short it has been due: whoever heard of it is gone
