@@ -24,8 +24,8 @@ from otpmail.exceptions import NotHereError
 from otpmail.outcomes.describing import log_fault
 
 RETRY_AFTER = timedelta(seconds=5)
-PROMISES = frozenset({"create_transfer", "resend_code"})
-"""Views that promise a mail."""
+ISSUING = frozenset({"create_transfer", "resend_code"})
+"""Views that issue a code."""
 
 SENTENCES = {
     "missing": "is missing",
@@ -97,8 +97,8 @@ def _unavailable(request: HttpRequest, error: Any) -> HttpResponse:
     """Say so whether a database or a key is not to be had just now."""
     log.error("The kiosk cannot answer: %s", type(error).__name__)
     retry_at = timezone.now() + RETRY_AFTER
-    if request.resolver_match and request.resolver_match.url_name in PROMISES:
-        detail = "No mail can be promised just now, so nothing was issued."
+    if request.resolver_match and request.resolver_match.url_name in ISSUING:
+        detail = "No mail can be enqueued just now, so nothing was issued."
         return Problem(problems.NO_DELIVERY, detail, retry_at=retry_at).response()
     detail = "The kiosk cannot answer just now."
     return Problem(problems.UNAVAILABLE, detail, retry_at=retry_at).response()

@@ -1,6 +1,6 @@
 """Where the kiosk asks otpmail for the mail: recipient, amount, code, and no more.
 
-In: a transfer that is about to be written. Out: what was promised.
+In: a transfer that is about to be written. Out: what was issued.
 Knows nothing of: HTTP, mail servers, what the code will be.
 """
 

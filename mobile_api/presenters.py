@@ -17,7 +17,7 @@ CODE_MEMBERS = ("reference", "recipient", "digits", "expires_at", "resend_at", "
 
 
 def enqueued_out(transfer: Transfer, issued: Issued) -> TransferOut:
-    """Show a transfer whose mail was promised a moment ago; asks the database nothing."""
+    """Show a transfer whose mail was enqueued a moment ago; asks the database nothing."""
     return TransferOut(**_shown(transfer), **_code(issued))
 
 

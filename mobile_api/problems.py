@@ -192,7 +192,7 @@ RATE_LIMITED = Kind(
 NO_DELIVERY = Kind(
     "otp/delivery-unavailable",
     503,
-    "No mail can be promised",
+    "No mail can be enqueued",
     "Nothing was issued: send the same request again after Retry-After seconds.",
 )
 

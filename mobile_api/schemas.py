@@ -121,7 +121,7 @@ class DeliveryOut(Schema):
     state: MailStatus
     reason: str = Field(description="Why it failed or was dropped.")
     rounds: int
-    took_ms: int | None = Field(description="From the promise to the last that is known.")
+    took_ms: int | None = Field(description="Milliseconds from enqueue to the latest known event.")
     slow: bool = Field(description="Mail is slow just now, this one and others.")
     next: NextStep = Field(description="What the member can do.")
     poll_after_ms: int | None = Field(

@@ -180,7 +180,7 @@ class DeliveryAdmin(Searched):
     list_filter = (StateFilter, Since)
     fields = (
         *("id", "challenge", "generation", "queue", "to", "message_id", "state", "reason"),
-        *("rounds", "avoid", "event", "event_at", "event_reason"),
+        *("rounds", "avoid_route", "event", "event_at", "event_reason"),
         *("created_at", "due_at", "deadline", "settled_at", "leased_by", "leased_until"),
     )
     inlines = (Attempts,)

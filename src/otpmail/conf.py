@@ -94,7 +94,7 @@ class Settings:
     """Whether who asks is not signed in. Then codes are long, and ``decoy=True`` is allowed."""
 
     LIFE_SECONDS: Annotated[int, Rule(least=1, per_purpose=True)] = 600
-    """How long a code is valid, from its first mail's promise. A resend does not extend it."""
+    """How long a code is valid, from its issue. A resend does not extend it."""
 
     TOTAL_LIFE_SECONDS: Annotated[int, Rule(per_purpose=True)] = 1800
     """How long a challenge is open, over all its codes."""

@@ -204,7 +204,7 @@ def test_sweeps_meet_those_who_verify_and_cancel_and_nobody_is_hurt(ended):
     later = database.now() + timedelta(hours=1)
 
     def bound(challenge, **_):
-        Delivery.objects.filter(challenge=challenge).update(avoid=challenge.state)
+        Delivery.objects.filter(challenge=challenge).update(avoid_route=challenge.state)
 
     def verify():
         return [

@@ -1,7 +1,7 @@
-"""What was done, once and for all: rows that are added in the transaction of their deed.
+"""What was done, once and for all: rows that are added in the transaction of what they tell.
 
-In: a deed, its challenge, who asked. Out: one row, with no code and no full address. And: whose the
-entries of a person are, to be told to them, or masked.
+In: an action, its challenge, who asked. Out: one row, with no code and no full address. And: whose
+the entries of a person are, to be told to them, or masked.
 Knows nothing of: why. ``chain`` makes a later change of an entry show.
 
 When a challenge is pruned its entries stay. By two HMACs in the entry of its issue they are found
@@ -40,7 +40,7 @@ Insert(AuditEntry)
 def write(
     action: AuditAction, *challenges: Challenge, now: datetime, client: Client = NOBODY
 ) -> None:
-    """Add an entry each. Joins the caller's transaction: no deed without it, nor it without one."""
+    """Add an entry each. Joins the caller's transaction: nothing is done without its entry."""
     add(*entries(action, *challenges, now=now, client=client))
 
 

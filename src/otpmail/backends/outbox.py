@@ -161,7 +161,7 @@ class EmailBackend(BaseEmailBackend):
             content=content,
             routes=self.routes,
             to=mask(storable.recipients[0]),
-            recipients=len(storable.recipients),
+            recipient_count=len(storable.recipients),
         )
 
     def _check_routes(self, name: str, storable: StorableMail) -> None:

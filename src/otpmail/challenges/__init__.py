@@ -1,11 +1,11 @@
 """The one place to ask for a code: `issue`, `resend`, `verify`, `cancel`, `status`; all async too.
 
-For several people of one deed, `issue_many`; of all that an owner has at a time, `open` and
+For several people of one transaction, `issue_many`; of all that an owner has at a time, `open` and
 `cancel_all`; for a code that is typed a page before its step, `consume`. A person's mistake is a
 result (``otpmail.results``), a fault an exception. `Client` is who asks, `Facts` what a
 code stands for.
 
-All else here is private: ``issuing`` makes a challenge, ``resending`` promises its mails,
+All else here is private: ``issuing`` makes a challenge, ``resending`` enqueues its mails,
 ``checking`` looks at what was typed, ``consuming`` keeps a right code for a following page,
 ``cancelling`` ends, ``queries`` says how things stand, with ``lookup`` of a challenge and
 ``mail_progress`` of its mail; ``asynchronous`` makes each call one for async views.

@@ -1,7 +1,7 @@
 """What is typed back: `verify`.
 
 In: a purpose, a challenge's id, an owner (whose), what was typed, who asks. Out: results.
-Knows nothing of: how a mail comes to be promised, HTTP.
+Knows nothing of: how a mail is enqueued, HTTP.
 
 A guess is counted before it is looked at, and a right code is consumed in the same transaction as
 what it confirms. A code that was found wrong stays counted, whatever fails afterwards.
@@ -83,7 +83,7 @@ def verify(
        raises, the challenge stays pending and the guess is given back. With ``consume=False`` the
        challenge is held for a following page instead, which calls `challenges.consume`.
     5. A wrong one, or what is no code of this length, is compared with the owner's other open
-       challenges of the purpose, a guess of each; if it is another's, that is told.
+       challenges of the purpose, a guess of each; if it is another's, the result says so.
 
     Raises `InsideTransactionError` inside ``atomic`` or ``ATOMIC_REQUESTS``: 1. could not hold; and
     with ``confirmed`` on whichever database, since a rollback would undo what a used code did.
@@ -127,7 +127,7 @@ def _confirming(confirmed: Callable[[Challenge], None] | None, client: Client) -
             challenge, ChallengeState.CONFIRMED, now=now, client=client, gives_guess_back=True
         ):
             return None
-        # Before the deed: whoever issues in a transaction of theirs takes the counters first too.
+        # Before what it confirms: an issue inside a transaction takes the counters first too.
         lockout.give_back(challenge.owner)
         rates.remember(challenge.recipient, client, now)
         if confirmed is not None:
@@ -210,12 +210,8 @@ def _decide(
     is_changed = rendering.facts_of(challenge, lock=True) is None
     code = None if is_changed else rendering.code_of(challenge)
     if code is None:  # or its key was revoked; nothing was compared, so the owner pays nothing
-        ended = _end(
-            challenge,
-            ChallengeState.CHANGED if is_changed else ChallengeState.CANCELLED,
-            now,
-            client,
-        )
+        state = ChallengeState.CHANGED if is_changed else ChallengeState.CANCELLED
+        ended = _end(challenge, state, now, client)
         lockout.give_back(challenge.owner)
         return ended
     if not derive.compare(code, typed) or challenge.is_decoy:

@@ -1,4 +1,4 @@
-"""A promise of a code: `issue` makes a challenge, or continues the one that is open; `issue_many`.
+"""Asking for a code: `issue` makes a challenge, or continues the one that is open; `issue_many`.
 
 In: a purpose, an owner (whose), an address, the facts it is bound to, who asks. Out: results.
 Knows nothing of: what is typed back, when a mail is sent.
@@ -61,7 +61,7 @@ def issue(
     long: bool = False,
     decoy: bool = False,
 ) -> Issued | OverCap | InvalidAddress:
-    """Promise a code to an address, or one more mail of the code that was promised before.
+    """Issue a code to an address, or enqueue one more mail of the code that was issued before.
 
     ``owner`` is whose it is: only they can type it back. ``facts`` are what the code stands for
     (see ``otpmail.crypto.transaction_data``): templates show them as they stand when a mail is
@@ -76,7 +76,7 @@ def issue(
     keep out of a context what differs at each press, such as the time. If as many of a purpose are
     open as may be, the oldest ends as superseded.
 
-    Joins the caller's transaction: what is rolled back was never promised, and counts for nothing.
+    Joins the caller's transaction: what is rolled back was never issued, and counts for nothing.
     Raises TypeError or ValueError for an argument that no row can hold or no template can show
     (``rendering.RESERVED``), `NotHereError` while the
     key service is away, and `ImproperlyConfigured` for facts that nothing can read again or for a
@@ -104,7 +104,7 @@ def issue_many(
     long: bool = False,
     decoy: bool = False,
 ) -> list[Issued] | NoneIssued:
-    """Promise several people a code each for one deed, as `issue` does: to all, or to none.
+    """Issue a code each to several people for one transaction, as `issue` does: all, or none.
 
     Returns what each is told, in the order of ``to``. Two transactions that issue one by one to the
     same people in another order wait for each other crosswise, and the database ends one; two calls

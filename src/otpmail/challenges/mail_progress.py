@@ -75,11 +75,11 @@ def newest(deliveries: Sequence[Delivery]) -> Delivery:
     """
     arrived = (mail for mail in deliveries if _status(mail) is MailStatus.DELIVERED)
     first = deliveries[0]
-    return next(arrived, first) if first.avoid else first
+    return next(arrived, first) if first.avoid_route else first
 
 
 def is_slow(purpose: str) -> bool:
-    """Tell whether a mail that is promised now will be late.
+    """Tell whether a mail that is enqueued now will be late.
 
     Either no route of its purpose is in order, as far as this process knows, or what is due waits:
     that is asked of the database once a second.

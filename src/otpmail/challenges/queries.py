@@ -1,4 +1,4 @@
-"""What is told of challenges: `status` of one, and all that an owner has open (`open_`).
+"""How a challenge is (`status`), and which an owner has open (`open_`).
 
 In: a purpose, a challenge's id, an owner (whose). Out: results.
 Knows nothing of: what is typed back, HTTP.

@@ -1,9 +1,9 @@
-"""One more mail of a code: `resend`, the same by another route (`send_again`); and its first.
+"""One more mail of a code: `resend`, one by another route (`resend_by_other_route`), the first.
 
 In: a challenge, whose it is said to be, who asks. Out: results.
 Knows nothing of: how a challenge comes to be, what is typed back, when a mail is sent.
 
-Nothing here waits for mail: a promise is a row in the caller's transaction, and a hint to the
+Nothing here waits for mail: it is enqueued by a row in the caller's transaction, and a hint to the
 engine once it is committed.
 """
 
@@ -36,7 +36,7 @@ def resend(
     """Promise one more mail: the same code while it has life enough, else the next generation.
 
     Neither lengthens a code's life nor gives guesses back. Of two calls at once, one is taken.
-    Raises `NotHereError`, and nothing is promised, if the challenge's key is not known here.
+    Raises `NotHereError`, and nothing is enqueued, if the challenge's key is not known here.
     """
     arguments.check(purpose=purpose, owner=owner, client=client)
 
@@ -80,7 +80,7 @@ def try_resend(
 
 
 def resend_by_other_route(
-    delivery: Delivery, challenge: Challenge, *, avoid: str, now: datetime
+    delivery: Delivery, challenge: Challenge, *, avoid_route: str, now: datetime
 ) -> bool:
     """Promise one more mail of a challenge's delivery, by another route; once a generation.
 
@@ -88,13 +88,13 @@ def resend_by_other_route(
     caller's transaction, which has locked the challenge.
     """
     live = challenge.state == ChallengeState.PENDING and challenge.generation == delivery.generation
-    others = set(settings.of(challenge.purpose).ROUTES) - {avoid}
+    others = set(settings.of(challenge.purpose).ROUTES) - {avoid_route}
     if not live or now >= delivery.deadline or not others:
         return False
     rows = Delivery.objects.filter(challenge=challenge)
-    if rows.filter(generation=delivery.generation).exclude(avoid="").exists():
+    if rows.filter(generation=delivery.generation).exclude(avoid_route="").exists():
         return False
-    _enqueue_mail(challenge, now=now, avoid=avoid)
+    _enqueue_mail(challenge, now=now, avoid_route=avoid_route)
     return True
 
 
@@ -116,9 +116,11 @@ def enqueue_mail(challenge: Challenge, *rows: Model, now: datetime) -> Delivery:
     return delivery
 
 
-def _enqueue_mail(challenge: Challenge, *rows: Model, now: datetime, avoid: str = "") -> Delivery:
+def _enqueue_mail(
+    challenge: Challenge, *rows: Model, now: datetime, avoid_route: str = ""
+) -> Delivery:
     def put(holder: str) -> list[Delivery]:
-        return [outbox.put(challenge, *rows, now=now, holder=holder, avoid=avoid)]
+        return [outbox.put(challenge, *rows, now=now, holder=holder, avoid_route=avoid_route)]
 
     (delivery,) = enqueue.enqueue(Queue.CODE, put)
     return delivery

@@ -64,7 +64,7 @@ def check_routers(**_: Any) -> Iterable[CheckMessage]:
     if database.alias() not in (others or {DEFAULT_DB_ALIAS}):
         yield Warning(
             f"otpmail's rows are written to DATABASES[{database.alias()!r}], and no other app's: "
-            "a rollback of your transaction takes back no promise and no confirmation, and a crash "
+            "a rollback of your transaction takes back no code and no confirmation, and a crash "
             "between two commits leaves one without the other.",
             hint="Route otpmail to the database that your own rows are written to; or silence "
             "this, and make what verify() confirms repeatable.",

@@ -234,7 +234,7 @@ class _Round:
         """Look once more. A fault says nothing of a mail, and must not lose those that left."""
         self._kept |= {delivery.pk for delivery in deliveries if awaiting_session.keep(delivery.pk)}
         try:
-            # One that is not found was taken, as a report told, or is another's by now.
+            # One that is not found was taken, as an event told, or is another's by now.
             taken = pending_writes.known()  # of an earlier round, whose end came late
             kept = [one for one in deliveries if one.pk in self._kept and one.pk not in taken]
             held = leases.read_again(kept, self._holder)

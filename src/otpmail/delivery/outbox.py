@@ -44,18 +44,18 @@ def put(
     *rows: Model,
     now: datetime,
     holder: str,
-    avoid: str = "",
+    avoid_route: str = "",
 ) -> Delivery:
     """Promise one mail. With an ``holder`` the row is born leased, so nobody need claim it.
 
-    ``rows`` are added before it. ``avoid`` is the route that it does not take while there is
+    ``rows`` are added before it. ``avoid_route`` is the route that it does not take while there is
     another.
     """
     return _put(
         challenge,
         rows,
         now,
-        avoid=avoid,
+        avoid_route=avoid_route,
         leased_by=holder,
         leased_until=leases.lease_end(now) if holder else None,
     )
@@ -85,7 +85,10 @@ def routes_used(delivery: Delivery) -> list[str]:
     if delivery.challenge_id is not None:
         mine = Q(delivery__challenge=delivery.challenge_id)
     used = Attempt.objects.filter(mine, outcome__in=["accepted", "unknown"])
-    routes = [*used.order_by("pk").values_list("route", flat=True), *filter(None, [delivery.avoid])]
+    routes = [
+        *used.order_by("pk").values_list("route", flat=True),
+        *filter(None, [delivery.avoid_route]),
+    ]
     return list(dict.fromkeys(reversed(routes)))[::-1]
 
 
@@ -95,7 +98,7 @@ def attempts_by(delivery: Delivery, route: str) -> list[Attempt]:
 
 
 def record_event(delivery_id: UUID, event: DeliveryEvent, *, at: datetime, reason: str) -> bool:
-    """Write down what a provider told, at any moment of the row's life. Returns whether it counts.
+    """Write down a delivery event, at any moment of the row's life. Returns whether it counts.
 
     The row keeps one report, the same whatever order they come in: a complaint before all else, a
     deferral after all else, and of the other three what happened last.

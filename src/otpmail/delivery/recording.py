@@ -4,7 +4,7 @@
 2. What was taken and cannot be written down is remembered (``pending_writes``), not sent again.
 3. A try that ends after its round is recorded in its own thread.
 
-In: deliveries and the tries of their routes. Out: the `Result` of each.
+In: deliveries and their attempts by routes. Out: the `Result` of each.
 Knows nothing of: how a mail is made and sent.
 """
 
@@ -44,7 +44,7 @@ _SIGNALS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class End:
-    """What the tries of a round mean for one delivery."""
+    """What the attempts of a round mean for one delivery."""
 
     delivery: Delivery
     attempts: dict[RouteAttempt, Attempt]
@@ -69,7 +69,7 @@ class End:
 
 
 def end_of(delivery: Delivery, route_attempts: Sequence[RouteAttempt], now: datetime) -> End:
-    """Decide what becomes of a delivery after these tries. Probes without news are left out."""
+    """Decide what becomes of a delivery after these attempts. Probes without news are left out."""
     disposition = dispositions.decide(delivery, route_attempts, now)
     if disposition.state is DeliveryState.QUEUED:
         route_attempts = [
@@ -105,7 +105,7 @@ def drop(delivery: Delivery, holder: str, reason: Reason, *, now: datetime) -> R
 
 
 def note(delivery: Delivery, route_attempts: Sequence[RouteAttempt]) -> None:
-    """Record tries of a mail, whoever holds its lease; one that was accepted settles it."""
+    """Record attempts of a mail, whoever holds its lease; one that was accepted settles it."""
     retry_on_database_error(lambda: _note(delivery, route_attempts))
 
 

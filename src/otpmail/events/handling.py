@@ -30,7 +30,7 @@ from otpmail.outcomes import REPLY_LENGTH, words
 from otpmail.signals import delivery_event_received
 
 NOT_THROUGH = frozenset({DeliveryEvent.DEFERRED, DeliveryEvent.REJECTED, DeliveryEvent.BOUNCED})
-"""It did not get through, or will not in time: a queue waits for half an hour between two tries
+"""It did not get through, or will not in time: a queue waits for half an hour between two attempts
 (RFC 5321, 4.5.4.1), and a code lives for ten minutes."""
 
 ARRIVED = frozenset({DeliveryEvent.DELIVERED, DeliveryEvent.COMPLAINED})
@@ -82,7 +82,7 @@ def _follow(delivery: Delivery, challenge: Challenge, received: ReceivedEvent, r
     elif received.kind is DeliveryEvent.DELIVERED:
         suppressions.lift(challenge.recipient, now=received.at)
     if received.kind in NOT_THROUGH:
-        resending.resend_by_other_route(delivery, challenge, avoid=route, now=database.now())
+        resending.resend_by_other_route(delivery, challenge, avoid_route=route, now=database.now())
 
 
 def _tell(delivery: Delivery, received: ReceivedEvent, route: str) -> None:

@@ -247,7 +247,7 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("avoid", models.CharField(blank=True, max_length=50)),
+                ("avoid_route", models.CharField(blank=True, max_length=50)),
                 ("is_log_mail", models.BooleanField(db_default=False, default=False)),
                 ("render_failed", models.BooleanField(db_default=False, default=False)),
                 (
@@ -496,7 +496,7 @@ class Migration(migrations.Migration):
                 ("content", models.BinaryField()),
                 ("routes", models.JSONField()),
                 ("to", models.CharField(max_length=320)),
-                ("recipients", models.PositiveIntegerField()),
+                ("recipient_count", models.PositiveIntegerField()),
             ],
         ),
         migrations.AddField(

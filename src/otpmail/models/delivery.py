@@ -82,7 +82,7 @@ class Delivery(database.Row):
     message_id = models.TextField()
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.QUEUED)
     reason = models.CharField(max_length=10, choices=Reason, blank=True)
-    avoid = models.CharField(max_length=50, blank=True)
+    avoid_route = models.CharField(max_length=50, blank=True)
     """The route on which this code's mail came to grief before."""
     is_log_mail = models.BooleanField(default=False, db_default=False)
     """Whether a log handler made it: what becomes of it is told nobody by mail."""
@@ -165,7 +165,7 @@ class Delivery(database.Row):
     def log_fields(self) -> str:
         """What may be logged of what it carries."""
         if self.challenge is None:
-            return f"to={self.stored.to} recipients={self.stored.recipients}"
+            return f"to={self.stored.to} recipients={self.stored.recipient_count}"
         return self.challenge.log_fields
 
 
@@ -179,7 +179,7 @@ class StoredMessage(database.Row):
     content = models.BinaryField()
     routes = models.JSONField()
     to = models.CharField(max_length=320)
-    recipients = models.PositiveIntegerField()
+    recipient_count = models.PositiveIntegerField()
 
     class Meta:
         """Its own, so that the base's options are none of a migration."""

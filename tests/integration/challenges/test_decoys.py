@@ -95,7 +95,7 @@ def test_mail_that_went_again_by_another_route_is_not_told_before_sign_in(pass_t
         pass_time(one.challenge_id, 40)
     first = Delivery.objects.get(challenge=issued["known"].challenge_id)
     Delivery.objects.filter(pk=first.pk).update(event="bounced", event_at=first.created_at)
-    first.pk, first.avoid, first.created_at = uuid7(), "default", database.now()
+    first.pk, first.avoid_route, first.created_at = uuid7(), "default", database.now()
     first.message_id = "<another@example.org>"
     first.save(force_insert=True)
     assert told(issued["known"], "known") == told(issued["decoy"], "decoy")

@@ -228,7 +228,7 @@ def test_mail_that_did_not_get_through_leaves_once_more_by_another_route(two_rou
     assert look(issued).status == "queued"
     carry()
     first, second = Delivery.objects.order_by("created_at")
-    assert second.avoid == "default"
+    assert second.avoid_route == "default"
     assert [second.attempts.get().route, second.generation] == ["second", first.generation]
     assert look(issued).status == "accepted"
 
@@ -273,7 +273,7 @@ def test_route_that_the_purpose_does_not_take_is_no_other(two_routes, settings):
 def test_bounce_before_our_own_note_avoids_the_first_route(two_routes):
     promise()
     tell(DeliveryEvent.BOUNCED)
-    assert [mail.avoid for mail in Delivery.objects.order_by("created_at")] == ["", "default"]
+    assert [mail.avoid_route for mail in Delivery.objects.order_by("created_at")] == ["", "default"]
 
 
 def test_with_one_route_there_is_no_other():

@@ -22,7 +22,7 @@ def no_probe(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def tries_end(transactional_db):
-    """What was outrun is recorded late: before the database is emptied, and not meanwhile."""
+    """A try that lost the hedge is recorded late: before the database is emptied, not after."""
     yield
     wait_until(lambda: not _tries(), told=_where_they_are)
 

@@ -356,8 +356,8 @@ def test_bounced_mail_is_put_again_once_and_goes_another_way(servers):
     carry()
     bounced = Delivery.objects.get()
     now = database.now()
-    assert resending.resend_by_other_route(bounced, bounced.challenge, avoid="a", now=now)
-    assert not resending.resend_by_other_route(bounced, bounced.challenge, avoid="a", now=now)
+    assert resending.resend_by_other_route(bounced, bounced.challenge, avoid_route="a", now=now)
+    assert not resending.resend_by_other_route(bounced, bounced.challenge, avoid_route="a", now=now)
     second = Delivery.objects.exclude(pk=bounced.pk).get()
     assert (second.generation, second.challenge_id) == (bounced.generation, bounced.challenge_id)
     assert second.message_id != bounced.message_id

@@ -1,4 +1,4 @@
-"""A route that is silent gets company; real and scripted servers at the other end."""
+"""A route that is silent is hedged; real and scripted servers at the other end."""
 
 import threading
 import time

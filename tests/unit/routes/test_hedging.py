@@ -1,4 +1,4 @@
-"""When a silent route gets company, and how often at most."""
+"""When a silent route is hedged, and how often at most."""
 
 import pytest
 
