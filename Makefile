@@ -10,12 +10,14 @@ V = .venv/bin/
 comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
-# Where a database is in it; the unit tests have none.
-ON_EACH = tests/integration
+# Where SQL is, or what another Django does otherwise.
+SQL = $(addprefix tests/integration/,audit challenges db delivery limits operations)
+DJANGO = tests/unit $(addprefix tests/integration/,audit backends challenges checks db delivery)
+# What takes long and hangs on the database: which statement a process died at, who is notified.
+DEATHS = $(addprefix tests/integration/,delivery/test_crash_points.py engines/test_worker.py)
 # Tests wait more than they work: this many processes keep two cores busy.
 PROCESSES = 6
 PYTEST = pytest --numprocesses $(PROCESSES) --dist loadgroup
-# What takes long (as which statement a process died at) is asked on two databases, and of one Django.
 QUICK = -m "not long"
 # `manage.py migrate` is tried on all three, once.
 DRIVER = $(shell pkg-config --exists libmariadb 2>/dev/null && echo .venv/mariadb/done)
@@ -45,7 +47,8 @@ test-each:  ## Run all tests: on SQLite, on PostgreSQL, on MariaDB, and on the o
 
 test-postgres: .venv/dev.done
 	@if $(V)python -c "import psycopg; psycopg.connect('$(POSTGRES)')" 2>/dev/null; then \
-	set -x; DATABASE_URL=$(POSTGRES) $(V)$(PYTEST) $(ON_EACH); \
+	set -x; DATABASE_URL=$(POSTGRES) $(V)$(PYTEST) tests/integration $(QUICK) && \
+	DATABASE_URL=$(POSTGRES) $(V)$(PYTEST) $(DEATHS); \
 	else $(call missing,the tests on PostgreSQL$(comma) which does not run at 127.0.0.1:5432); fi
 
 # The driver is compiled against Debian's libmariadb-dev, so it stands apart from what all need.
@@ -55,11 +58,11 @@ test-mariadb: .venv/dev.done
 	elif ! pkg-config --exists libmariadb 2>/dev/null; then \
 	$(call missing,the tests on MariaDB$(comma) whose driver needs the packages libmariadb-dev and pkg-config); \
 	else $(MAKE) --no-print-directory .venv/mariadb/done && \
-	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)$(PYTEST) $(ON_EACH) $(QUICK); fi
+	set -x && PYTHONPATH=.venv/mariadb DATABASE_URL=$(MARIADB) $(V)$(PYTEST) $(SQL) $(QUICK); fi
 
 test-oldest:
 	@if [ -n "$(PYTHON_OLDEST)" ]; then $(MAKE) --no-print-directory .venv-oldest/done && \
-	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider tests/unit $(ON_EACH) $(QUICK); \
+	set -x && .venv-oldest/bin/$(PYTEST) -p no:cacheprovider $(DJANGO) $(QUICK); \
 	else $(call missing,the tests on Django 5.2 with Python 3.12$(comma) which this machine does not have); fi
 
 check: lint types imports migrations docs test-each  ## All that CI runs: lint, types, imports, migrations, docs, tests, the demo
