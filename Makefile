@@ -37,7 +37,8 @@ test: .venv/dev.done .venv/django/tests  ## Run the tests on SQLite, but for tho
 	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) $(QUICK)
 
 test-sqlite: .venv/dev.done .venv/django/tests $(DRIVER)
-	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) --cov
+	DJANGO_SOURCE=.venv/django $(V)$(PYTEST) -m "not alone" --cov
+	$(V)pytest -m alone
 
 test-each:  ## Run all tests: on SQLite, on PostgreSQL, on MariaDB, and on the oldest Django and Python
 	$(MAKE) --no-print-directory test-sqlite

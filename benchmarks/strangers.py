@@ -13,6 +13,7 @@ from otpmail.db.compat import uuid7
 from otpmail.models import Challenge
 
 JSON = "application/json"
+THROUGH_THE_API = "POST confirm"
 
 type Question = tuple[str, Callable[[UUID], object], list[UUID], list[UUID]]
 
@@ -39,7 +40,7 @@ def questions(count: int) -> Iterator[Question]:
     def verify(name: UUID) -> object:
         return challenges.verify("transfer", name, "123456", owner="mallory")
 
-    yield "POST confirm", confirm, unknown, transfers
+    yield THROUGH_THE_API, confirm, unknown, transfers
     yield "challenges.verify", verify, unknown, issued
 
 

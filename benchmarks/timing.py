@@ -9,8 +9,10 @@ the chance that of one request of each kind the second took longer (AUC): 0.5 is
 
 import argparse
 import contextlib
+import logging
 import os
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +47,11 @@ def auc(first: list[int], second: list[int]) -> float:
     return wins / (len(first) * len(second))
 
 
+def longer(first: list[int], second: list[int]) -> float:
+    """Give how much longer the second usually takes (medians), as a part of the first."""
+    return statistics.median(second) / statistics.median(first) - 1
+
+
 def spread(count: int) -> float:
     """Give one standard deviation of the AUC of so many equal samples of each kind."""
     return float((2 * count + 1) ** 0.5 / (12**0.5 * count))
@@ -58,12 +65,13 @@ def main() -> None:
     with _database():
         from benchmarks import strangers
 
+        logging.disable(logging.CRITICAL)  # of each answer
         print(f"{count} requests of each kind; a coin is 0.5, give or take {2 * spread(count):.3f}")
         for name, ask, unknown, others in strangers.questions(count):
             times_of(ask, unknown[:100], others[:100])  # what is made once is made now
             kinds = times_of(ask, unknown, others)
-            p50 = [sorted(kind)[count // 2] / 1000 for kind in kinds]
-            print(f"{name}: {auc(*kinds):.3f}  (p50 {p50[0]:.0f} and {p50[1]:.0f} µs)")
+            p50 = [statistics.median(kind) / 1000 for kind in kinds]
+            print(f"{name}: {auc(*kinds):.3f}  (p50 {p50[0]:.1f} and {p50[1]:.1f} µs)")
 
 
 @contextlib.contextmanager

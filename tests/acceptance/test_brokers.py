@@ -90,6 +90,7 @@ def test_mail_of_a_killed_worker_is_taken_up_by_the_next_one_before_its_lease_en
             promise()
             wait_until(lambda: theirs.in_hand)
             machine.kill(first)
+        wait_until(lambda: not theirs.in_hand)  # the server knows who went away
         engines.current().stop(1)  # this process is none that could help
         assert Delivery.objects.get().leased_by  # by a dead one
         theirs.may_take = lambda: True

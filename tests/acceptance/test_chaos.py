@@ -14,6 +14,7 @@ programs = needs("Debian's package postgresql", postgres.is_there)
 
 
 @pytest.mark.long
+@pytest.mark.alone  # a code is late if it takes two seconds more than is usual
 def test_no_fault_breaks_a_promise():
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", "--short"],

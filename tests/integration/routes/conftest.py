@@ -32,9 +32,9 @@ def _tries():
 
 
 def _where_they_are():
-    frames = sys._current_frames()
+    """Tell where each thread is: a try that waits, waits for another."""
+    frames, names = sys._current_frames(), {one.ident: one.name for one in threading.enumerate()}
     return "".join(
-        "".join(traceback.format_stack(frames[one.ident]))
-        for one in _tries()
-        if one.ident in frames
+        f"{names.get(ident)}\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in frames.items()
     )
