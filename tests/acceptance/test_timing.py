@@ -18,7 +18,7 @@ MOST = 4 * spread(REQUESTS)
 """Four standard deviations: chance alone passes it once in 16,000 runs."""
 
 MOST_LONGER = 0.05
-"""Of the time that nobody's takes. A row found by its key and thrown away is a fiftieth (SQLite)."""
+"""Of what nobody's takes. A row that is found by its key and thrown away is a fiftieth (SQLite)."""
 
 
 def test_nobodys_and_somebody_elses_take_the_same_time(caplog):
