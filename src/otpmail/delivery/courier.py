@@ -43,7 +43,7 @@ from otpmail.delivery.round_results import (
     retry_on_database_error,
 )
 from otpmail.exceptions.foreign import ends_process
-from otpmail.models import Delivery, Reason
+from otpmail.models import Delivery, Queue, Reason
 from otpmail.outcomes import Kind
 from otpmail.routes import RouteAttempt
 from otpmail.runtime import logmails
@@ -109,8 +109,8 @@ class _Round:
         """Those for which a session stood before they were given to others."""
         self._fault: BaseException | None = None
         """Of the last look at those that are about to leave."""
-        self._domains: dict[str, bool] = {}
-        """Those of which it holds a courier, and whether one of its mails was answered quickly."""
+        self._domains: dict[str, routes.HeldCourier] = {}
+        """Those for which it counts as a courier that they hold."""
 
     def run(self, delivery_ids: Collection[UUID]) -> Results:
         # What is not found was settled meanwhile, or is another's.
@@ -119,8 +119,8 @@ class _Round:
         try:
             results |= self._guarded(partial(self._carry, due), due)
         finally:
-            for domain, is_quick in self._domains.items():
-                routes.domains.give_back(domain, is_quick=is_quick)
+            for held in self._domains.values():
+                routes.domains.give_back(held)
         declined = [one for one, result in results.items() if result.is_declined]
         return results | self._guarded(partial(self._free, declined), declined)
 
@@ -159,16 +159,16 @@ class _Round:
         if batch.key not in {None, key}:
             return {delivery.pk: DUE}
         domain = routes.domain_of(ready.rendered.mail)
-        if not self._has_share(domain):
+        if not self._has_share(domain, is_code=delivery.queue == Queue.CODE):
             return {delivery.pk: self._turn_away(delivery, domain)}
         batch.key = key
         batch.ready.append(ready)
         return {}
 
-    def _has_share(self, domain: str) -> bool:
+    def _has_share(self, domain: str, *, is_code: bool) -> bool:
         """Take a courier of those that mail to this domain may hold, once a round."""
-        if domain not in self._domains and routes.domains.take(domain):
-            self._domains[domain] = False
+        if domain not in self._domains and (held := routes.domains.take(domain, is_code=is_code)):
+            self._domains[domain] = held
         return domain in self._domains
 
     def _turn_away(self, delivery: Delivery, domain: str) -> Result:
@@ -203,7 +203,7 @@ class _Round:
         ends, left = [], []
         for ready, result in zip(batch, sent, strict=True):
             if any(map(_was_quick, result.route_attempts)):
-                self._domains[routes.domain_of(ready.rendered.mail)] = True
+                self._domains[routes.domain_of(ready.rendered.mail)].is_quick = True
             if result.still_valid and result.route_attempts:
                 ends.append(recording.end_of(ready.delivery, result.route_attempts, self._clock()))
             else:

@@ -31,8 +31,8 @@ from otpmail.routes.circuits import (
     wait_seconds,
 )
 from otpmail.routes.circuits import circuits as _circuits  # the module keeps its own name
+from otpmail.routes.domain_shares import HeldCourier, is_quick, share_wait_seconds
 from otpmail.routes.domain_shares import domain_shares as domains  # the module keeps its own name
-from otpmail.routes.domain_shares import is_quick, share_wait_seconds
 from otpmail.routes.failover import SendResult, send
 from otpmail.routes.order import domain_of, known, ordered
 from otpmail.routes.session_probes import probe_sessions, session_probe_seconds
@@ -40,6 +40,7 @@ from otpmail.routes.session_probes import probe_sessions, session_probe_seconds
 __all__ = [
     "CircuitState",
     "CircuitStatus",
+    "HeldCourier",
     "RouteAttempt",
     "SendResult",
     "all_unavailable",

@@ -2,6 +2,7 @@
 
 A relay may wait for the recipient's own server before it answers, and holds a courier and a session
 meanwhile. So a domain has half of the couriers; all of them while its mails are answered quickly.
+Of what a domain has, mail that is no code holds half at most: a code does not wait behind it.
 
 In: domains, when mail to one leaves and when it was over. Out: whether more may leave.
 Knows nothing of: mails, routes, who waits.
@@ -11,6 +12,7 @@ import os
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 
 from otpmail.conf import settings
 from otpmail.routes import hedging
@@ -32,6 +34,15 @@ REMEMBERED = 1000
 LEAST_WAIT_SECONDS, MOST_WAIT_SECONDS = 0.1, 5.0
 
 
+@dataclass(slots=True)
+class HeldCourier:
+    """A courier that a domain holds. ``is_quick``: its mail was answered, and soon."""
+
+    domain: str
+    is_code: bool
+    is_quick: bool = False
+
+
 class DomainShares:
     """One process's couriers, as domains hold them."""
 
@@ -42,34 +53,43 @@ class DomainShares:
         """Begin anew."""
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
+        self._held_by_others: Counter[str] = Counter()  # of these, by mail that is no code
         self._oldest: dict[str, float] = {}  # when those that a domain holds began to be held
         self._quick_until: dict[str, float] = {}
 
-    def take(self, domain: str) -> bool:
+    def take(self, domain: str, *, is_code: bool) -> HeldCourier | None:
         """Take one courier for a domain, unless it holds its share."""
         with self._lock:
             most = settings.COURIERS
             if most >= FEWEST and not self._is_quick(domain):
                 most //= 2
             if self._held[domain] >= most:
-                return False
-            self._held[domain] += 1
+                return None
+            if not is_code and self._held_by_others[domain] >= max(1, most // 2):
+                return None
+            self._count(domain, 1, is_code=is_code)
             self._oldest.setdefault(domain, time.monotonic())
-            return True
+            return HeldCourier(domain, is_code)
 
-    def give_back(self, domain: str, *, is_quick: bool) -> None:
-        """End that. ``is_quick``: its mail was answered, and soon."""
+    def give_back(self, held: HeldCourier) -> None:
+        """End that."""
         with self._lock:
-            self._held[domain] -= 1
+            domain = held.domain
+            self._count(domain, -1, is_code=held.is_code)
             self._quick_until.pop(domain, None)
-            if is_quick:
+            if held.is_quick:
                 self._quick_until[domain] = time.monotonic() + QUICK_FOR_SECONDS
                 self._oldest[domain] = time.monotonic()
-            if self._held[domain] <= 0:
-                del self._held[domain]
+            if domain not in self._held:
                 self._oldest.pop(domain, None)
             while len(self._quick_until) > REMEMBERED:
                 del self._quick_until[next(iter(self._quick_until))]
+
+    def _count(self, domain: str, change: int, *, is_code: bool) -> None:
+        for counts in [self._held] if is_code else [self._held, self._held_by_others]:
+            counts[domain] += change
+            if counts[domain] <= 0:
+                del counts[domain]
 
     def is_slow(self, domain: str) -> bool:
         """Tell whether mail to it has been under way for long, and none was answered meanwhile.

@@ -23,8 +23,10 @@ class SlowOnNewsletters(mailserver.MailServer):
     """Takes a code at once, and a newsletter when it is told to."""
 
     takes_newsletters = False
+    newsletters = 0
 
     async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's name
+        self.newsletters += b"newsletter" in envelope.content
         while b"newsletter" in envelope.content and not self.takes_newsletters:
             await asyncio.sleep(0.05)
         return await super().handle_DATA(server, session, envelope)
@@ -69,8 +71,9 @@ def wait_for_a_code():
 
 
 def test_code_does_not_wait_behind_thousands_of_mails_that_a_server_takes_slowly(engine, server):
+    """Though both are for one domain, whose server may be what is slow."""
     put_other_mail(BACKLOG)
-    wait_until(lambda: "in_hand=2" in repr(engine))
+    wait_until(lambda: server.newsletters)
     wait_for_a_code()
     assert len(server.mails) == 1  # no newsletter was taken, and none is
 

@@ -19,13 +19,23 @@ def domain_shares(clock, settings):
     return DomainShares()
 
 
+def take(domain_shares, domain, times=20, *, is_code=True):
+    held = (domain_shares.take(domain, is_code=is_code) for _ in range(times))
+    return [one for one in held if one]
+
+
 def taken(domain_shares, domain, times=20):
-    return sum(domain_shares.take(domain) for _ in range(times))
+    return len(take(domain_shares, domain, times))
+
+
+def give_back(domain_shares, held, *, is_quick):
+    held.is_quick = is_quick
+    domain_shares.give_back(held)
 
 
 def be_quick(domain_shares, domain):
-    assert domain_shares.take(domain)
-    domain_shares.give_back(domain, is_quick=True)
+    (held,) = take(domain_shares, domain, 1)
+    give_back(domain_shares, held, is_quick=True)
 
 
 def test_domain_of_which_nothing_is_known_has_half(domain_shares):
@@ -40,9 +50,26 @@ def test_where_couriers_are_few_none_is_kept_for_others(domain_shares, settings,
 
 
 def test_what_is_given_back_may_be_taken_again(domain_shares):
-    assert taken(domain_shares, "a") == 4
-    domain_shares.give_back("a", is_quick=False)
+    one, *_ = take(domain_shares, "a")
+    give_back(domain_shares, one, is_quick=False)
     assert taken(domain_shares, "a") == 1
+
+
+@pytest.mark.parametrize(("couriers", "most"), [(1, 1), (2, 1), (3, 1), (4, 1), (8, 2), (16, 4)])
+def test_mail_that_is_no_code_holds_half_of_a_share(domain_shares, settings, couriers, most):
+    settings.OTPMAIL_COURIERS = couriers
+    share = max(couriers // 2, 1) if couriers >= 4 else couriers
+    assert len(take(domain_shares, "a", is_code=False)) == most
+    assert taken(domain_shares, "a") == share - most
+    assert take(domain_shares, "a", is_code=False) == []
+
+
+def test_other_mail_that_is_given_back_may_be_taken_again(domain_shares):
+    one, other = take(domain_shares, "a", is_code=False)
+    domain_shares.give_back(one)
+    assert take(domain_shares, "a", is_code=False)
+    domain_shares.give_back(other)
+    assert taken(domain_shares, "a") == 3
 
 
 def test_quick_domain_has_all_for_a_while(domain_shares):
@@ -59,22 +86,22 @@ def test_one_that_was_quick_long_ago_has_half(domain_shares, clock):
 
 def test_one_that_becomes_slow_has_half(domain_shares, clock):
     be_quick(domain_shares, "a")
-    assert taken(domain_shares, "a", 4) == 4
+    one, *_ = take(domain_shares, "a", 4)
     assert not domain_shares.is_slow("a")
     clock.move(SLOW_SECONDS + 0.25)
     assert domain_shares.is_slow("a")
     assert taken(domain_shares, "a") == 0
-    domain_shares.give_back("a", is_quick=False)
+    give_back(domain_shares, one, is_quick=False)
     assert taken(domain_shares, "a") == 1
 
 
 def test_one_whose_mails_go_on_being_answered_is_not_slow(domain_shares, clock):
     be_quick(domain_shares, "a")
-    assert taken(domain_shares, "a", 4) == 4
+    held = take(domain_shares, "a", 4)
     for _ in range(10):
         clock.move(SLOW_SECONDS / 2)
-        domain_shares.give_back("a", is_quick=True)
-        assert domain_shares.take("a")
+        give_back(domain_shares, held.pop(), is_quick=True)
+        held += take(domain_shares, "a", 1)
     assert not domain_shares.is_slow("a")
 
 
@@ -101,8 +128,8 @@ def test_older_mail_waits_longer_for_a_courier():
 
 
 def test_forked_child_begins_anew():
-    assert module.domain_shares.take("fork.example")
+    (held,) = take(module.domain_shares, "fork.example", 1)
     if (pid := os.fork()) == 0:
         os._exit(0 if not module.domain_shares._held else 1)
     assert os.waitpid(pid, 0)[1] == 0
-    module.domain_shares.give_back("fork.example", is_quick=False)
+    module.domain_shares.give_back(held)
