@@ -4,13 +4,14 @@ In: mails, the routes they may take, the seconds they have, a last question whic
 Out: a `SendResult` for each: each `RouteAttempt` with its outcome.
 Knows nothing of: rows, codes, retries.
 
-``order`` says which route comes first, ``batches`` how many mails go together. ``failover`` sends a
-batch, with fail-over and hedging, over its ``attempts``, and ``transport`` gives the mails to one
-route. ``session_probes`` find out whether an unavailable route can be had again. What a process
-knows of a route lies in ``circuits`` (may it be used), ``hedging`` (how long it takes),
-``rate_limiter`` (how much it bears), ``fault_streaks`` (its faults in a row) and ``backend_pool``
-(its open backends); of recipients' domains, in ``domain_shares``. A ``call_queue`` brings what
-other threads did into one, and ``per_route`` forgets all in a child.
+``order`` says which route comes first, ``batches`` how many mails go together. ``failover`` says
+which of a batch's ``attempts`` is begun, and when: fail-over and hedging. ``attempt_runner`` says
+in which thread, and ``transport`` gives the mails to one route. ``session_probes`` find out if an
+unavailable route can be had again. What a process knows of a route lies in ``circuits`` (may it be
+used), ``hedging`` (how long it takes), ``rate_limiter`` (how much it bears), ``fault_streaks`` (its
+faults in a row) and ``backend_pool`` (its open backends); of recipients' domains, in
+``domain_shares``. A ``call_queue`` brings what other threads did into one, and ``per_route``
+forgets all in a child.
 """
 
 import math

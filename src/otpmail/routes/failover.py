@@ -13,28 +13,23 @@
 Several mails of the same routes go together, and each has its own end: what one route leaves over,
 the next one carries on. Only a mail by itself probes.
 
-In: mails and their routes. Out: a `SendResult` for each. Knows nothing of: rows, codes.
+In: mails and their routes. Out: a `SendResult` for each. Knows nothing of: rows, codes, threads.
 
-An attempt that may be hedged, or whose backend does not keep its time, has a thread of its own,
-which ends with it; any other runs in the caller's. Questions are answered in the caller's thread,
-so an attempt needs no connection to the database.
+All that is here happens in the caller's thread; ``attempt_runner`` says what runs beside it.
 """
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
 
 from django.core.mail import EmailMessage
-from django.db import connections
 
 from otpmail.conf import settings
 from otpmail.outcomes import Blame, Kind, Outcome
 from otpmail.routes import hedging, transport
+from otpmail.routes.attempt_runner import AttemptRunner, OnLateResult
 from otpmail.routes.attempts import ActiveAttempt, RouteAttempt, RoutedMail
 from otpmail.routes.call_queue import Call, CallQueue
 from otpmail.routes.circuits import all_unavailable, circuits
@@ -45,9 +40,6 @@ GRACE_SECONDS = 1.0
 
 GLANCE_SECONDS = 0.05
 """Between two looks at the circuit of a route that is silent."""
-
-TOGETHER_SECONDS = 0.05
-"""Reuse the still-valid answer this long between the envelopes of one batch."""
 
 SLOW = Outcome(kind=Kind.TRANSIENT, reply="silent for too long", blame=Blame.ROUTE)
 LOST_HEDGE = Outcome(
@@ -64,7 +56,6 @@ class SendResult:
 
 
 type StillValid = Callable[[], Collection[int] | None]
-type OnLateResult = Callable[[int, RouteAttempt], None]
 
 
 def send(
@@ -108,7 +99,6 @@ class _Failover:
     ) -> None:
         self.mails = [RoutedMail(place, message) for place, message in enumerate(messages)]
         self._still_valid = still_valid
-        self._on_late_result = on_late_result
         self._may_double = may_double
         self._life_ends = time.monotonic() + seconds
         self._patience_ends = self._hedge_at = math.inf
@@ -117,6 +107,9 @@ class _Failover:
         self._left = deque(routes)
         self._active: list[ActiveAttempt] = []
         self._calls = CallQueue()
+        self._runner = AttemptRunner(
+            self._calls, look=self._look, on_end=self._ended, on_late_result=on_late_result
+        )
 
     def run(self) -> None:
         """Start the first, then do what happens until nothing is under way."""
@@ -160,67 +153,9 @@ class _Failover:
         alone = not self._active and after_seconds == math.inf
         self._active.append(active)
         if alone and transport.keeps_time(active.route):
-            self._carry(active, seconds)
+            self._runner.run(active, seconds)
         else:
-            self._carry_apart(active, seconds)
-
-    def _carry_apart(self, active: ActiveAttempt, seconds: float) -> None:
-        def carry() -> None:
-            try:
-                self._carry(active, seconds)
-            except BaseException as fault:
-                if not self._calls.put(partial(self._fail, fault)):
-                    raise
-            finally:
-                connections.close_all()
-
-        run = partial(copy_context().run, carry)  # what is told there is about the same mails
-        thread = threading.Thread(target=run, name=f"otpmail-try-{active.route}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the process is ending, and none can be started any more
-            self._carry(active, seconds)
-
-    def _carry(self, active: ActiveAttempt, seconds: float) -> None:
-        ended: dict[RoutedMail, Outcome] = {}
-        try:
-            ended = self._send(active, seconds)
-        finally:
-            active.end(ended)
-        route_attempts = {mail: active.as_route_attempt(outcome) for mail, outcome in ended.items()}
-        if (
-            not self._calls.put(partial(self._ended, active, route_attempts))
-            and self._on_late_result is not None
-        ):
-            for mail, route_attempt in route_attempts.items():
-                self._on_late_result(mail.place, route_attempt)
-
-    def _send(self, active: ActiveAttempt, seconds: float) -> dict[RoutedMail, Outcome]:
-        of = {id(mail.message): mail for mail in active.mails}
-        outcomes = transport.send(
-            active.route,
-            [mail.message for mail in active.mails],
-            seconds=seconds,
-            still_valid=lambda message: self._ask(active, of[id(message)]),
-        )
-        ended = zip(active.mails, outcomes, strict=True)
-        return {mail: active.read(mail, outcome) for mail, outcome in ended if outcome is not None}
-
-    def _ask(self, active: ActiveAttempt, mail: RoutedMail) -> bool:
-        """Ask whether a mail is valid, for one attempt: before its envelope, and before its body.
-
-        The body waited for the recipient's reply: who answered meanwhile, or was sent another code,
-        must not be sent this one after it.
-        """
-        is_of_body = mail in active.asked
-        active.asked[mail] = None
-        if is_of_body or time.monotonic() - active.asked_at >= TOGETHER_SECONDS:
-            if not self._calls.ask(self._look):
-                return False
-            active.asked_at = time.monotonic()
-        return not (self._calls.over or mail.is_over)
-
-    # What happens.
+            self._runner.run_apart(active, seconds)
 
     def _next_call(self) -> Call:
         while (now := time.monotonic()) < self._patience_ends:
@@ -287,7 +222,3 @@ class _Failover:
                 if not mail.is_over:
                     mail.end(silent)
         self._active.clear()
-
-    def _fail(self, fault: BaseException) -> None:
-        if not self._calls.over:
-            raise fault
