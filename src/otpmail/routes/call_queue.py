@@ -18,6 +18,7 @@ class CallQueue:
         self._home = threading.get_ident()
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[Call] = queue.SimpleQueue()
+        self._unanswered: set[queue.SimpleQueue[bool]] = set()
         self.over = False
 
     def put(self, call: Call) -> bool:
@@ -40,7 +41,11 @@ class CallQueue:
             finally:
                 answer.put(said)
 
-        return self.put(reply) and answer.get()
+        self._unanswered.add(answer)
+        try:
+            return self.put(reply) and answer.get()
+        finally:
+            self._unanswered.discard(answer)
 
     def get(self, *, seconds: float) -> Call | None:
         """Wait for the next; None if there is none in time."""
@@ -49,9 +54,14 @@ class CallQueue:
         return None
 
     def end(self) -> None:
-        """Take no more, and do what is left."""
+        """Take no more, and do what is left. Who still waits is told no.
+
+        A fault may have struck between a call's leaving the queue and its being done.
+        """
         with self._lock:
             self.over = True
+        for answer in self._unanswered.copy():
+            answer.put(False)
         with suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()()

@@ -25,6 +25,7 @@ from mobile_api import auth
 from otpmail import challenges
 from otpmail.models import Challenge
 from otpmail.testing import live_code
+from tests import tries
 from tests.rounds import carry, other_than, promise
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.long]
@@ -195,6 +196,7 @@ def test_of_what_is_mailed(settings):
         return carry, [Secret(code), nonce_of(issued.challenge_id)]
 
     check(make)
+    tries.wait_for_their_end()  # whichever function it was, nobody waits for ever
 
 
 def test_of_a_cancel_link(settings):

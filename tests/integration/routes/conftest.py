@@ -1,11 +1,7 @@
-import sys
-import threading
-import traceback
-
 import pytest
 
 from otpmail.routes import circuits
-from tests.waiting import wait_until
+from tests import tries
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +20,4 @@ def no_probe(monkeypatch):
 def tries_end(transactional_db):
     """A try that lost the hedge is recorded late: before the database is emptied, not after."""
     yield
-    wait_until(lambda: not _tries(), told=_where_they_are)
-
-
-def _tries():
-    return [one for one in threading.enumerate() if one.name.startswith("otpmail-try")]
-
-
-def _where_they_are():
-    """Tell where each thread is: a try that waits, waits for another."""
-    frames, names = sys._current_frames(), {one.ident: one.name for one in threading.enumerate()}
-    return "".join(
-        f"{names.get(ident)}\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in frames.items()
-    )
+    tries.wait_for_their_end()

@@ -14,6 +14,7 @@ from tests.workers import ROOT
 
 @pytest.fixture
 def done():
+    request_finished.send(sender=None)  # of a test whose request was never told to be over
     yield (done := [])
     request_finished.send(sender=None)
     after_response.call_all()
