@@ -7,7 +7,6 @@ read is Django's own report, as it is mailed to a project's administrators.
 import logging
 import re
 import sys
-import threading
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -50,20 +49,20 @@ class BoomError(Exception):
     """Raised in the middle of it."""
 
 
+TOOL = 3
+"""A number of `sys.monitoring` that no tool has by custom. What is not watched costs nothing."""
+
+
 @contextmanager
-def tracing(trace):
-    old = sys.gettrace()
-    threading.settrace(trace)
-    sys.settrace(trace)
+def monitoring(event, callback):
+    sys.monitoring.use_tool_id(TOOL, __name__)
+    sys.monitoring.register_callback(TOOL, event, callback)
     try:
         yield
     finally:
-        sys.settrace(old)
-        threading.settrace(old)
-
-
-def name_of(code):
-    return f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"
+        sys.monitoring.set_events(TOOL, 0)
+        sys.monitoring.register_callback(TOOL, event, None)
+        sys.monitoring.free_tool_id(TOOL)
 
 
 def is_ours(code):
@@ -72,38 +71,41 @@ def is_ours(code):
 
 
 def functions_of(way):
-    seen = set()
+    seen = {}
 
-    def trace(frame, event, arg):
-        if is_ours(frame.f_code):
-            seen.add(name_of(frame.f_code))
+    def begins(code, offset):
+        if is_ours(code):
+            seen[f"{code.co_filename}:{code.co_firstlineno}:{code.co_name}"] = code
+        return sys.monitoring.DISABLE
 
-    with tracing(trace):
+    with monitoring(sys.monitoring.events.PY_START, begins):
+        sys.monitoring.restart_events()
+        sys.monitoring.set_events(TOOL, sys.monitoring.events.PY_START)
         way()
-    return sorted(seen)
+    return [seen[name] for name in sorted(seen)]
 
 
-def reports_of(way, name):
+def reports_of(way, function):
     """Walk it, raise at the end of this function, and read each report that comes of it."""
     reports = []
     raised = []
 
-    def at_its_end(frame, event, arg):
-        if event == "return" and not raised:
-            raised.append(name)
-            del arg  # this frame is in the report as well
+    def at_its_end(code, offset, value):
+        del value  # this frame is in the report as well
+        if not raised:
+            raised.append(code)
             raise BoomError
-        return at_its_end
-
-    def trace(frame, event, arg):
-        return at_its_end if name_of(frame.f_code) == name and not raised else None
 
     handler = logging.Handler()
     handler.emit = lambda record: record.exc_info and reports.append(read(record))
     logging.getLogger().addHandler(handler)
     try:
-        with tracing(trace):
-            way()
+        with monitoring(sys.monitoring.events.PY_RETURN, at_its_end):
+            sys.monitoring.set_local_events(TOOL, function, sys.monitoring.events.PY_RETURN)
+            try:
+                way()
+            finally:
+                sys.monitoring.set_local_events(TOOL, function, 0)
     except Exception:  # noqa: BLE001 - or what became of it
         reports.append(report(*sys.exc_info()))
     finally:
@@ -125,17 +127,17 @@ def report(kind, error, traceback, request=None):
 def check(make_way):
     """Let each function of a way raise. Each walk begins anew, with secrets of its own."""
     way, _ = make_way()
-    names = functions_of(way)
-    assert len(names) > 5
+    functions = functions_of(way)
+    assert len(functions) > 5
     read = 0
-    for name in names:
+    for function in functions:
         way, secrets = make_way()
-        for text in reports_of(way, name):
+        for text in reports_of(way, function):
             read += 1
             for secret in secrets:
                 shown = [escape(secret.value), secret.value]
                 where = [text[max(0, at - 200) : at] for s in shown if (at := text.find(s)) >= 0]
-                assert not where, (name, where)
+                assert not where, (function, where)
     assert read
 
 
