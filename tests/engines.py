@@ -30,3 +30,11 @@ class Broken(Deaf):
     def holder(self, queue: Queue) -> str:
         """Find no broker."""
         raise OSError("no broker")
+
+
+class Held(Deaf):
+    """Holds what it loses."""
+
+    def holder(self, queue: Queue) -> str:
+        """Take every row."""
+        return "elsewhere/1/1/held"

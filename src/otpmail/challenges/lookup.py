@@ -179,7 +179,7 @@ _MAILS = Find(
     lambda pk, purpose, owner: _mails().filter(
         challenge=pk, challenge__purpose=purpose, challenge__owner=owner
     ),
-    related="challenge",
+    "challenge",
     pk="challenge",
     purpose=Challenge._meta.get_field("purpose"),
     owner=Challenge._meta.get_field("owner"),

@@ -105,35 +105,42 @@ class Select(Statement):
 
 
 class Find(Select):
-    """Finds rows of a model, each with the row that its key ``related`` names, if it names one.
+    """Finds rows of a model, each with the rows that its keys to one, or one's to it, lead to.
 
-    Its query is the rows. Calling it gives each of them, and the database's time then.
+    Its query is the rows, and ``related`` names the keys. Calling it gives each of the rows, and
+    the database's time then.
     """
 
     def __init__(
-        self, model: type[Model], query: Callable[..., Any], *, related: str = "", **slots: Slot
+        self, model: type[Model], query: Callable[..., Any], *related: str, **slots: Slot
     ) -> None:
-        other: Any = model._meta.get_field(related).related_model if related else None
-        names, others = _names(model), _names(other) if other else []
-        self._row = (model, names, related, other, others)
+        others: list[Any] = [model._meta.get_field(name).related_model for name in related]
+        self._model, self._names = model, _names(model)
+        self._related = [*zip(related, others, map(_names, others), strict=True)]
 
         @wraps(query)
         def tuples(**values: Any) -> Any:
-            of_other = (f"{related}__{name}" for name in others)
-            return query(**values).values_list(*names, *of_other, database.ClockColumn())
+            of_others = [
+                f"{name}__{column}" for name, _, columns in self._related for column in columns
+            ]
+            columns = [*self._names, *of_others, database.ClockColumn()]
+            return query(**values).values_list(*columns)
 
         super().__init__(model, tuples, **slots)
 
     def __call__(self, **values: Any) -> list[tuple[Any, datetime]]:  # type: ignore[override]
         """Run it."""
         alias = database.alias()
-        return [self._as_row(alias, *row) for row in super().__call__(**values)]
+        return [self._as_row(alias, row) for row in super().__call__(**values)]
 
-    def _as_row(self, alias: str, *values: Any) -> tuple[Any, datetime]:
-        model, names, related, other, others = self._row
-        row: Any = model.from_db(alias, names, values[: len(names)])
-        if other and values[len(names)] is not None:
-            setattr(row, related, other.from_db(alias, others, values[len(names) : -1]))
+    def _as_row(self, alias: str, values: Sequence[Any]) -> tuple[Any, datetime]:
+        place = len(self._names)
+        row: Any = self._model.from_db(alias, self._names, values[:place])
+        for name, other, names in self._related:
+            of_other = values[place : place + len(names)]
+            place += len(names)
+            if of_other[names.index(other._meta.pk.attname)] is not None:  # else there is none
+                setattr(row, name, other.from_db(alias, names, of_other))
         return row, database.as_time(values[-1])
 
 

@@ -1,6 +1,7 @@
 """One round, the same under every engine: with one delivery, or with several that are due.
 
-1. Read them, if this holder still holds their leases.
+1. Read them, if this holder still holds their leases; those that this process has just put are
+   given without a look (``fresh_rows``).
 2. Have each made a mail (``preparing``). Those that take the same way go together, as many as the
    routes say; the others are left as they are, due at once.
 3. Hand them to the routes, which ask once more when a connection stands.
@@ -14,6 +15,7 @@ Knows nothing of: threads, timers, brokers.
 """
 
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +27,7 @@ from otpmail.db import database
 from otpmail.db.database import Clock
 from otpmail.delivery import (
     awaiting_session,
+    fresh_rows,
     leases,
     outbox,
     payload,
@@ -124,10 +127,12 @@ class _Round:
         declined = [one for one, result in results.items() if result.is_declined]
         return results | self._guarded(partial(self._free, declined), declined)
 
-    def _carry(self, due: Collection[UUID]) -> Results:
+    def _carry(self, due: AbstractSet[UUID]) -> Results:
         if not due:
             return {}
-        found = retry_on_database_error(lambda: leases.read(due, self._holder))
+        found = fresh_rows.take(due, self._holder)
+        if left := due - {delivery.pk for delivery, _ in found}:
+            found += retry_on_database_error(lambda: leases.read(left, self._holder))
         if not found:
             return {}
         held = [delivery for delivery, _ in found]

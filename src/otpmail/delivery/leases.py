@@ -20,7 +20,7 @@ from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.db.sql_text import Slot, each
 from otpmail.db.statements import Find, Select, Update
-from otpmail.delivery import holders
+from otpmail.delivery import fresh_rows, holders
 from otpmail.models import Delivery, DeliveryState, Queue
 
 REAP_LIMIT = 1000
@@ -80,7 +80,9 @@ def claim(
         found = _choose(free, limit, youngest_first=queue is Queue.CODE)
         free.filter(pk__in=found).update(leased_by=holder, leased_until=lease_end(now))
         mine = held_by(holder).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
-        return {pk: (now - due_at).total_seconds() for pk, due_at in mine}
+        claimed = {pk: (now - due_at).total_seconds() for pk, due_at in mine}
+    fresh_rows.forget(claimed)
+    return claimed
 
 
 def due_of(holder: str, *, now: datetime) -> list[tuple[UUID, Queue]]:
@@ -91,7 +93,7 @@ def due_of(holder: str, *, now: datetime) -> list[tuple[UUID, Queue]]:
 
 @sensitive_variables()
 def read(delivery_ids: Collection[UUID], holder: str) -> list[tuple[Delivery, datetime]]:
-    """Read those deliveries that this holder still holds, with their challenges and the time."""
+    """Read those deliveries that this holder still holds, with what they carry and the time."""
     return _READ(ids=[*delivery_ids], holder=holder)
 
 
@@ -198,7 +200,7 @@ def held_among(ids: Collection[UUID], holder: str) -> QuerySet[Delivery]:
     return held_by(holder).filter(pk__in=ids)
 
 
-_READ = Find(Delivery, held_among, related="challenge", **MINE)
+_READ = Find(Delivery, held_among, "challenge", "stored", **MINE)
 
 
 _READ_AGAIN = Select(

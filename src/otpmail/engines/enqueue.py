@@ -1,6 +1,7 @@
 """How a mail is enqueued: its row in the caller's transaction, and a hint once it is committed.
 
 In: a queue, and what puts the rows. Out: the rows; what is rolled back was never enqueued.
+The first round with a row of this process's own gets it as it was put (``delivery.fresh_rows``).
 Knows nothing of: what is mailed.
 """
 
@@ -8,18 +9,25 @@ from collections.abc import Callable, Sequence
 
 from otpmail import engines
 from otpmail.db import database
+from otpmail.delivery import fresh_rows
 from otpmail.exceptions import foreign
 from otpmail.models import Delivery, Queue
 from otpmail.signals import delivery_enqueued
 
 
 def enqueue(queue: Queue, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
-    """Call ``put(holder)`` now and notify the engine on commit."""
+    """Call ``put(holder)`` now and notify the engine on commit.
+
+    The caller has read the database's clock, and puts the rows with the time that it was told.
+    """
     engine = engines.current()
     holder = engine.holder(queue)
     deliveries = put(holder or "")
+    copies, clock = fresh_rows.copies(deliveries), database.clock_last_read()
 
     def kept() -> None:
+        if clock is not None:
+            fresh_rows.keep(copies, clock)
         if holder is not None:
             engine.notify([delivery.pk for delivery in deliveries], queue)
         for delivery in deliveries:
