@@ -71,11 +71,13 @@ class Project:
     def configure(self) -> Iterator[list[CheckMessage]]:
         """Put each example of settings in force, and give the errors of otpmail's checks then.
 
-        Apps and databases stay as they are.
+        Apps are added, databases stay as they are.
         """
         for source in self._sources:
             for name, value in _run(source).items():
-                if name not in {"DATABASES", "INSTALLED_APPS"}:
+                if name == "INSTALLED_APPS" and set(value) - {*django_settings.INSTALLED_APPS}:
+                    self._settings.INSTALLED_APPS = list(dict.fromkeys(value))
+                elif name not in {"DATABASES", "INSTALLED_APPS"}:
                     setattr(self._settings, name, value)
             yield [one for one in run_checks() if one.is_serious() and _is_ours(one)]
 

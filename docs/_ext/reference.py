@@ -22,27 +22,30 @@ from otpmail import checks as otpmail_checks
 from otpmail.checks import validators
 from otpmail.delivery import rendering
 from otpmail.operations import metrics as otpmail_metrics
+from otpmail.signin import checks as signin_checks
+from otpmail.signin import conf as signin_conf
 from source import annotated, calls, docstrings, documented, plain, signature, table
 
 
 def settings() -> str:
     """Give each setting: what it means, its type and bounds, its default."""
-    meanings = documented(conf.Settings)
     return _sections(
-        f"### `{conf.PREFIX}{name}`\n\n{_line(meanings[name])}\n\n"
+        f"### `{conf.PREFIX}{name}`\n\n{_line(documented(kind)[name])}\n\n"
         f"- Type: `{_type(annotation)}`, {validators.told(*conf.RULES[name])}\n"
         f"- Default: `{default}`\n"
         f"- Can be set for one purpose: {'yes' if name in conf.PER_PURPOSE else 'no'}"
-        for name, (annotation, default) in annotated(conf.Settings).items()
+        for kind in (conf.Settings, signin_conf.SigninSettings)
+        for name, (annotation, default) in annotated(kind).items()
     )
 
 
 def checks() -> str:
     """Give each system check: its level, what is wrong, its message and its remedy."""
-    reasons = dict(reason for module in _modules(otpmail_checks) for reason in _reasons(module))
+    modules = [*_modules(otpmail_checks), signin_checks]
+    reasons = dict(reason for module in modules for reason in _reasons(module))
     found = {
         call.named["id"]: (level, call)
-        for module in _modules(otpmail_checks)
+        for module in modules
         for level in ("Error", "Warning")
         for call in calls(module, level)
     }

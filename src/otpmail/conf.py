@@ -1,6 +1,7 @@
 """Every setting, typed, with its default; read at access, so that a change is seen at once.
 
 In: ``OTPMAIL_*`` of Django's settings. Out: typed attributes.
+An app that stands above otpmail's core brings its own (`declare`), and its purposes' (`bring`).
 Knows nothing of: how a value is checked; ``checks`` holds it against its type and its `Rule` when
 the project starts.
 """
@@ -221,34 +222,42 @@ class _SettingsOfPurpose(Settings):
 
     def __getattribute__(self, name: str) -> Any:
         if name in PER_PURPOSE:
-            own = settings.PURPOSES.get(self._purpose, {})
-            if name in own:
-                return own[name]
+            for own in (settings.PURPOSES.get(self._purpose, {}), _BROUGHT.get(self._purpose, {})):
+                if name in own:
+                    return own[name]
         return super().__getattribute__(name)
 
 
-_DEFAULTS = {
-    name: (PREFIX + name, default) for name, default in vars(Settings).items() if name.isupper()
-}
+_DEFAULTS: dict[str, tuple[str, Any]] = {}
 
-settings = Settings()
+_BROUGHT: dict[str, Mapping[str, Any]] = {}
 
-
-def _rules() -> dict[str, tuple[Any, Rule]]:
-    kinds = get_annotations(Settings)
-    return {
-        name: (kind.__origin__, kind.__metadata__[0])
-        if hasattr(kind, "__metadata__")
-        else (kind, Rule())
-        for name, kind in kinds.items()
-    }
-
-
-RULES = _rules()
+RULES: dict[str, tuple[Any, Rule]] = {}
 """Each setting's type and rule."""
 
-NAMES = frozenset(PREFIX + name for name in RULES)
+NAMES: set[str] = set()
 """All names that a project may set."""
+
+
+def declare(kind: type[Settings]) -> None:
+    """Let a project set what a class names, which is `Settings` or, of an app above, under it."""
+    for name, annotation in get_annotations(kind).items():
+        _DEFAULTS[name] = (PREFIX + name, vars(kind)[name])
+        NAMES.add(PREFIX + name)
+        RULES[name] = (
+            (annotation.__origin__, annotation.__metadata__[0])
+            if hasattr(annotation, "__metadata__")
+            else (annotation, Rule())
+        )
+
+
+def bring(purpose: str, **rules: object) -> None:
+    """Give the settings that an app has for a purpose of its own; a project's come first."""
+    _BROUGHT[purpose] = rules
+
+
+declare(Settings)
+settings = Settings()
 
 PER_PURPOSE = frozenset(name for name, (_, rule) in RULES.items() if rule.per_purpose)
 """Those that a purpose may have a value of its own for."""

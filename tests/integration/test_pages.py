@@ -17,7 +17,7 @@ from django.test import Client, RequestFactory
 from otpmail import challenges, receipts, results
 from otpmail.models import Challenge, Delivery
 from otpmail.testing import live_code
-from tests.pages import FENCE, PAGES, examples, project, with_examples
+from tests.pages import FENCE, PAGES, ROOT, examples, project, with_examples
 from tests.rounds import other_than
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -103,6 +103,35 @@ def test_tutorial_leads_to_a_code_that_is_taken(project, settings, capsys):
     assert browser.post("/check", {"typed": code}).text == "You read the mail of alice@example.org."
     assert "used before" in browser.post("/check", {"typed": code}).text
     assert Client(headers={"host": "localhost"}).post("/check", {"typed": code}).status_code == 410
+
+
+@on("docs/how-to/sign-in-by-code.md")
+def test_settings_and_urls_of_the_page_are_all_that_signing_in_takes(project, settings, alice):
+    for errors in project.configure():
+        assert errors == []
+    settings.ROOT_URLCONF = "bank.urls"
+    settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if one.startswith("django.")]
+    browser = Client(headers={"host": "localhost"})
+    asked = browser.get("/", follow=True)
+    assert "Linden Cooperative" in asked.text
+    page = browser.post("/sign-in/", {"email": alice.email}, follow=True)
+    assert mail.outbox[0].subject.startswith("Sign in at Linden Cooperative")
+    browser.post(page.request["PATH_INFO"], {"code": newest_code()})
+    assert browser.get("/").text == "alice"
+
+
+@on("docs/how-to/sign-in-by-code.md")
+def test_blocks_and_variables_of_the_pages_are_those_of_the_page(page):
+    text = (ROOT / page).read_text()
+    pages = ROOT / "src/otpmail/signin"
+    found = [one.read_text() for one in pages.rglob("templates/**/*.html") if one.stem != "body"]
+    blocks = {name for one in found for name in re.findall(r"{% block (\w+) %}", one)}
+    table = text[text.index("| block | of |") : text.index("The mail is made of")]
+    told = [row.split("|")[1] for row in table.splitlines()[2:] if row]
+    assert sorted(re.findall(r"`(\w+)`", "".join(told))) == sorted(blocks)
+    style = (pages / "static/otpmail/signin.css").read_text()
+    variables = set(re.findall(r"var\((--otpmail-\w[\w-]*)", style))
+    assert set(re.findall(r"`(--otpmail-[\w-]+)`", text)) == variables
 
 
 @on("docs/how-to/issue-and-verify.md")

@@ -17,6 +17,8 @@ import reference
 from otpmail import challenges, checks, conf, results, signals
 from otpmail.management import commands
 from otpmail.operations import metrics
+from otpmail.signin import checks as signin_checks
+from otpmail.signin import conf as signin_conf
 from tests import listening
 
 ROOT = Path(__file__).parents[2]
@@ -51,11 +53,13 @@ def test_every_setting_is_told_with_its_meaning_type_and_default():
         parts = re.match(r"\n(\S.*)\n\n- Type: (.+)\n- Default: `(.+)`\n- Can be set", text)
         assert parts, name
         default = ast.literal_eval(parts[3])
-        assert default == vars(conf.Settings)[name.removeprefix(conf.PREFIX)], name
+        known = vars(conf.Settings) | vars(signin_conf.SigninSettings)
+        assert default == known[name.removeprefix(conf.PREFIX)], name
 
 
 def test_every_check_has_the_next_id_and_is_told_once():
-    source = "\n".join(path.read_text() for path in Path(checks.__file__).parent.glob("*.py"))
+    paths = [*Path(checks.__file__).parent.glob("*.py"), Path(signin_checks.__file__)]
+    source = "\n".join(path.read_text() for path in paths)
     ids = sorted(re.findall(r'id="otpmail\.([EW]\d{3})"', source))
     for kind in "EW":
         numbers = [int(name[1:]) for name in ids if name[0] == kind]

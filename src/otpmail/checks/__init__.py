@@ -24,7 +24,7 @@ def address_of(check_id: str) -> str:
     return f"{REFERENCE}#{check_id.replace('.', '-').lower()}"
 
 
-def _linked(check: Callable[..., Iterable[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
+def linked(check: Callable[..., Iterable[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
     """Let each hint end with the address of its check."""
 
     @wraps(check)
@@ -37,14 +37,14 @@ def _linked(check: Callable[..., Iterable[CheckMessage]]) -> Callable[..., list[
     return linked
 
 
-register(_linked(databases.check_sqlite))
-register(_linked(databases.check_isolation))
-register(_linked(databases.check_routers))
-register(_linked(project.check_flush))
+register(linked(databases.check_sqlite))
+register(linked(databases.check_isolation))
+register(linked(databases.check_routers))
+register(linked(project.check_flush))
 
 
 @register()
-@_linked
+@linked
 def check_settings(**_: Any) -> Iterable[CheckMessage]:
     """Look at each setting by itself, and only if all are of their type at what they say."""
     wrong = [*values.names(), *values.types()]
@@ -70,7 +70,7 @@ def check_settings(**_: Any) -> Iterable[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-@_linked
+@linked
 def check_deployment(**_: Any) -> Iterable[CheckMessage]:
     """Look at what matters where it is deployed, if all settings are of their type."""
     if list(values.types()):
