@@ -26,8 +26,6 @@ from otpmail.db.sql_text import Bound, Slot, Statement, Values, Written
 AT_ONCE = 20
 """Rows that are added at a time: a database bounds how long a statement may be."""
 
-_IF_FIRST = "EXISTS (SELECT 1 FROM f)"
-
 _UPSERT = {
     "postgresql": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "GREATEST"),
     "sqlite": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "MAX"),
@@ -227,32 +225,41 @@ def change(first: Bound, *then: Bound) -> int:
 
 
 def _change_at_once(alias: str, first: Bound, then: Sequence[Bound]) -> int:
-    others = "".join(f", t{n} AS ({_if_first(one.text.sql)})" for n, one in enumerate(then))
-    sql = f"WITH f AS ({first.text.sql} RETURNING 1){others} SELECT COUNT(*) FROM f"  # noqa: S608 - the ORM's texts
+    texts = _in_order([first.text.sql, *(one.text.sql for one in then)])
+    named = ", ".join(f"t{number} AS ({sql})" for number, sql in enumerate(texts))
     with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-        cursor.execute(sql, [*first.parameters, *_parameters(then)])
+        sql = f"WITH {named} SELECT COUNT(*) FROM t0"  # noqa: S608 - the ORM's texts
+        cursor.execute(sql, _parameters([first, *then]))
         (changed,) = cursor.fetchone()
     return int(changed)
 
 
-def _if_first(sql: str) -> str:
-    """Let a statement depend on whether the first changed a row."""
-    into, is_insert, values = sql.partition(" VALUES (")
-    if is_insert:
-        return f"{into} SELECT {values.removesuffix(')')} WHERE {_IF_FIRST}"
-    return f"{sql} AND {_IF_FIRST}"
+def _in_order(texts: Sequence[str]) -> list[str]:
+    """Let statements of one ``WITH`` depend on the first, and each row that is added on the last.
+
+    PostgreSQL promises no order between them, and a key that counts is to tell which came first.
+    """
+    told, last = [f"{texts[0]} RETURNING 1"], 0
+    for number, sql in enumerate(texts[1:], 1):
+        into, is_insert, values = sql.partition(" VALUES (")
+        if is_insert:
+            added = f"{into} SELECT {values.removesuffix(')')} WHERE {_is_done(last)} RETURNING 1"
+            told, last = [*told, added], number
+        else:
+            told.append(f"{sql} AND {_is_done(0)}")
+    return told
+
+
+def _is_done(number: int) -> str:
+    return f"EXISTS (SELECT 1 FROM t{number})"  # noqa: S608 - a number of ours
 
 
 def _run(alias: str, bound: Sequence[Bound]) -> int:
     """Run them in their order. Gives how many rows the last one changed."""
-    at_once = connections[alias].vendor == "postgresql"
+    if connections[alias].vendor == "postgresql" and len(bound) > 1:
+        return _change_at_once(alias, bound[0], bound[1:])
     with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-        if at_once and len(bound) > 1:
-            *before, last = [one.text.sql for one in bound]
-            named = ", ".join(f"t{number} AS ({sql})" for number, sql in enumerate(before))
-            cursor.execute(f"WITH {named} {last}", _parameters(bound))
-        else:
-            _run_each(cursor, bound)
+        _run_each(cursor, bound)
         count: int = cursor.rowcount
     return count
 

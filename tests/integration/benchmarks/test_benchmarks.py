@@ -45,7 +45,8 @@ def test_queries_prints_what_quotas_add_and_what_the_audit_takes():
     told = printed_by("queries", "--rounds", "2")
     calls = re.findall(r"^(\w+) +[\d.]+ +[\d.]+ +[\d.]+$", told, re.MULTILINE)
     assert calls == ["issue", "resend", "verify"] * 2
-    assert len(re.findall(r"^  auditentry +1 ", told, re.MULTILINE)) == 6
+    # On SQLite that of each call; PostgreSQL takes an issue's and a resend's with their challenge.
+    assert len(re.findall(r"^  auditentry +1 ", told, re.MULTILINE)) == 3 + 1
 
 
 def test_processor_prints_what_each_call_takes():

@@ -182,13 +182,14 @@ def attempt(rows, route, **columns):
 
 
 def tried():
-    return set(Attempt.objects.values_list("route", "code", "reply"))
+    """Tell what was added, in the order of keys that count."""
+    return list(Attempt.objects.order_by("pk").values_list("route", "code", "reply"))
 
 
 def test_what_depends_on_a_change_is_done_after_it_and_not_without_it(rows):
     then = attempt(rows, "a", reply="it's \\ 100 %"), attempt(rows, "b", code=None)
     assert change(RELEASE.bound(holder=rounds.ME), *map(inserting, then)) == 1
-    assert tried() == {("a", 250, "it's \\ 100 %"), ("b", None, "")}
+    assert tried() == [("a", 250, "it's \\ 100 %"), ("b", None, "")]
     again = inserting(attempt(rows, "c"))
     assert change(RELEASE.bound(holder=rounds.ME), again) == 0
     assert len(tried()) == 2
@@ -199,7 +200,7 @@ def test_change_is_taken_back_if_what_depends_on_it_fails(rows, in_a_transaction
     then = [attempt(rows, "a"), attempt(rows, "b", outcome="none")]
     with pytest.raises(IntegrityError), atomic(in_a_transaction):
         change(RELEASE.bound(holder=rounds.ME), *map(inserting, then))
-    assert tried() == set()
+    assert tried() == []
     assert Delivery.objects.get().leased_by == rounds.ME
 
 
@@ -217,13 +218,21 @@ def test_rows_of_several_models_are_added_together(rows):
     assert len(sent) == (1 if connection.vendor == "postgresql" else 3)
     assert Challenge.objects.count() == 2
     assert AuditEntry.objects.filter(challenge_id=challenge.pk).count() == 1
-    assert {route for route, *_ in tried()} == {"a", "b"}
+    assert [route for route, *_ in tried()] == ["a", "b"]
 
 
-def test_many_rows_are_added_some_at_a_time(rows):
-    routes = {str(number) for number in range(3 * statements.AT_ONCE + 1)}
+def test_many_rows_are_added_some_at_a_time_in_their_order(rows):
+    routes = [str(number) for number in range(3 * statements.AT_ONCE + 1)]
     add(*(attempt(rows, route) for route in routes))
-    assert {route for route, *_ in tried()} == routes
+    assert [route for route, *_ in tried()] == routes
+
+
+def test_rows_keep_their_order_among_other_statements_of_a_change(rows):
+    mine = [inserting(attempt(rows, str(number))) for number in range(10)]
+    others = [RELEASE.bound(holder="nobody") for _ in range(3)]
+    between = [mine[0], others[0], *mine[1:4], others[1], *mine[4:], others[2]]
+    assert change(RELEASE.bound(holder=rounds.ME), *between) == 1
+    assert [route for route, *_ in tried()] == [str(number) for number in range(10)]
 
 
 def test_slot_that_is_no_value_in_the_text_is_refused():
