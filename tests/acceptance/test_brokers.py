@@ -124,6 +124,7 @@ def test_worker_that_ends_gives_back_what_waits_for_its_retry(
         with celery_worker(url, theirs.port, tmp_path / "worker", pool=pool) as process:
             promise()
             wait_until(lambda: Delivery.objects.get().rounds == 1)
+            engines.current().stop(1)  # this process would take what is given back
             process.terminate()
             assert process.wait(timeout=60) == 0
     delivery = Delivery.objects.get()
