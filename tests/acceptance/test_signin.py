@@ -137,3 +137,15 @@ def test_two_lines_make_a_project_that_signs_in_by_mail(bank):
         assert (done.url.path, done.text) == ("/", "a@b.example")
         for name in ("signin.css", "signin.js"):
             assert browser.get(f"/static/otpmail/{name}").status_code == 200
+
+
+@pytest.mark.long
+def test_one_setting_more_and_who_is_new_signs_up(bank):
+    with (bank.home / "bank/settings.py").open("a") as settings:
+        settings.write("OTPMAIL_SIGNIN_SIGN_UP = True\n")
+    assert "no issues" in bank.manage("check", "--fail-level", "WARNING")
+    with bank.up(), bank.browser() as browser:
+        page = submit(browser, browser.get("/"), email="new@b.example")
+        wait_until(bank.codes, told=bank.out.read_text)
+        done = submit(browser, page, code=bank.codes()[0])
+        assert (done.url.path, done.text) == ("/", "new@b.example")

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.core.exceptions import FieldDoesNotExist
 from django.shortcuts import resolve_url
@@ -36,7 +37,10 @@ def check_signin(**_: Any) -> Iterable[CheckMessage]:
         return []
     if lacking := [*_apps()]:
         return lacking
-    rules = (_middleware, _templates, _styles, _address, _client, _urls, _login_url)
+    rules = (
+        *(_middleware, _templates, _styles, _address),
+        *(_functions, _makes_users, _urls, _login_url),
+    )
     return [message for rule in rules for message in rule()]
 
 
@@ -100,17 +104,31 @@ def _address() -> Iterable[CheckMessage]:
         )
 
 
-def _client() -> Iterable[CheckMessage]:
-    """E038: what tells who asks cannot be imported."""
-    try:
-        told = import_string(settings.SIGNIN_CLIENT) if settings.SIGNIN_CLIENT else callable
-    except ImportError:
-        told = None
-    if not callable(told):
+def _functions() -> Iterable[CheckMessage]:
+    """E038: a function that a setting names cannot be imported."""
+    for name in ("SIGNIN_CLIENT", "SIGNIN_MAKE_USER"):
+        path = getattr(settings, name)
+        try:
+            told = import_string(path) if path else callable
+        except ImportError:
+            told = None
+        if not callable(told):
+            yield Error(
+                f"OTPMAIL_{name} {path!r} is no function.",
+                hint="Set it to the dotted path of a function, or remove it.",
+                id="otpmail.E038",
+            )
+
+
+def _makes_users() -> Iterable[CheckMessage]:
+    """E039: a user cannot be made of an address alone."""
+    model = get_user_model()
+    needed = [name for name in model.REQUIRED_FIELDS if name != users.email_field()]
+    if settings.SIGNIN_SIGN_UP and needed and not settings.SIGNIN_MAKE_USER:
         yield Error(
-            f"OTPMAIL_SIGNIN_CLIENT {settings.SIGNIN_CLIENT!r} is no function.",
-            hint="Set it to the dotted path of client(request), or remove it.",
-            id="otpmail.E038",
+            f"OTPMAIL_SIGNIN_SIGN_UP is set, and a user needs more than an address: {needed}.",
+            hint="Set OTPMAIL_SIGNIN_MAKE_USER to the dotted path of make(address).",
+            id="otpmail.E039",
         )
 
 

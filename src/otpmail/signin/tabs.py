@@ -13,8 +13,6 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from otpmail import sessions
-
 KEY = "otpmail.signin"
 
 MOST = 6
@@ -26,7 +24,6 @@ class Tab:
     """One challenge, as the browser that asked for it knows it."""
 
     challenge_id: UUID
-    owner: str
     address: str
     """As it was typed."""
     next: str = ""
@@ -44,12 +41,7 @@ def find(request: HttpRequest, challenge_id: UUID | str) -> Tab | None:
     """Find what this browser asked for under an id."""
     for known, address, following in _rows(request):
         if known == str(challenge_id):
-            return Tab(
-                challenge_id=UUID(known),
-                owner=sessions.owner(request),
-                address=address,
-                next=following,
-            )
+            return Tab(challenge_id=UUID(known), address=address, next=following)
     return None
 
 

@@ -2,11 +2,14 @@
 
 from django.urls import path
 
-from otpmail.signin.views import ask, code, progress
+from otpmail.signin import views
 
 app_name = "otpmail_signin"
 urlpatterns = [
-    path("", ask, name="ask"),
-    path("<uuid:challenge_id>", code, name="code"),
-    path("<uuid:challenge_id>/progress", progress, name="progress"),
+    path("", views.ask, name="ask"),
+    path("<uuid:challenge_id>", views.code, name="code"),
+    path("<uuid:challenge_id>/progress", views.progress, name="progress"),
+    path("address", views.prove, name="prove"),
+    path("address/<uuid:challenge_id>", views.prove_code, name="prove_code"),
+    path("address/<uuid:challenge_id>/progress", views.prove_progress, name="prove_progress"),
 ]

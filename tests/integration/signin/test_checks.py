@@ -48,6 +48,17 @@ def test_user_model_without_an_address_is_told(settings, monkeypatch):
     assert [one.id for one in told()] == ["otpmail.E037"]
 
 
+def test_user_who_needs_more_than_an_address_is_told(settings, monkeypatch):
+    from django.contrib.auth import get_user_model
+
+    monkeypatch.setattr(get_user_model(), "REQUIRED_FIELDS", ["email", "birthday"])
+    assert told() == []
+    settings.OTPMAIL_SIGNIN_SIGN_UP = True
+    assert [one.id for one in told()] == ["otpmail.E039"]
+    settings.OTPMAIL_SIGNIN_MAKE_USER = "tests.integration.signin.test_sign_up.make"
+    assert told() == []
+
+
 @pytest.mark.parametrize("name", ["SIGNIN_CLIENTS", "SIGNIN_SITE"])
 def test_misspelt_setting_is_told(settings, name):
     setattr(settings, f"OTPMAIL_{name}", "x")

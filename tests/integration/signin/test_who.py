@@ -43,7 +43,7 @@ def test_nothing_is_mailed_to_an_unknown_address(browser, alice):
     assert not browser.is_signed_in()
 
 
-def test_known_and_unknown_addresses_cost_the_same_statements(alice, settings):
+def test_known_and_unknown_addresses_cost_the_same_statements(alice, settings, clock):
     settings.OTPMAIL_ENGINE = "tests.engines.Deaf"  # what sends is no part of the request
 
     def statements(email):
