@@ -1,6 +1,7 @@
 """What a code is for: the facts that it is bound to, and what follows from its purpose's settings.
 
-In: a purpose, and ``OTPMAIL_PURPOSES``. Out: facts, digits, waits. Knows nothing of: rows.
+In: a purpose, and ``OTPMAIL_PURPOSES``; a challenge, to tell whether its facts are still those of
+its issue. Out: facts, digits, waits. Knows nothing of: codes, mails.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from otpmail.conf import settings
+from otpmail.crypto import linking
 from otpmail.crypto.transaction_data import Facts
 
 if TYPE_CHECKING:
@@ -30,9 +32,15 @@ SAMPLE = "SAMPLE"
 type FactsNow = Callable[..., Facts | None]
 
 
-def facts(challenge: "Challenge", *, lock: bool) -> Facts | None:
-    """Read the facts that a challenge is bound to, as they stand now."""
-    return _reader(challenge.purpose)(challenge, lock=lock)
+def unchanged_facts(challenge: "Challenge", *, lock: bool) -> Facts | None:
+    """Read the facts that a challenge stands for; None if anything is no longer as it was at issue.
+
+    Without facts of its own it has none: an empty mapping. Raises `NotHereError`.
+    """
+    if not challenge.is_bound:
+        return {} if linking.holds(challenge, None) else None
+    now = _reader(challenge.purpose)(challenge, lock=lock)
+    return now if now is not None and linking.holds(challenge, now) else None
 
 
 def check_facts(purpose: str) -> None:

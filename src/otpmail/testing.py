@@ -6,7 +6,7 @@ With ``OTPMAIL_ENGINE = "otpmail.engines.immediate.ImmediateEngine"`` the mail i
 
 from uuid import UUID
 
-from otpmail.delivery.rendering import code_of
+from otpmail.crypto.challenge_codes import code_of
 from otpmail.models import Challenge
 
 

@@ -92,7 +92,7 @@ class EmailBackend(BaseEmailBackend):
             mail.delivery.is_log_mail = are_log_mails
         # After a fault that it is not told of, the caller's transaction goes on.
         with database.atomic(savepoint=self.fail_silently or are_log_mails):
-            self._enqueue(mails)
+            enqueue.enqueue(Queue.MAIL, *outbox.own_mails(mails, now=database.now()))
         return len(mails)
 
     def _take_of_log(
@@ -144,10 +144,6 @@ class EmailBackend(BaseEmailBackend):
             ]
             _tell_loss("; ".join(failed) or f"no route is open of {', '.join(self.routes)}")
         return sent
-
-    def _enqueue(self, mails: Sequence[StoredMessage]) -> None:
-        now = database.now()
-        enqueue.enqueue(Queue.MAIL, lambda holder: outbox.put_mails(mails, now=now, holder=holder))
 
     @sensitive_variables()
     def _stored(self, message: EmailMessage) -> StoredMessage:

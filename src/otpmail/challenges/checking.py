@@ -16,13 +16,12 @@ from uuid import UUID
 from django.db import Error, transaction
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import audit, closing
+from otpmail import audit, closing, purposes
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import consuming, lookup
 from otpmail.conf import settings
-from otpmail.crypto import derive, keys
+from otpmail.crypto import challenge_codes, derive, keys
 from otpmail.db import arguments, database
-from otpmail.delivery import rendering
 from otpmail.exceptions import InsideTransactionError, NotHereError, foreign
 from otpmail.limits import guesses, lockout, rates
 from otpmail.models import Challenge, ChallengeState
@@ -207,8 +206,8 @@ def _decide(
     challenge, now = lookup.locked(challenge_id)
     if challenge.state != ChallengeState.PENDING or now >= challenge.expires_at:
         return lookup.over(challenge, now)
-    is_changed = rendering.facts_of(challenge, lock=True) is None
-    code = None if is_changed else rendering.code_of(challenge)
+    is_changed = purposes.unchanged_facts(challenge, lock=True) is None
+    code = None if is_changed else challenge_codes.code_of(challenge)
     if code is None:  # or its key was revoked; nothing was compared, so the owner pays nothing
         state = ChallengeState.CHANGED if is_changed else ChallengeState.CANCELLED
         ended = _end(challenge, state, now, client)
@@ -246,7 +245,7 @@ def _spend(challenge: Challenge, guess: _Guess, now: datetime, client: Client) -
 @sensitive_variables()
 def _is_older(challenge: Challenge, typed: str) -> bool:
     try:
-        older = rendering.older_codes_of(challenge)
+        older = challenge_codes.older_codes_of(challenge)
     except NotHereError:  # the wrong code was compared already: its guess stays counted
         return False
     compared = [derive.compare(code, typed) for code in older]  # all, whichever it is
@@ -289,7 +288,7 @@ def _is_code_of(other: Challenge, typed: str, client: Client, now: datetime) -> 
             return False
         with _given_back_if_not_wrong(other, guess), database.atomic(durable=True):
             locked, now = lookup.locked(other.pk)
-            code = rendering.code_of(locked)
+            code = challenge_codes.code_of(locked)
             if code is None:  # it ended, or its key was revoked
                 return False
             guess.was_wrong = True

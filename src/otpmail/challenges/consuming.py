@@ -11,14 +11,13 @@ from uuid import UUID
 
 from django.db.models import F
 
-from otpmail import audit, closing, receipts
+from otpmail import audit, closing, purposes, receipts
 from otpmail.addresses.requester import NOBODY, Client
 from otpmail.challenges import lookup
 from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.db import arguments, database
 from otpmail.db.statements import Update
-from otpmail.delivery import rendering
 from otpmail.limits import guesses, lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
@@ -57,7 +56,7 @@ def consume(
             return NotHeld()
         if keys.find(challenge.key_id) is None:  # revoked
             return _end(challenge, ChallengeState.CANCELLED, client, now)
-        if rendering.facts_of(challenge, lock=True) is None:
+        if purposes.unchanged_facts(challenge, lock=True) is None:
             return _end(challenge, ChallengeState.CHANGED, client, now)
         closing.close(challenge, ChallengeState.CONFIRMED, now=now, client=client)
         rates.remember(challenge.recipient, client, now)

@@ -119,10 +119,8 @@ def enqueue_mail(challenge: Challenge, *rows: Model, now: datetime) -> Delivery:
 def _enqueue_mail(
     challenge: Challenge, *rows: Model, now: datetime, avoid_route: str = ""
 ) -> Delivery:
-    def put(holder: str) -> list[Delivery]:
-        return [outbox.put(challenge, *rows, now=now, holder=holder, avoid_route=avoid_route)]
-
-    (delivery,) = enqueue.enqueue(Queue.CODE, put)
+    delivery = outbox.mail_of(challenge, now=now, avoid_route=avoid_route)
+    enqueue.enqueue(Queue.CODE, *rows, delivery)
     return delivery
 
 

@@ -4,7 +4,7 @@ In: challenges, stored messages, who holds the first lease. Out: rows.
 Knows nothing of: codes, mails, engines.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -34,49 +34,57 @@ EVENT_WEIGHTS = {
     DeliveryEvent.BOUNCED: 1,
     DeliveryEvent.COMPLAINED: 2,
 }
-
-
 """Which report takes another's place; of equals the later one, at one moment the lower one here."""
 
 
-def put(
-    challenge: Challenge,
-    *rows: Model,
-    now: datetime,
-    holder: str,
-    avoid_route: str = "",
-) -> Delivery:
-    """Promise one mail. With an ``holder`` the row is born leased, so nobody need claim it.
+def put(*rows: Model, holder: str) -> list[Delivery]:
+    """Add rows in this order. Gives the deliveries among them.
 
-    ``rows`` are added before it. ``avoid_route`` is the route that it does not take while there is
-    another.
+    With a ``holder`` these are born leased, so nobody need claim them.
     """
-    return _put(
-        challenge,
-        rows,
-        now,
-        avoid_route=avoid_route,
-        leased_by=holder,
-        leased_until=leases.lease_end(now) if holder else None,
-    )
+    deliveries = [row for row in rows if isinstance(row, Delivery)]
+    for delivery in deliveries if holder else ():
+        delivery.leased_by = holder
+        delivery.leased_until = leases.lease_end(delivery.created_at)
+    add(*rows)
+    return deliveries
 
 
 def refuse(challenge: Challenge, *rows: Model, reason: Reason, now: datetime) -> Delivery:
-    """Write down a mail that is not even tried: it has failed when it is asked for."""
-    return _put(challenge, rows, now, state=DeliveryState.FAILED, reason=reason, settled_at=now)
+    """Write down, after other rows, a mail that is not even tried: it has failed at once."""
+    delivery = mail_of(challenge, now=now)
+    delivery.state, delivery.reason, delivery.settled_at = DeliveryState.FAILED, reason, now
+    add(*rows, delivery)
+    return delivery
 
 
-def put_mails(mails: Collection[StoredMessage], *, now: datetime, holder: str) -> list[Delivery]:
-    """Promise a project's own mails; each brings its delivery, with an id and a Message-ID."""
+def mail_of(challenge: Challenge, *, now: datetime, avoid_route: str = "") -> Delivery:
+    """Make the row of a mail of a challenge.
+
+    ``avoid_route`` is the route that it does not take while there is another.
+    """
+    delivery_id = uuid7()
+    least_life = timedelta(seconds=settings.of(challenge.purpose).LEAST_LIFE_SECONDS)
+    return Delivery(
+        id=delivery_id,
+        challenge=challenge,
+        generation=challenge.generation,
+        message_id=f"<{delivery_id}@{_sender_domain()}>",
+        created_at=now,
+        due_at=now,
+        deadline=challenge.expires_at - least_life,
+        avoid_route=avoid_route,
+    )
+
+
+def own_mails(mails: Sequence[StoredMessage], *, now: datetime) -> list[Model]:
+    """Complete the rows of a project's own mails; each brings a delivery with its Message-ID."""
     deliveries = [mail.delivery for mail in mails]
     for delivery in deliveries:
         delivery.queue = Queue.MAIL
         delivery.created_at = delivery.due_at = now
         delivery.deadline = now + timedelta(seconds=settings.MAIL_LIFE_SECONDS)
-        delivery.leased_by = holder
-        delivery.leased_until = leases.lease_end(now) if holder else None
-    add(*deliveries, *mails)
-    return deliveries
+    return [*deliveries, *mails]
 
 
 def routes_used(delivery: Delivery) -> list[str]:
@@ -118,23 +126,6 @@ def record_event(delivery_id: UUID, event: DeliveryEvent, *, at: datetime, reaso
 def note_render_failed(delivery: Delivery, holder: str) -> None:
     """Write down that this holder's process cannot make the mail."""
     leases.held_by(holder).filter(pk=delivery.pk, render_failed=False).update(render_failed=True)
-
-
-def _put(challenge: Challenge, rows: Sequence[Model], now: datetime, **columns: object) -> Delivery:
-    delivery_id = uuid7()
-    least_life = timedelta(seconds=settings.of(challenge.purpose).LEAST_LIFE_SECONDS)
-    delivery = Delivery(
-        id=delivery_id,
-        challenge=challenge,
-        generation=challenge.generation,
-        message_id=f"<{delivery_id}@{_sender_domain()}>",
-        created_at=now,
-        due_at=now,
-        deadline=challenge.expires_at - least_life,
-        **columns,
-    )
-    add(*rows, delivery)
-    return delivery
 
 
 for _model in (Delivery, StoredMessage):

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from django.views.decorators.debug import sensitive_variables
 
-from otpmail import closing
+from otpmail import closing, purposes
 from otpmail.conf import settings
-from otpmail.crypto import encryption
+from otpmail.crypto import challenge_codes, encryption
 from otpmail.delivery import rendering, serialization
 from otpmail.delivery.rendering import RenderedMessage
 from otpmail.models import Challenge, ChallengeState, Delivery, Reason, StoredMessage
@@ -94,10 +94,10 @@ class _Code(Payload):
 
     @sensitive_variables()
     def rendered(self) -> RenderedMessage | Reason:
-        facts = rendering.facts_of(self.challenge, lock=False)
+        facts = purposes.unchanged_facts(self.challenge, lock=False)
         if facts is None:
             return Reason.CHANGED
-        code = rendering.code_of(self.challenge)
+        code = challenge_codes.code_of(self.challenge)
         if code is None:  # its key was revoked
             return Reason.CANCELLED
         return rendering.render(self.delivery, self.challenge, code, facts)

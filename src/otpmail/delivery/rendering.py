@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail import addresses, purposes
 from otpmail.conf import settings
-from otpmail.crypto import cancel_link, derive, keys, linking
+from otpmail.crypto import cancel_link, challenge_codes
 from otpmail.crypto.transaction_data import Facts
 from otpmail.display import languages, one_line, redaction, zones
 from otpmail.models import Challenge, Delivery
@@ -52,60 +51,6 @@ class RenderedMessage:
     """A mail ready to leave; no repr shows it."""
 
     mail: EmailMultiAlternatives = field(repr=False)
-
-
-@sensitive_variables()
-def code_of(challenge: Challenge) -> str | None:
-    """Derive a pending challenge's live code; None if its key was revoked.
-
-    Raises `NotHereError` if its key is not known here, or its key service is away.
-    """
-    if challenge.nonce is None:
-        return None
-    return _derived(challenge, challenge.generation, bytes(challenge.nonce))
-
-
-@sensitive_variables()
-def older_codes_of(challenge: Challenge) -> list[str]:
-    """Derive the codes of the generations that the live one killed, the oldest first."""
-    nonces, size = bytes(challenge.older_nonces or b""), derive.NONCE_BYTES
-    older = [nonces[start : start + size] for start in range(0, len(nonces), size)]
-    derived = [_derived(challenge, number, nonce) for number, nonce in enumerate(older, start=1)]
-    return [code for code in derived if code is not None]
-
-
-@sensitive_variables()
-def codes_of(challenge: Challenge) -> list[str]:
-    """Derive all codes of a challenge that has not ended, the live one first."""
-    return [code for code in (code_of(challenge), *older_codes_of(challenge)) if code is not None]
-
-
-@sensitive_variables()
-def _derived(challenge: Challenge, generation: int, nonce: bytes) -> str | None:
-    key = keys.find(challenge.key_id)
-    if key is None:
-        return None
-    return derive.derive(
-        partial(key.sign, challenge.purpose),
-        challenge_id=challenge.id,
-        generation=generation,
-        nonce=nonce,
-        purpose=challenge.purpose,
-        owner=challenge.owner,
-        binding=bytes(challenge.binding),
-        digits=challenge.digits,
-    )
-
-
-def facts_of(challenge: Challenge, *, lock: bool) -> Facts | None:
-    """Read the facts that a challenge stands for; None if anything is no longer as it was at issue.
-
-    Without facts of its own it has none: an empty mapping. Raises `NotHereError`, as `code_of`.
-    """
-    if not challenge.is_bound:
-        return {} if linking.holds(challenge, None) else None
-    facts = purposes.facts(challenge, lock=lock)
-    return facts if facts is not None and linking.holds(challenge, facts) else None
 
 
 def check_names(facts: Mapping[str, object], context: Mapping[str, object]) -> None:
@@ -141,7 +86,7 @@ def render(
         headers=_headers(delivery),
     )
     mail.attach_alternative(parts["body.html"], "text/html")
-    redaction.keep_secret(mail, [code, *older_codes_of(challenge)])
+    redaction.keep_secret(mail, [code, *challenge_codes.older_codes_of(challenge)])
     return RenderedMessage(marked(mail, delivery.pk))
 
 

@@ -1,28 +1,29 @@
 """How a mail is enqueued: its row in the caller's transaction, and a hint once it is committed.
 
-In: a queue, and what puts the rows. Out: the rows; what is rolled back was never enqueued.
-The first round with a row of this process's own gets it as it was put (``delivery.fresh_rows``).
+In: rows to add, deliveries of one queue among them. Out: the same, added; what is rolled back was
+never enqueued. The first round with a row of this process's own gets it as it was added
+(``delivery.fresh_rows``).
 Knows nothing of: what is mailed.
 """
 
-from collections.abc import Callable, Sequence
+from django.db.models import Model
 
 from otpmail import engines
 from otpmail.db import database
-from otpmail.delivery import fresh_rows
+from otpmail.delivery import fresh_rows, outbox
 from otpmail.exceptions import foreign
 from otpmail.models import Delivery, Queue
 from otpmail.signals import delivery_enqueued
 
 
-def enqueue(queue: Queue, put: Callable[[str], Sequence[Delivery]]) -> Sequence[Delivery]:
-    """Call ``put(holder)`` now and notify the engine on commit.
+def enqueue(queue: Queue, *rows: Model) -> None:
+    """Add rows, in this order, and notify the engine of the deliveries on commit.
 
-    The caller has read the database's clock, and puts the rows with the time that it was told.
+    The caller has read the database's clock, and made the rows with the time that it was told.
     """
     engine = engines.current()
     holder = engine.holder(queue)
-    deliveries = put(holder or "")
+    deliveries = outbox.put(*rows, holder=holder or "")
     copies, clock = fresh_rows.copies(deliveries), database.clock_last_read()
 
     def kept() -> None:
@@ -39,4 +40,3 @@ def enqueue(queue: Queue, put: Callable[[str], Sequence[Delivery]]) -> Sequence[
             )
 
     database.on_commit(kept)
-    return deliveries

@@ -19,8 +19,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from otpmail.challenges import resending
 from otpmail.conf import settings
+from otpmail.crypto import challenge_codes
 from otpmail.db import database
-from otpmail.delivery import outbox, rendering, settling
+from otpmail.delivery import outbox, settling
 from otpmail.display import redaction
 from otpmail.display.redaction import redact
 from otpmail.exceptions import NotHereError, foreign
@@ -70,7 +71,7 @@ def handle(delivery_id: UUID, received: ReceivedEvent) -> bool:
 @sensitive_variables()
 def _told(text: str, challenge: Challenge | None) -> str:
     try:
-        codes = rendering.codes_of(challenge) if challenge is not None else []
+        codes = challenge_codes.codes_of(challenge) if challenge is not None else []
     except NotHereError:  # what cannot be looked for may be anywhere
         return re.sub(r"\d", redaction.STAR, redact(words(text)))[:REPLY_LENGTH]
     return redact(words(text), codes)[:REPLY_LENGTH]

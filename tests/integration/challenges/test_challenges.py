@@ -14,9 +14,8 @@ from django.views.debug import ExceptionReporter
 
 import tests.keys
 from otpmail import challenges, closing
-from otpmail.crypto import derive, keys
+from otpmail.crypto import challenge_codes, derive, keys
 from otpmail.db import database
-from otpmail.delivery import rendering
 from otpmail.exceptions import InsideTransactionError, NotHereError
 from otpmail.limits import counters
 from otpmail.models import Challenge, ChallengeState, Counter, Delivery
@@ -484,7 +483,7 @@ def test_of_two_resends_at_once_one_is_taken(pass_time):
 def test_code_of_ended_challenge_cannot_be_derived():
     issued = issue()
     challenges.cancel("sign-in", issued.challenge_id, owner="alice")
-    assert rendering.code_of(row(issued)) is None
+    assert challenge_codes.code_of(row(issued)) is None
 
 
 def test_double_click_on_the_last_guess_is_told_already_used():

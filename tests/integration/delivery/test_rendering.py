@@ -11,9 +11,10 @@ from django.utils import timezone, translation
 from django.utils.translation import trans_real
 
 from otpmail import challenges
+from otpmail.crypto.challenge_codes import code_of
 from otpmail.db import database
 from otpmail.delivery import rendering
-from otpmail.delivery.rendering import RenderedMessage, code_of, render
+from otpmail.delivery.rendering import RenderedMessage, render
 from otpmail.display import references
 from otpmail.models import Challenge, Delivery
 from otpmail.testing import live_code
