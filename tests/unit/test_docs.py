@@ -15,6 +15,8 @@ from django.dispatch import Signal
 
 import reference
 from otpmail import challenges, checks, conf, results, signals
+from otpmail.engines import Engine
+from otpmail.engines.broker import BrokerEngine
 from otpmail.management import commands
 from otpmail.operations import metrics
 from otpmail.signin import checks as signin_checks
@@ -208,3 +210,17 @@ def test_every_exception_from_a_rule_of_security_says_why():
     )
     assert excepted
     assert [line for line in excepted if not re.search(r"S\d{3} - \w", line)] == []
+
+
+def test_methods_of_an_engine_are_told_as_they_are_called():
+    page = (ROOT / "docs" / "how-to" / "write-an-engine.md").read_text()
+    promised = {called(Engine, name) for name in Engine.__abstractmethods__}
+    assert {*first_column(page)} == promised
+    for name in BrokerEngine.__abstractmethods__:
+        assert f"`{called(BrokerEngine, name)}`" in page
+
+
+def called(cls, name):
+    """Write how a method is called on an object."""
+    _, *arguments = inspect.signature(getattr(cls, name)).parameters
+    return f"{name}({', '.join(arguments)})"
