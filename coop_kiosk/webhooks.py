@@ -27,7 +27,7 @@ def open_urls(anymail: Mapping[str, object]) -> list[URLPattern]:
         return []
     from anymail.urls import urlpatterns  # an optional package
 
-    from otpmail.events.providers import tolerant
+    from otpmail.events.webhooks import tolerant
 
     known = {str(pattern.pattern): pattern for pattern in urlpatterns}
     wanted = known if anymail.get("WEBHOOK_SECRET") else signing

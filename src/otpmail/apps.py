@@ -24,7 +24,7 @@ class OtpmailConfig(AppConfig):
         with contextlib.suppress(ImportError, ImproperlyConfigured):  # a check says so
             import_string(settings.ENGINE)  # a broker's worker knows its task by this
         if find_spec("anymail"):
-            from otpmail.events import providers  # noqa: F401 - hears providers' events
+            from otpmail.events import webhooks  # noqa: F401 - hears providers' events
 
         request_started.connect(_start_engine, dispatch_uid="otpmail.engine")
 

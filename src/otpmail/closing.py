@@ -21,7 +21,7 @@ from otpmail.db import database
 from otpmail.db.statements import Select, Update, change, inserting
 from otpmail.exceptions import RolledBackError
 from otpmail.exceptions.foreign import ends_process
-from otpmail.limits import guesses
+from otpmail.limits import guesses_and_resends
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
 from otpmail.outcomes.describing import log_fault
@@ -82,7 +82,7 @@ def check_closed(challenge: Challenge) -> None:
 _END = Update(
     Challenge,
     lambda pk, state, now, given_back: (
-        guesses.pending(pk),
+        guesses_and_resends.pending(pk),
         {
             "state": state,
             "ended_at": now,
@@ -97,7 +97,9 @@ _END = Update(
     given_back="failures",
 )
 
-_IF_PENDING = Select(Challenge, lambda pk: guesses.pending(pk).values_list("pk"), pk="id")
+_IF_PENDING = Select(
+    Challenge, lambda pk: guesses_and_resends.pending(pk).values_list("pk"), pk="id"
+)
 
 
 def expire(*, now: datetime, seconds: float) -> bool:

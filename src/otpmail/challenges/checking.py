@@ -23,7 +23,7 @@ from otpmail.conf import settings
 from otpmail.crypto import challenge_codes, derive, keys
 from otpmail.db import arguments, database
 from otpmail.exceptions import InsideTransactionError, NotHereError, foreign
-from otpmail.limits import guesses, lockout, rates
+from otpmail.limits import guesses_and_resends, lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
 from otpmail.results import (
@@ -167,7 +167,7 @@ def _given_back_if_not_wrong(challenge: Challenge, guess: _Guess) -> Iterator[No
     except BaseException:
         if not guess.was_wrong:
             with contextlib.suppress(Error), database.atomic(durable=True):
-                guesses.give_back_guess(challenge)
+                guesses_and_resends.give_back_guess(challenge)
         raise
 
 
@@ -190,7 +190,7 @@ def _count_guess(challenge: Challenge, now: datetime) -> _Guess | None:
         raise InsideTransactionError("verify() commits by itself, so autocommit must be on")
     try:
         with database.atomic(durable=True):
-            number = guesses.count_guess(challenge, now=now)
+            number = guesses_and_resends.count_guess(challenge, now=now)
     except RuntimeError as error:  # durable blocks refuse to be nested
         raise InsideTransactionError(
             "verify() must not run inside a transaction: a rollback would give the guess back. "

@@ -18,7 +18,7 @@ from otpmail.conf import settings
 from otpmail.crypto import keys
 from otpmail.db import arguments, database
 from otpmail.db.statements import Update
-from otpmail.limits import guesses, lockout, rates
+from otpmail.limits import guesses_and_resends, lockout, rates
 from otpmail.models import Challenge, ChallengeState
 from otpmail.models.audit import AuditAction
 from otpmail.results import AlreadyUsed, Ended, Held, NotFound, NotHeld, Verified
@@ -71,7 +71,7 @@ def verified(challenge: Challenge, now: datetime) -> Verified:
 _HOLD = Update(
     Challenge,
     lambda pk, until, closes_at: (
-        guesses.pending(pk),
+        guesses_and_resends.pending(pk),
         {"held_until": until, "closes_at": closes_at, "failures": F("failures") - 1},
     ),
     pk="id",

@@ -22,7 +22,7 @@ from otpmail.db import arguments, database
 from otpmail.delivery import outbox
 from otpmail.engines import enqueue
 from otpmail.exceptions import foreign
-from otpmail.limits import guesses, rates, suppressions
+from otpmail.limits import guesses_and_resends, rates, suppressions
 from otpmail.models import Challenge, ChallengeState, Delivery, Queue, Reason
 from otpmail.models.audit import AuditAction
 from otpmail.results import AlreadyUsed, Ended, NotFound, OverCap, Resent, TooSoon
@@ -127,7 +127,7 @@ def _enqueue_mail(
 def _resend(
     challenge: Challenge, rules: Settings, now: datetime, client: Client, *, keeps: bool
 ) -> Resent | TooSoon | OverCap | AlreadyUsed | Ended:
-    take = guesses.count_resend if keeps else guesses.count_reissue
+    take = guesses_and_resends.count_resend if keeps else guesses_and_resends.count_reissue
     if take(challenge, now=now):
         action = AuditAction.RESENT if keeps else AuditAction.REISSUED
         enqueue_mail(challenge, *audit.entries(action, challenge, now=now, client=client), now=now)

@@ -56,7 +56,7 @@ def lock(*owners: str) -> datetime:
     """Lock owners against other issues until the caller's transaction ends. Gives the time then.
 
     By rows of their own, which are taken before any challenge's. The budgets' come after them, as
-    in ``limits.guesses.count_guess``: the other way round an issue and a guess could deadlock.
+    in ``guesses_and_resends.count_guess``: the other way round an issue and a guess could deadlock.
     """
     return counters.lock(Allowance("issues", owner, ()) for owner in owners)
 

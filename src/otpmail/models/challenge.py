@@ -1,6 +1,6 @@
 """One request for a code, and where it stands.
 
-Rows are written by ``challenges``, ``limits.guesses`` and ``closing`` alone.
+Rows are written by ``challenges``, ``limits.guesses_and_resends`` and ``closing`` alone.
 Knows nothing of: its mails.
 """
 

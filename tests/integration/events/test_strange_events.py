@@ -21,7 +21,7 @@ from mobile_api.middleware import MAX_BODY_BYTES
 from otpmail import challenges
 from otpmail.db import database
 from otpmail.delivery.rendering import METADATA
-from otpmail.events import providers
+from otpmail.events import webhooks
 from otpmail.models import Delivery
 from tests.hooks import HOOKS, WITH_SECRET
 
@@ -189,10 +189,10 @@ def test_strange_values_that_anymail_lets_through_are_borne(delivery, strange):
         "metadata": {"otpmail": str(delivery.pk)},
     }
     for name in names:
-        providers.handle_tracking(
+        webhooks.handle_tracking(
             event=SimpleNamespace(**usual | {name: strange}), esp_name="Postmark"
         )
-    providers.handle_tracking(
+    webhooks.handle_tracking(
         event=SimpleNamespace(**usual | {"metadata": {"otpmail": strange}}), esp_name="Postmark"
     )
     assert Delivery.objects.get().event == "bounced"
@@ -211,7 +211,7 @@ def test_naive_time_is_taken_for_utc_and_none_is_beyond_what_is_kept(delivery, t
         mta_response=None,
         timestamp=told,
     )
-    providers.handle_tracking(event=event, esp_name="Postmark")
+    webhooks.handle_tracking(event=event, esp_name="Postmark")
     at = Delivery.objects.get().event_at
     assert at.tzinfo is not None
     assert at.year >= 1970
@@ -240,7 +240,7 @@ def post_to_mandrill(client, events, *, as_multipart=False):
 def mandrill(settings):
     key = {"MANDRILL_WEBHOOK_KEY": MANDRILL_KEY}
     settings.ANYMAIL = key
-    view = providers.tolerant(MandrillCombinedWebhookView.as_view())
+    view = webhooks.tolerant(MandrillCombinedWebhookView.as_view())
     settings.ROOT_URLCONF = (path("anymail/mandrill/", view),)
 
 

@@ -6,7 +6,7 @@ import pkgutil, sys
 sys.modules.update(dict.fromkeys(["anymail", "requests", "urllib3", "botocore", "boto3"]))
 import django, otpmail
 django.setup()
-needs_it = {"otpmail.events.providers", "otpmail.backends.mailjet"}
+needs_it = {"otpmail.events.webhooks", "otpmail.backends.mailjet"}
 needs_more = {"otpmail.engines.celery", "otpmail.engines.tasks"}  # settings of their own
 for module in pkgutil.walk_packages(otpmail.__path__, "otpmail."):
     if module.name not in needs_it | needs_more and ".migrations" not in module.name:
@@ -20,7 +20,7 @@ assert not needs_it & set(sys.modules)
 WITH = """
 import django, sys
 django.setup()
-assert "otpmail.events.providers" in sys.modules
+assert "otpmail.events.webhooks" in sys.modules
 assert not {"requests", "urllib3", "boto3", "botocore"} & set(sys.modules)
 """
 

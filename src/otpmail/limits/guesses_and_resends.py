@@ -1,4 +1,4 @@
-"""How often: each limit is one conditional UPDATE, taken or refused, never read and then written.
+"""How many guesses and resends a challenge bears: one conditional UPDATE each, taken or refused.
 
 In: which challenge, the time. Out: whether there was room.
 Knows nothing of: codes, mails, answers.

@@ -81,7 +81,7 @@ UNREADABLE = (
 
 type View = Callable[..., HttpResponseBase]
 
-log = logging.getLogger("otpmail.events.providers")
+log = logging.getLogger("otpmail.events.webhooks")
 
 
 @receiver(tracking, dispatch_uid="otpmail")
