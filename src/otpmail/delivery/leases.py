@@ -8,40 +8,29 @@ In: holders, the time. Out: deliveries as they were read, rows that are leased.
 Knows nothing of: what becomes of a delivery, codes, mails.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
 
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.sql_text import Slot, each
-from otpmail.db.statements import Find, Select, Update
-from otpmail.delivery import fresh_rows, holders
-from otpmail.models import Delivery, DeliveryState, Queue
-
-REAP_LIMIT = 1000
-
-
-"""Leases taken back a call; a process that died with more leaves them to the next sweeps."""
-
+from otpmail.delivery import fresh_rows, holders, lease_rows
+from otpmail.models import Delivery, Queue
 
 DECLINED = (
     (timedelta(seconds=5), 0),
     (timedelta(seconds=60), 1),
     (timedelta.max, 5),
 )
-
-
 """How long ago a mail was enqueued, and how many seconds it is left alone when it is declined."""
 
 
 OLDEST_SHARE = 4
-
-
 """Of a claim that cannot take all, one in so many is the oldest, so that it does not starve."""
 
 
@@ -65,43 +54,62 @@ def claim(
     a moment before ``now`` for who leaves to others what has not been due for long. ``is_dead``
     asks for those alone that are past their deadline.
     """
-    free = Delivery.objects.filter(
-        state=DeliveryState.QUEUED, leased_by="", queue=queue, due_at__lte=due_by or now
-    )
+    due_by = due_by or now
+    if only is not None and len(only) == 1 and not is_dead:
+        (delivery_id,) = only
+        is_out = limit <= 0 or delivery_id in but
+        return {} if is_out else _claim_one(delivery_id, holder, queue, now, due_by)
+    free = lease_rows.free(queue, due_by)
     if only is not None:
         free = free.filter(pk__in=only)
     if but:
         free = free.exclude(pk__in=but)
     if is_dead:
         free = free.filter(deadline__lte=now)
-    if only is None and not free.exists():  # the usual case takes no lock
-        return {}
+    if only is None and not lease_rows.ANY_FREE(queue=queue, due_by=due_by):
+        return {}  # the usual case takes no lock
     with database.atomic():
         found = _choose(free, limit, youngest_first=queue is Queue.CODE)
         free.filter(pk__in=found).update(leased_by=holder, leased_until=lease_end(now))
-        mine = held_by(holder).filter(pk__in=found).order_by("due_at").values_list("pk", "due_at")
-        claimed = {pk: (now - due_at).total_seconds() for pk, due_at in mine}
+        mine = lease_rows.held_by(holder).filter(pk__in=found).order_by("due_at")
+        claimed = _since_due(mine.values_list("pk", "due_at"), now)
     fresh_rows.forget(claimed)
     return claimed
 
 
+def _claim_one(
+    delivery_id: UUID, holder: str, queue: Queue, now: datetime, due_by: datetime
+) -> dict[UUID, float]:
+    """Claim one that a hint named: no other row is locked, so nobody can wait crosswise."""
+    row = {"pk": delivery_id, "holder": holder}
+    with database.atomic(savepoint=False):
+        if not lease_rows.CLAIM(**row, queue=queue, due_by=due_by, until=lease_end(now)):
+            return {}
+        claimed = _since_due(lease_rows.DUE_AT(**row), now)
+    fresh_rows.forget(claimed)
+    return claimed
+
+
+def _since_due(rows: Iterable[Sequence[Any]], now: datetime) -> dict[UUID, float]:
+    return {pk: (now - due_at).total_seconds() for pk, due_at in rows}
+
+
 def due_of(holder: str, *, now: datetime) -> list[tuple[UUID, Queue]]:
     """Name what this holder holds and is due, with its queue."""
-    rows = held_by(holder).filter(due_at__lte=now).values_list("pk", "queue")
-    return [(pk, Queue(queue)) for pk, queue in rows]
+    return [(pk, Queue(queue)) for pk, queue in lease_rows.DUE(holder=holder, now=now)]
 
 
 @sensitive_variables()
 def read(delivery_ids: Collection[UUID], holder: str) -> list[tuple[Delivery, datetime]]:
     """Read those deliveries that this holder still holds, with what they carry and the time."""
-    return _READ(ids=[*delivery_ids], holder=holder)
+    return lease_rows.READ(ids=[*delivery_ids], holder=holder)
 
 
 def read_again(deliveries: Collection[Delivery], holder: str) -> list[Delivery]:
     """Read what may have ended their challenges meanwhile. Returns those still held."""
     if not deliveries:
         return []
-    told = _READ_AGAIN(ids=[delivery.pk for delivery in deliveries], holder=holder)
+    told = lease_rows.READ_AGAIN(ids=[delivery.pk for delivery in deliveries], holder=holder)
     read = {pk: (state, generation) for pk, state, generation in told}
     for delivery in deliveries:
         if delivery.pk in read and delivery.challenge is not None:
@@ -117,32 +125,38 @@ def extend_if_short(delivery: Delivery, holder: str, *, now: datetime) -> bool:
     half = timedelta(seconds=settings.LEASE_SECONDS / 2)
     if delivery.leased_until is not None and delivery.leased_until - now >= half:
         return True
-    return _KEEP(pk=delivery.pk, holder=holder, until=lease_end(now)) == 1
+    return lease_rows.KEEP(pk=delivery.pk, holder=holder, until=lease_end(now)) == 1
 
 
 def renew(delivery_ids: Collection[UUID], holder: str, *, now: datetime) -> None:
     """Lengthen the leases that run short of deliveries that are being worked on."""
     short = now + timedelta(seconds=settings.LEASE_SECONDS / 2)
-    mine = held_by(holder).filter(pk__in=delivery_ids, deadline__gt=now, leased_until__lt=short)
-    mine.update(leased_until=lease_end(now))
+    if delivery_ids:
+        lease_rows.RENEW(
+            ids=[*delivery_ids], holder=holder, now=now, short=short, until=lease_end(now)
+        )
 
 
 def is_behind(*, now: datetime, seconds: float) -> bool:
     """Tell whether a code's mail that was due so long ago still waits for a courier."""
     since = now - timedelta(seconds=seconds)
-    codes = Delivery.objects.filter(queue=Queue.CODE)
-    nobodys = codes.filter(state=DeliveryState.QUEUED, leased_by="", due_at__lte=since)
     # A lease is counted from the moment when its mail was due, or was last worked on.
-    waiting = codes.filter(leased_until__isnull=False, leased_until__lte=lease_end(since))
-    return nobodys.exists() or waiting.exists()
+    return bool(
+        lease_rows.ANY_FREE(queue=Queue.CODE, due_by=since)
+        or lease_rows.ANY_LEASED(queue=Queue.CODE, until=lease_end(since))
+    )
 
 
 def release(
     holder: str, *, but: Collection[UUID] = (), only: Collection[UUID] | None = None
 ) -> int:
     """Give back all that this holder holds, or only some, save what it still works on."""
-    rows = held_by(holder) if only is None else held_by(holder).filter(pk__in=only)
-    return rows.exclude(pk__in=but).update(leased_by="", leased_until=None)
+    if only is not None:
+        ids = [one for one in only if one not in but]
+        return lease_rows.RELEASE(ids=ids, holder=holder) if ids else 0
+    if not but:
+        return lease_rows.RELEASE_ALL(holder=holder)
+    return lease_rows.held_by(holder).exclude(pk__in=but).update(**lease_rows.NOBODYS)
 
 
 def decline(deliveries: Collection[Delivery], holder: str, *, now: datetime) -> None:
@@ -154,21 +168,19 @@ def decline(deliveries: Collection[Delivery], holder: str, *, now: datetime) -> 
     for delivery in deliveries:
         age = now - delivery.created_at
         seconds = next(wait for until, wait in DECLINED if age < until)
-        rows = held_by(holder).filter(pk=delivery.pk)
-        due_at = now + timedelta(seconds=seconds)
-        rows.update(leased_by="", leased_until=None, due_at=due_at)
+        lease_rows.DECLINE(pk=delivery.pk, holder=holder, due_at=now + timedelta(seconds=seconds))
 
 
 def reap(*, now: datetime) -> list[UUID]:
     """Take leases from holders that let them lapse or died. Returns what was theirs."""
-    leased = Delivery.objects.filter(leased_until__isnull=False)
-    known = leased.order_by().values_list("leased_by", flat=True).distinct()
-    dead = [holder for holder in known if holders.is_dead(holder)]
-    lost = leased.filter(Q(leased_until__lte=now) | Q(leased_by__in=dead))
-    found = list(lost.values_list("pk", flat=True)[:REAP_LIMIT])
+    dead = [holder for (holder,) in lease_rows.HOLDERS() if holders.is_dead(holder)]
+    if dead:
+        found = [*lease_rows.lost(now, dead).values_list("pk", flat=True)[: lease_rows.REAP_LIMIT]]
+    else:
+        found = [pk for (pk,) in lease_rows.LAPSED(now=now)]
     if found:  # the usual case takes no write lock
         # By key, as whoever settles one writes: in two orders MariaDB would find a deadlock.
-        lost.filter(pk__in=found).update(leased_by="", leased_until=None)
+        lease_rows.lost(now, dead).filter(pk__in=found).update(**lease_rows.NOBODYS)
     return found
 
 
@@ -182,43 +194,6 @@ def _choose(free: QuerySet[Delivery], limit: int, *, youngest_first: bool) -> li
         return oldest
     youngest = keys.exclude(pk__in=oldest).order_by("-due_at")
     return oldest + list(youngest[: limit - share])
-
-
-def held_by(holder: str) -> QuerySet[Delivery]:
-    """Find what a holder holds."""
-    return Delivery.objects.filter(leased_by=holder, state=DeliveryState.QUEUED)
-
-
-# The statements of a round, each written once by the ORM.
-
-
-MINE: dict[str, Slot] = {"ids": each("id"), "holder": "leased_by"}
-
-
-def held_among(ids: Collection[UUID], holder: str) -> QuerySet[Delivery]:
-    """Find those of them that a holder holds."""
-    return held_by(holder).filter(pk__in=ids)
-
-
-_READ = Find(Delivery, held_among, "challenge", "stored", **MINE)
-
-
-_READ_AGAIN = Select(
-    Delivery,
-    lambda ids, holder: held_among(ids, holder).values_list(
-        "pk", "challenge__state", "challenge__generation"
-    ),
-    **MINE,
-)
-
-
-_KEEP = Update(
-    Delivery,
-    lambda pk, holder, until: (held_by(holder).filter(pk=pk), {"leased_until": until}),
-    pk="id",
-    holder="leased_by",
-    until="leased_until",
-)
 
 
 def lease_end(now: datetime) -> datetime:

@@ -15,7 +15,7 @@ from otpmail import addresses
 from otpmail.conf import settings
 from otpmail.db.compat import uuid7
 from otpmail.db.statements import Insert, add
-from otpmail.delivery import leases
+from otpmail.delivery import lease_rows, leases
 from otpmail.models import (
     Attempt,
     Challenge,
@@ -125,7 +125,9 @@ def record_event(delivery_id: UUID, event: DeliveryEvent, *, at: datetime, reaso
 
 def note_render_failed(delivery: Delivery, holder: str) -> None:
     """Write down that this holder's process cannot make the mail."""
-    leases.held_by(holder).filter(pk=delivery.pk, render_failed=False).update(render_failed=True)
+    lease_rows.held_by(holder).filter(pk=delivery.pk, render_failed=False).update(
+        render_failed=True
+    )
 
 
 for _model in (Delivery, StoredMessage):

@@ -19,7 +19,7 @@ from otpmail.conf import settings
 from otpmail.db import database
 from otpmail.db.sql_text import Bound, Slot, each
 from otpmail.db.statements import Delete, Insert, Update, add, change, inserting
-from otpmail.delivery import leases
+from otpmail.delivery import lease_rows, leases
 from otpmail.models import (
     Attempt,
     Delivery,
@@ -214,7 +214,7 @@ def _state_of(delivery: Delivery) -> str | None:
     return Delivery.objects.filter(pk=delivery.pk).values_list("state", flat=True).first()
 
 
-_LEFT: dict[str, Slot] = {**leases.MINE, "counted": "rounds"}
+_LEFT: dict[str, Slot] = {**lease_rows.MINE, "counted": "rounds"}
 
 
 Insert(Attempt)
@@ -247,7 +247,7 @@ _ACCEPT = Update(
 _SETTLE = Update(
     Delivery,
     lambda ids, holder, counted, state, reason, now: (
-        leases.held_among(ids, holder),
+        lease_rows.held_among(ids, holder),
         {
             "rounds": F("rounds") + counted,
             "state": state,
@@ -267,7 +267,7 @@ _SETTLE = Update(
 _HOLD = Update(
     Delivery,
     lambda ids, holder, counted, due_at, until: (
-        leases.held_among(ids, holder),
+        lease_rows.held_among(ids, holder),
         {"rounds": F("rounds") + counted, "due_at": due_at, "leased_until": until},
     ),
     **_LEFT,
@@ -279,7 +279,7 @@ _HOLD = Update(
 _FREE = Update(
     Delivery,
     lambda ids, holder, counted, due_at: (
-        leases.held_among(ids, holder),
+        lease_rows.held_among(ids, holder),
         {
             "rounds": F("rounds") + counted,
             "due_at": due_at,

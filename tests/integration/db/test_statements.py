@@ -1,6 +1,7 @@
 """What is sent is what the ORM sends, for any values; and what is read is what the ORM reads."""
 
 import contextlib
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -135,21 +136,27 @@ def rows(settings):
 
 @pytest.mark.parametrize("statement", READING, ids=lambda known: known.name)
 def test_what_is_read_is_what_the_orm_reads(statement, rows):
-    values = {name: value_of(rows, field) for name, field in statement.fields.items()}
-    values |= {name: [values[name]] for name in statement.many}
-    with transaction.atomic():
-        (read,) = Select.__call__(statement, **values)
-        (theirs,) = statement.query(**values)
-    is_find = isinstance(statement, Find)
-    theirs, read = (row[:-1] if is_find else row for row in ([*theirs], read))  # but for the clock
-    assert read == theirs
-    assert [*map(type, read)] == [*map(type, theirs)]
+    """Of rows that are leased and that are free, by moments before and after their own."""
+    compared = 0
+    for is_leased, seconds in itertools.product([True, False], [-1, 1]):
+        if not is_leased:
+            Delivery.objects.update(leased_by="", leased_until=None)
+        values = {name: value_of(rows, field, seconds) for name, field in statement.fields.items()}
+        values |= {name: [values[name]] for name in statement.many}
+        with transaction.atomic():
+            read, theirs = Select.__call__(statement, **values), [*statement.query(**values)]
+        if isinstance(statement, Find):  # but for the clock
+            read, theirs = ([row[:-1] for row in found] for found in (read, theirs))
+        assert read == [[*row] for row in theirs]
+        assert [[*map(type, row)] for row in read] == [[*map(type, row)] for row in theirs]
+        compared += len(read)
+    assert compared
 
 
-def value_of(rows, field):
-    """Give a value by which the row is found: a moment is to be before its own."""
+def value_of(rows, field, seconds):
+    """Give a value by which the row may be found."""
     value = getattr(rows[field.model], field.attname)
-    return value - timedelta(seconds=1) if isinstance(value, datetime) else value
+    return value + timedelta(seconds=seconds) if isinstance(value, datetime) else value
 
 
 def test_rows_are_found_with_those_that_they_name_and_with_the_time(rows):
