@@ -13,6 +13,8 @@ Call it on the whole text, before it is cut: half a code is no match. What goes:
 - a word of base64 that holds either, also where a line of it ends;
 - the token of a cancel link (``crypto.cancel_link``).
 
+The time that it takes grows as the text does: who answers us chooses how long that is.
+
 A code in words, in an image or under a cipher is not found.
 """
 
@@ -30,9 +32,13 @@ RUN = 4
 STAR = "*"
 
 _WORD = re.compile(r"[\w-]{4,}")
-_TOKEN = re.compile(r"(?:[\w-](?:=\s+)?){20,}\.(?:=\s+)?(?:[\w-](?:=\s+)?){27,}", re.ASCII)
+_TOKEN_PART = re.compile(r"(?:[\w-](?:=\s+)?)++", re.ASCII)
+_TOKEN_DOT = re.compile(r"\.(?:=\s+)?", re.ASCII)
+_TOKEN_SIZES = (20, 27)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
-_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{8,}(?:\s|\\[rn]){1,4})+[A-Za-z0-9+/_-]+={0,2}")
+_LINES = re.compile(
+    r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]{8,}+(?:\s|\\[rn]){1,4})+[A-Za-z0-9+/_-]+={0,2}"
+)
 _OCTET = re.compile(
     r"(?:[%=](?:25)*|\\x)([0-9A-Fa-f]{2})"  # a percent sign may be encoded again
     r"|\\([0-3][0-7]{2})"
@@ -55,9 +61,10 @@ type Sign = tuple[str, Span]
 def redact(text: str, codes: Iterable[str] = ()) -> str:
     """Put stars in the place of codes, and of whatever may be one."""
     known = [code for code in codes if code]
-    for start, end in [*_numbers(text, known), *_words(text, known), *_tokens(text)]:
-        text = text[:start] + STAR * (end - start) + text[end:]
-    return text
+    shown = [*text]
+    for start, end in {*_numbers(text, known), *_words(text, known), *_tokens(text)}:
+        shown[start:end] = STAR * (end - start)
+    return "".join(shown)
 
 
 def keep_secret(mail: EmailMessage, codes: Iterable[str]) -> None:
@@ -69,17 +76,19 @@ def of_mail(text: str, mail: EmailMessage) -> str:
     """Redact what is said of a mail: its codes, and each word of it that has a digit."""
     shown = " ".join(map(str, (mail.subject, mail.body, *getattr(mail, "alternatives", ()))))
     text = redact(text, getattr(mail, "otpmail_codes", ()))
-    return _WORD.sub(lambda word: _starred(word[0]) if word[0] in shown else word[0], text)
+    return _WORD.sub(lambda word: _starred(word[0], shown), text)
 
 
-def _starred(word: str) -> str:
-    return STAR * len(word) if re.search(r"\d", word) else word
+def _starred(word: str, shown: str) -> str:
+    return STAR * len(word) if re.search(r"\d", word) and word in shown else word
 
 
 def _numbers(text: str, known: Iterable[str]) -> Iterator[Span]:
-    yield from _found(((char, (at, at + 1)) for at, char in enumerate(text)), known)
+    if any(map(str.isdigit, text)):
+        yield from _found(((char, (at, at + 1)) for at, char in enumerate(text)), known)
     for encoding in (_ENCODED, _MARKED_UP):
-        yield from _found(_as_meant(text, encoding), known)
+        if encoding.search(text):  # else it is what it says
+            yield from _found(_as_meant(text, encoding), known)
 
 
 def _words(text: str, known: Iterable[str]) -> Iterator[Span]:
@@ -89,7 +98,19 @@ def _words(text: str, known: Iterable[str]) -> Iterator[Span]:
 
 
 def _tokens(text: str) -> Iterator[Span]:
-    return (token.span() for token in _TOKEN.finditer(text))
+    first, second = _TOKEN_SIZES
+    before = None
+    for part in _TOKEN_PART.finditer(text):
+        is_joined = before and _TOKEN_DOT.fullmatch(text, before.end(), part.start())
+        if before and is_joined and _size(before) >= first and _size(part) >= second:
+            yield before.start(), part.end()
+            before = None
+        else:
+            before = part
+
+
+def _size(part: re.Match[str]) -> int:
+    return len(re.sub(r"=\s+", "", part[0]))
 
 
 def _as_meant(text: str, encoding: re.Pattern[str]) -> Iterator[Sign]:

@@ -4,6 +4,7 @@ import base64
 import quopri
 import re
 import string
+import time
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -165,3 +166,23 @@ def test_of_a_mail_what_it_keeps_secret_goes():
     mail = EmailMessage("Hello", "hello")
     keep_secret(mail, ["482913"])
     assert of_mail("not sent: 4 8 2-913", mail) == "not sent: * * *-***"
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "text", ["a", "0", "12 ", "QUJDREVGR0g= ", "aaaa-", "%31", "&#49;", "<", "=\n", "a="]
+)
+def test_time_grows_as_the_text_does(text):
+    """Eight times the text may take three times eight: what tries all pairs takes 64."""
+    few, many = (seconds(text * (length // len(text))) for length in (4_000, 32_000))
+    assert many < 24 * max(few, 0.0005)
+
+
+def seconds(text):
+    """Give the least of some tries, of processor time."""
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        redact(text, ["123456"])
+        took.append(time.process_time() - began)
+    return min(took)
