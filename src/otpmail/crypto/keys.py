@@ -18,9 +18,10 @@ import logging
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache, wraps
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, cast
 
 from django.conf import settings as django_settings
@@ -155,9 +156,7 @@ def is_revoked(key_id: str) -> bool:
 
 def ring() -> Mapping[str, SigningKey]:
     """Give the keys in force by id, the current first. Raises ValueError for a malformed one."""
-    if settings.KEYS:
-        return _in_force(_given(settings.KEY_CLASS, tuple(settings.KEYS.items())))
-    return _in_force(_of_secret_key())
+    return _ring(_given_keys(), _revoked()) if settings.KEYS else _of_secret_key()
 
 
 def readable() -> Mapping[str, SigningKey]:
@@ -165,7 +164,9 @@ def readable() -> Mapping[str, SigningKey]:
 
     So the first `OTPMAIL_KEYS` of a project loses nothing that stands under the key of before.
     """
-    return {**ring(), **_in_force(_of_secret_key())}
+    if not settings.KEYS:
+        return _of_secret_key()
+    return _readable(_given_keys(), _secrets(), _revoked())
 
 
 def weak() -> Mapping[str, str]:
@@ -193,13 +194,50 @@ def _why_guessable(secret: bytes) -> str:
     return ""
 
 
-def _in_force(keys: Mapping[str, SigningKey]) -> Mapping[str, SigningKey]:
-    revoked = settings.REVOKED_KEYS
-    return {key_id: key for key_id, key in keys.items() if key_id not in revoked}
+def _given_keys() -> tuple[str, tuple[tuple[str, str], ...]]:
+    return settings.KEY_CLASS, tuple(settings.KEYS.items())
+
+
+def _secrets() -> tuple[str | bytes, ...]:
+    return (django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS)
+
+
+def _revoked() -> tuple[str, ...]:
+    return tuple(settings.REVOKED_KEYS)
 
 
 def _of_secret_key() -> Mapping[str, SigningKey]:
-    return _from_secret_key((django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS))
+    return _of_secrets(_secrets(), _revoked())
+
+
+# What the settings say is read at each call; what it comes to is made anew if it is another.
+
+
+@lru_cache(maxsize=2)
+def _ring(
+    given: tuple[str, tuple[tuple[str, str], ...]], revoked: tuple[str, ...]
+) -> Mapping[str, SigningKey]:
+    return _in_force(_given(*given), revoked)
+
+
+@lru_cache(maxsize=2)
+def _of_secrets(
+    secrets_: tuple[str | bytes, ...], revoked: tuple[str, ...]
+) -> Mapping[str, SigningKey]:
+    return _in_force(_from_secret_key(secrets_), revoked)
+
+
+@lru_cache(maxsize=2)
+def _readable(
+    given: tuple[str, tuple[tuple[str, str], ...]],
+    secrets_: tuple[str | bytes, ...],
+    revoked: tuple[str, ...],
+) -> Mapping[str, SigningKey]:
+    return MappingProxyType({**_ring(given, revoked), **_of_secrets(secrets_, revoked)})
+
+
+def _in_force(keys: Mapping[str, SigningKey], revoked: Collection[str]) -> Mapping[str, SigningKey]:
+    return MappingProxyType({key_id: key for key_id, key in keys.items() if key_id not in revoked})
 
 
 _once_per_minute = OncePerMinute()
