@@ -8,7 +8,6 @@ When a challenge is pruned its entries stay. By two HMACs in the entry of its is
 again, for who asks what is kept of an address or an owner.
 """
 
-import hmac
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -129,4 +128,4 @@ def _of_owner(key: SigningKey, owner: str) -> str:
 
 
 def _mac(key: SigningKey, whose: str) -> str:
-    return hmac.digest(key.subkey(SUBKEY), whose.encode(), "sha256").hex()
+    return key.mac(SUBKEY, whose.encode()).hex()

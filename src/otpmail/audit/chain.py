@@ -228,4 +228,4 @@ def _plain(value: Any) -> Any:
 
 
 def _mac(key: keys.SigningKey, values: Sequence[Any], more: bytes = b"") -> bytes:
-    return hmac.digest(key.subkey(_SUBKEY), json.dumps(values).encode() + b"\0" + more, "sha256")
+    return key.mac(_SUBKEY, json.dumps(values).encode() + b"\0" + more)

@@ -18,7 +18,8 @@ import logging
 import re
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache, wraps
 from itertools import pairwise
 from types import MappingProxyType
@@ -74,6 +75,10 @@ class SigningKey(ABC):
         """Give a key for one purpose of this process: 32 bytes. A key service is asked once."""
         return self.sign(purpose, b"otpmail subkey")
 
+    def mac(self, purpose: str, message: bytes) -> bytes:
+        """Give an HMAC-SHA256 under the purpose's subkey, made in this process: 32 bytes."""
+        return hmac.digest(self.subkey(purpose), message, "sha256")
+
 
 def _guarded[**P, R](use: Callable[P, R]) -> Callable[P, R]:
     @wraps(use)
@@ -113,7 +118,7 @@ class Key(SigningKey):
 
     def sign(self, purpose: str, message: bytes) -> bytes:
         """HMAC-SHA256 under the purpose's subkey."""
-        return hmac.digest(self.subkey(purpose), message, "sha256")
+        return self.mac(purpose, message)
 
     def subkey(self, purpose: str) -> bytes:
         """Derive the key of one purpose: HKDF-SHA256 (RFC 5869), 32 bytes."""
@@ -133,6 +138,24 @@ def current() -> SigningKey:
         raise _not_here(
             next(iter(settings.KEYS), "?"), "is revoked, and there is no other"
         ) from None
+
+
+def mac(purpose: str, message: bytes) -> bytes:
+    """Give an HMAC under the current key. `NotHereError` if it cannot be used."""
+    return current().mac(purpose, message)
+
+
+def macs(purpose: str, message: bytes) -> Iterator[bytes]:
+    """Give it under each key that rows can be read under, the current first.
+
+    Of an older one whose service is away there is none: nobody waits for that.
+    """
+    first = current()
+    yield first.mac(purpose, message)
+    for key in readable().values():
+        if key is not first:
+            with suppress(NotHereError):
+                yield key.mac(purpose, message)
 
 
 def find(key_id: str) -> SigningKey | None:

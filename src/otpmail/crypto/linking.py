@@ -54,7 +54,7 @@ def holds(challenge: "Challenge", facts: Facts | None) -> bool:
 def shown(key: SigningKey, recipient: str, context: Mapping[str, object]) -> bytes:
     """Digest to whom a mail goes, and what it shows beside the facts: 32 bytes."""
     text = json.dumps([recipient, context], sort_keys=True)
-    return hmac.digest(key.subkey(_SUBKEY), text.encode(), "sha256")
+    return key.mac(_SUBKEY, text.encode())
 
 
 def bind(
@@ -77,7 +77,7 @@ def bind(
             transaction_data.digest(facts) if facts else _NO_FACTS,
         )
     )
-    return hmac.digest(key.subkey(_SUBKEY), message, "sha256")
+    return key.mac(_SUBKEY, message)
 
 
 def _binding_of(key: SigningKey, challenge: "Challenge", facts: Facts | None) -> bytes:

@@ -1,4 +1,4 @@
-"""A statement of the ORM's is made into text once a process and database; then values are bound.
+"""What the ORM writes for a statement is learnt: its text, and where in it each value stands.
 
 Django writes the text of a statement anew each time, which costs ten times what running it does.
 Here a statement gives the ORM's own query for named values, each of which has the type of a field
@@ -6,24 +6,22 @@ Here a statement gives the ORM's own query for named values, each of which has t
 
 1. At its first use on a database the ORM writes it with examples, and then again with one slot
    changed at a time: the places that differ are the slot's. The text must not differ.
-2. Binding prepares each value as its field does, and puts it in its places.
+2. Binding (``statements``) prepares each value as its field does, and puts it in its places.
 
 A slot for several values (`each`) has a text for each count of them, and a slot of bytes another
 one for None, which MariaDB wants written otherwise. A slot cannot be None where rows are chosen by
 it: SQL finds nothing that equals NULL.
 
-In: functions of the ORM, values. Out: its text and parameters.
+In: how the ORM writes it for some values, the fields of its slots. Out: its text, and the places.
 Knows nothing of: what kinds of statements there are, how they are run.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
-from django.db import connections
 from django.db.models import Field, Model
 
 type Values = Mapping[str, Any]
@@ -49,21 +47,13 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class Places:
     """Where in the parameters a slot's values stand, and how its field prepares them."""
 
     slot: str
     prepare: Callable[[Any, Any], Any]
     is_many: bool
     places: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A text, and its parameters for some values."""
-
-    text: Written
-    parameters: Sequence[Any]
 
 
 BYTES = "BinaryField"
@@ -83,68 +73,35 @@ EXAMPLES: Mapping[str, Callable[[int], Any]] = {
 """Of each type, one value for each number."""
 
 
-class Statement(ABC):
-    """What all kinds have in common: slots, and one text for each count of several values."""
+def learn(
+    write: Callable[[Values], Written],
+    fields: Mapping[str, Any],
+    values: Values,
+    many: Collection[str],
+) -> tuple[Written, Sequence[Places]]:
+    """Have the ORM write a statement as for these values, and find where each slot's stand."""
 
-    known: ClassVar[list["Statement"]] = []
-    """All of this process, for who holds them against the ORM."""
-
-    def __init__(self, model: type[Model], query: Callable[..., Any], **slots: Slot) -> None:
-        """Take a function of the slots that gives the ORM's query."""
-        self.name = f"{query.__module__}.{query.__name__}"
-        self.query = query
-        self.many = {name for name, slot in slots.items() if isinstance(slot, each)}
-        self.fields = {name: _field(model, slot) for name, slot in slots.items()}
-        self._of_bytes = [name for name, field in self.fields.items() if kind(field) == BYTES]
-        self._texts: dict[tuple[Any, ...], tuple[Written, Sequence[_Places]]] = {}
-        self.known.append(self)
-
-    @abstractmethod
-    def write(self, alias: str, values: Values) -> Written:
-        """Have the ORM write it for these values."""
-
-    def bind(self, alias: str, values: Values) -> Bound:
-        """Give the text for these values, and its parameters."""
-        key = (
-            alias,
-            *(len(values[name]) for name in self.many),
-            *(values[name] is None for name in self._of_bytes),
-        )
-        learnt = self._texts.get(key)
-        if learnt is None:
-            learnt = self._texts[key] = self._learn(alias, values)
-        text, slots = learnt
-        connection, parameters = connections[alias], [*text.parameters]
-        for slot in slots:
-            value = values[slot.slot]
-            items = value if slot.is_many else (value,)
-            prepared = [slot.prepare(item, connection) for item in items]
-            for number, place in enumerate(slot.places):
-                parameters[place] = prepared[number % len(prepared)]
-        return Bound(text, parameters)
-
-    def _learn(self, alias: str, values: Values) -> tuple[Written, Sequence[_Places]]:
-        examples = {name: self._example(name, values, 0) for name in self.fields}
-        text, slots = self.write(alias, examples), []
-        for name, field in self.fields.items():
-            if examples[name] is None:
-                continue
-            other = self.write(alias, examples | {name: self._example(name, values, 1)})
-            pairs = enumerate(zip(text.parameters, other.parameters, strict=True))
-            places = [place for place, (a, b) in pairs if _bare(a) != _bare(b)]
-            if other.sql != text.sql or not places:
-                raise ValueError(f"{self.name}: {name} is not only a value in the text")
-            slots.append(_Places(name, field.get_db_prep_save, name in self.many, places))
-        return text, slots
-
-    def _example(self, name: str, values: Values, number: int) -> Any:
-        example = EXAMPLES[kind(self.fields[name])]
-        if name in self._of_bytes and values[name] is None:
+    def example(name: str, number: int) -> Any:
+        one = EXAMPLES[kind(fields[name])]
+        if kind(fields[name]) == BYTES and values[name] is None:
             return None
-        if name not in self.many:
-            return example(number)
+        if name not in many:
+            return one(number)
         count = len(values[name])
-        return [example(place) for place in range(number * count, (number + 1) * count)]
+        return [one(place) for place in range(number * count, (number + 1) * count)]
+
+    examples = {name: example(name, 0) for name in fields}
+    text, slots = write(examples), []
+    for name, field in fields.items():
+        if examples[name] is None:
+            continue
+        other = write(examples | {name: example(name, 1)})
+        pairs = enumerate(zip(text.parameters, other.parameters, strict=True))
+        places = [place for place, (a, b) in pairs if _bare(a) != _bare(b)]
+        if other.sql != text.sql or not places:
+            raise ValueError(f"{name} is not only a value in the text")
+        slots.append(Places(name, field.get_db_prep_save, name in many, places))
+    return text, slots
 
 
 def kind(field: Any) -> str:
@@ -155,7 +112,8 @@ def kind(field: Any) -> str:
     return name
 
 
-def _field(model: type[Model], slot: Slot) -> Any:
+def field_of(model: type[Model], slot: Slot) -> Any:
+    """Give the field whose type a slot's values have."""
     if isinstance(slot, Field):
         return slot
     return model._meta.get_field(slot.field if isinstance(slot, each) else slot)

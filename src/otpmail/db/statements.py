@@ -1,18 +1,20 @@
-"""The kinds of statements that are written once (``sql_text``), and how they are run.
+"""A statement of the ORM's is made into text once a process and database; then values are bound.
 
-A statement is declared beside its use, as a function that gives the ORM's query for its slots. It
-runs over Django's cursor, so that execute wrappers, the log of queries and transactions are
-Django's. PostgreSQL takes several in one (``WITH``): there `add` and `change` are a round trip.
+A statement is declared beside its use, as a function that gives the ORM's query for its slots. Its
+text is learnt at its first use (``sql_text``). It runs over Django's cursor, so that execute
+wrappers, the log of queries and transactions are Django's. PostgreSQL takes several in one
+(``WITH``): there `add` and `change` are a round trip.
 
 In: functions of the ORM, values, rows to add. Out: rows, counts. Models' signals are not sent.
 Knows nothing of: what the statements are for.
 """
 
-import re
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from itertools import batched, groupby
 from typing import Any, ClassVar, override
 
@@ -21,17 +23,58 @@ from django.db.models import Model
 from django.db.models.sql import DeleteQuery, InsertQuery, UpdateQuery
 
 from otpmail.db import database
-from otpmail.db.sql_text import Bound, Slot, Statement, Values, Written
+from otpmail.db.sql_text import BYTES, Places, Slot, Values, Written, each, field_of, kind, learn
 
 AT_ONCE = 20
 """Rows that are added at a time: a database bounds how long a statement may be."""
 
-_UPSERT = {
-    "postgresql": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "GREATEST"),
-    "sqlite": ("ON CONFLICT (id) DO UPDATE SET", r"EXCLUDED.\1", "MAX"),
-    "mysql": ("ON DUPLICATE KEY UPDATE", r"VALUES(\1)", "GREATEST"),
-}
-"""How a database begins what it does with a row that is there, and writes ``new(x)``."""
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A text, and its parameters for some values."""
+
+    text: Written
+    parameters: Sequence[Any]
+
+
+class Statement(ABC):
+    """What all kinds have in common: slots, and one text for each count of several values."""
+
+    known: ClassVar[list["Statement"]] = []
+    """All of this process, for who holds them against the ORM."""
+
+    def __init__(self, model: type[Model], query: Callable[..., Any], **slots: Slot) -> None:
+        """Take a function of the slots that gives the ORM's query."""
+        self.name = f"{query.__module__}.{query.__name__}"
+        self.query = query
+        self.many = {name for name, slot in slots.items() if isinstance(slot, each)}
+        self.fields = {name: field_of(model, slot) for name, slot in slots.items()}
+        self._of_bytes = [name for name, field in self.fields.items() if kind(field) == BYTES]
+        self._texts: dict[tuple[Any, ...], tuple[Written, Sequence[Places]]] = {}
+        self.known.append(self)
+
+    @abstractmethod
+    def write(self, alias: str, values: Values) -> Written:
+        """Have the ORM write it for these values."""
+
+    def bind(self, alias: str, values: Values) -> Bound:
+        """Give the text for these values, and its parameters."""
+        key = (
+            alias,
+            *(len(values[name]) for name in self.many),
+            *(values[name] is None for name in self._of_bytes),
+        )
+        if key not in self._texts:
+            self._texts[key] = learn(partial(self.write, alias), self.fields, values, self.many)
+        text, slots = self._texts[key]
+        connection, parameters = connections[alias], [*text.parameters]
+        for slot in slots:
+            value = values[slot.slot]
+            items = value if slot.is_many else (value,)
+            prepared = [slot.prepare(item, connection) for item in items]
+            for number, place in enumerate(slot.places):
+                parameters[place] = prepared[number % len(prepared)]
+        return Bound(text, parameters)
 
 
 class Change(Statement):
@@ -76,7 +119,9 @@ class Select(Statement):
 
     def __call__(self, **values: Any) -> list[list[Any]]:
         """Run it with these values, and give the rows that it found."""
-        alias = database.alias()
+        return self._read(database.alias(), values)
+
+    def _read(self, alias: str, values: Values) -> list[list[Any]]:
         bound, connection = self.bind(alias, values), connections[alias]
         with connection.cursor() as cursor:
             cursor.execute(bound.text.sql, bound.parameters)
@@ -129,7 +174,7 @@ class Find(Select):
     def __call__(self, **values: Any) -> list[tuple[Any, datetime]]:  # type: ignore[override]
         """Run it."""
         alias = database.alias()
-        return [self._as_row(alias, row) for row in super().__call__(**values)]
+        return [self._as_row(alias, row) for row in self._read(alias, values)]
 
     def _as_row(self, alias: str, values: Sequence[Any]) -> tuple[Any, datetime]:
         place = len(self._names)
@@ -161,52 +206,18 @@ class Insert(Statement):
         return Written(sql, parameters)
 
 
-class Upsert:
-    """Adds rows of which an `Insert` was declared, or changes those that are there.
-
-    Calling it gives of each row the columns that it ``tells``, and at their end the database's
-    clock. The ORM writes no value that depends on what is there and on what was to be: ``changes``
-    are SQL by column, in which ``old.x`` is what the row holds, and ``new(x)`` what was to be.
-    """
-
-    def __init__(self, model: type[Model], *tells: str, **changes: str) -> None:
-        self._model, self._changes, self._tells = model, changes, tells
-        self._texts: dict[tuple[str, int], str] = {}
-
-    def __call__(self, rows: Sequence[Model]) -> list[Sequence[Any]]:
-        """Run it: on all databases it takes their locks in this order."""
-        alias = database.alias()
-        bound = [_inserting(alias, row) for row in rows]
-        key = (alias, len(rows))
-        if key not in self._texts:
-            self._texts[key] = self._write(connections[alias], bound[0].text.sql, len(rows))
-        with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
-            cursor.execute(self._texts[key], _parameters(bound))
-            told: list[Sequence[Any]] = cursor.fetchall()
-        return told
-
-    def _write(self, connection: Any, insert: str, count: int) -> str:
-        begin, new, greatest = _UPSERT[connection.vendor]
-        into, _, values = insert.partition(" VALUES ")
-        changes = ", ".join(f"{column} = {sql}" for column, sql in self._changes.items())
-        changes = re.sub(r"new\((\w+)\)", new, changes).replace("GREATEST", greatest)
-        changes = changes.replace("old.", f"{self._model._meta.db_table}.")
-        told = ", ".join([*self._tells, database.clock_of(connection)])
-        return f"{into} VALUES {', '.join([values] * count)} {begin} {changes} RETURNING {told}"
-
-
 def add(*rows: Model) -> None:
     """Add rows of models of which an `Insert` was declared, in this order."""
     alias = database.alias()
-    for some in batched([_inserting(alias, row) for row in rows], AT_ONCE):
+    for some in batched([inserting(row, alias) for row in rows], AT_ONCE):
         _run(alias, some)
     for row in rows:
         row._state.adding, row._state.db = False, alias
 
 
-def inserting(row: Model) -> Bound:
+def inserting(row: Model, alias: str = "") -> Bound:
     """Bind a row, for `change`."""
-    return _inserting(database.alias(), row)
+    return Insert.of[type(row)].bind(alias or database.alias(), vars(row))
 
 
 def change(first: Bound, *then: Bound) -> int:
@@ -229,7 +240,7 @@ def _change_at_once(alias: str, first: Bound, then: Sequence[Bound]) -> int:
     named = ", ".join(f"t{number} AS ({sql})" for number, sql in enumerate(texts))
     with transaction.mark_for_rollback_on_error(alias), connections[alias].cursor() as cursor:
         sql = f"WITH {named} SELECT COUNT(*) FROM t0"  # noqa: S608 - the ORM's texts
-        cursor.execute(sql, _parameters([first, *then]))
+        cursor.execute(sql, parameters_of([first, *then]))
         (changed,) = cursor.fetchone()
     return int(changed)
 
@@ -273,11 +284,8 @@ def _run_each(cursor: Any, bound: Iterable[Bound]) -> None:
             cursor.executemany(sql, parameters)
 
 
-def _inserting(alias: str, row: Model) -> Bound:
-    return Insert.of[type(row)].bind(alias, vars(row))
-
-
-def _parameters(bound: Iterable[Bound]) -> list[Any]:
+def parameters_of(bound: Iterable[Bound]) -> list[Any]:
+    """Give the parameters of several, one after the other."""
     return [parameter for one in bound for parameter in one.parameters]
 
 

@@ -163,9 +163,8 @@ class _Round:
         key = self._key_of(ready)
         if batch.key not in {None, key}:
             return {delivery.pk: DUE}
-        domain = routes.domain_of(ready.rendered.mail)
-        if not self._has_share(domain, is_code=delivery.queue == Queue.CODE):
-            return {delivery.pk: self._turn_away(delivery, domain)}
+        if not self._has_share(ready.domain, is_code=delivery.queue == Queue.CODE):
+            return {delivery.pk: self._turn_away(delivery, ready.domain)}
         batch.key = key
         batch.ready.append(ready)
         return {}
@@ -184,16 +183,15 @@ class _Round:
         return Result(wait_seconds=routes.share_wait_seconds(age.total_seconds()))
 
     def _key_of(self, ready: Ready) -> _BatchKey:
-        delivery, mail = ready.delivery, ready.rendered.mail
-        carried = payload.of(delivery)
+        delivery, carried = ready.delivery, ready.carried
         avoid: Sequence[str] = ()
         if len(carried.routes) > 1 and (delivery.rounds or not carried.is_first):
             # What was asked for again, or may have been lost, goes another way than before.
             avoid = outbox.routes_used(delivery)
         is_short = self._life_left(delivery) < settings.LEASE_SECONDS / 2
-        is_alone = is_short or routes.domains.is_slow(routes.domain_of(mail))
+        is_alone = is_short or routes.domains.is_slow(ready.domain)
         return _BatchKey(
-            routes=tuple(routes.ordered(carried.routes, mail, avoid=avoid)),
+            routes=tuple(routes.ordered(carried.routes, ready.rendered.mail, avoid=avoid)),
             may_double=carried.may_double,
             alone=delivery.pk if is_alone else None,
         )
@@ -208,7 +206,7 @@ class _Round:
         ends, left = [], []
         for ready, result in zip(batch, sent, strict=True):
             if any(map(_was_quick, result.route_attempts)):
-                self._domains[routes.domain_of(ready.rendered.mail)].is_quick = True
+                self._domains[ready.domain].is_quick = True
             if result.still_valid and result.route_attempts:
                 ends.append(recording.end_of(ready.delivery, result.route_attempts, self._clock()))
             else:

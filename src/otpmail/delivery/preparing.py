@@ -21,6 +21,7 @@ from django.template import TemplateDoesNotExist, TemplateSyntaxError
 from otpmail import routes
 from otpmail.db.database import Clock
 from otpmail.delivery import leases, outbox, payload, recording, round_results
+from otpmail.delivery.payload import Payload
 from otpmail.delivery.rendering import RenderedMessage
 from otpmail.delivery.round_results import DECLINED, DONE, Result, log_fault
 from otpmail.exceptions import NotHereError
@@ -41,10 +42,13 @@ NOT_HERE = (
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A delivery and its mail."""
+    """A delivery, what it carries, and the mail that this makes."""
 
     delivery: Delivery
+    carried: Payload
     rendered: RenderedMessage
+    domain: str
+    """The first recipient's."""
 
 
 def prepare(delivery: Delivery, holder: str, clock: Clock) -> Ready | Result:
@@ -54,11 +58,12 @@ def prepare(delivery: Delivery, holder: str, clock: Clock) -> Ready | Result:
     reason = drop_reason(delivery, clock())
     if reason is not None:
         return recording.drop(delivery, holder, reason, now=clock())
-    if routes.wait_seconds(payload.of(delivery).routes) > 0:
+    carried = payload.of(delivery)
+    if routes.wait_seconds(carried.routes) > 0:
         return DECLINED
-    rendered = _render(delivery, clock())
+    rendered = _render(delivery, carried, clock())
     if isinstance(rendered, RenderedMessage):
-        return Ready(delivery, rendered)
+        return Ready(delivery, carried, rendered, routes.domain_of(rendered.mail))
     if isinstance(rendered, Reason):
         return recording.drop(delivery, holder, rendered, now=clock())
     outbox.note_render_failed(delivery, holder)
@@ -71,8 +76,9 @@ def drop_reason(delivery: Delivery, now: datetime) -> Reason | None:
     return Reason.EXPIRED if reason is None and now >= delivery.deadline else reason
 
 
-def _render(delivery: Delivery, now: datetime) -> RenderedMessage | Reason | Result | Outcome:
-    carried = payload.of(delivery)
+def _render(
+    delivery: Delivery, carried: Payload, now: datetime
+) -> RenderedMessage | Reason | Result | Outcome:
     told = f"delivery={delivery.pk} {delivery.log_fields}"
     try:
         rendered = carried.rendered()

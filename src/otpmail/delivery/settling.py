@@ -17,8 +17,8 @@ from django.db.models import F, Model
 from otpmail import audit
 from otpmail.conf import settings
 from otpmail.db import database
-from otpmail.db.sql_text import Bound, Slot, each
-from otpmail.db.statements import Delete, Insert, Update, add, change, inserting
+from otpmail.db.sql_text import Slot, each
+from otpmail.db.statements import Bound, Delete, Insert, Update, add, change, inserting
 from otpmail.delivery import lease_rows, leases
 from otpmail.models import (
     Attempt,

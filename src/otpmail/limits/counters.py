@@ -15,22 +15,20 @@ written under the ring's current key, and looked for under all, so that a key th
 forgets neither a wait nor a device; one that is revoked does.
 """
 
-import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from operator import attrgetter
 from uuid import UUID
 
 from django.db.models import F, QuerySet
 
 from otpmail.crypto import keys
-from otpmail.crypto.keys import SigningKey
 from otpmail.db import database
 from otpmail.db.sql_text import each
-from otpmail.db.statements import Find, Insert, Update, Upsert
-from otpmail.exceptions import NotHereError
+from otpmail.db.statements import Find, Insert, Update
+from otpmail.db.upserts import Upsert
 from otpmail.models import Counter
 
 HOUR_MS = 3_600_000
@@ -134,24 +132,15 @@ class Allowance:
 
     def key(self) -> UUID:
         """Name the row so that nobody can tell for whom it is."""
-        return self._key(keys.current())
+        return _named(keys.mac(_LABEL, self._message))
 
     def keys(self) -> set[UUID]:
         """Name its rows under all keys that are here."""
-        current = keys.current()
-        found = {self._key(current)}
-        for older in keys.readable().values():
-            if older is not current:
-                with suppress(NotHereError):  # its key service is away: nobody waits for that
-                    found.add(self._key(older))
-        return found
+        return {*map(_named, keys.macs(_LABEL, self._message))}
 
-    def _key(self, key: SigningKey) -> UUID:
-        secret = key.subkey(_LABEL)
-        digest = hmac.digest(
-            secret, f"{self.kind}\0{self.name}".encode(errors="surrogatepass"), "sha256"
-        )
-        return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
+    @property
+    def _message(self) -> bytes:
+        return f"{self.kind}\0{self.name}".encode(errors="surrogatepass")
 
     def fresh(self, now: datetime) -> Counter:
         """Give the row of a counter that had taken nothing before."""
@@ -181,7 +170,7 @@ def lock(allowances: Iterable[Allowance]) -> datetime:
     Gives the database's time then.
     """
     kept_until = milliseconds(datetime.now(UTC)) + _KEPT_MS  # of days: any clock will do
-    rows = sorted((one.empty(kept_until) for one in allowances), key=_by_key)
+    rows = sorted((one.empty(kept_until) for one in allowances), key=attrgetter("pk"))
     *_, (now,) = _LOCK(rows)
     return database.as_time(now)
 
@@ -199,7 +188,7 @@ def take(allowances: Iterable[Allowance], now: datetime) -> bool:
     That holds their rows from then on, so it is the last thing it does.
     """
     wanted = [one for one in allowances if one.an_hour_and_a_day]
-    rows = sorted((one.fresh(now) for one in wanted), key=_by_key)
+    rows = sorted((one.fresh(now) for one in wanted), key=attrgetter("pk"))
     if not rows or _have_room(_TAKE(rows), now):
         return True
     for one in sorted(wanted, key=Allowance.key):
@@ -215,8 +204,8 @@ def _have_room(taken: Iterable[Sequence[int]], now: datetime) -> bool:
     )
 
 
-def _by_key(row: Counter) -> UUID:
-    return row.pk
+def _named(digest: bytes) -> UUID:
+    return UUID(bytes=digest[:16], version=5)  # MariaDB refuses an id of no known form
 
 
 def prune(*, now: datetime, limit: int) -> int:

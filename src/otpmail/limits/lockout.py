@@ -61,9 +61,11 @@ def lock(*owners: str) -> datetime:
     return counters.lock(Allowance("issues", owner, ()) for owner in owners)
 
 
-def locked_out_until(owner: str, rows: Mapping[UUID, Counter], now: datetime) -> datetime | None:
-    """Tell until when the owner waits, if it does, by rows that were looked at."""
-    until = max((row.locked_out_until for row in of(owner).among(rows)), default=0)
+def locked_out_until(
+    budget: Allowance, rows: Mapping[UUID, Counter], now: datetime
+) -> datetime | None:
+    """Tell until when its owner waits, if it does, by rows that were looked at."""
+    until = max((row.locked_out_until for row in budget.among(rows)), default=0)
     return moment(until) if until > milliseconds(now) else None
 
 

@@ -61,8 +61,9 @@ class MailLimits:
         ]
         budget = [] if owner is None else [lockout.of(owner)]
         rows = look([*budget, *by_client, *chain.from_iterable(by_recipient)])
-        if owner is not None and (retry_at := lockout.locked_out_until(owner, rows, self._now)):
-            return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
+        for one in budget:
+            if retry_at := lockout.locked_out_until(one, rows, self._now):
+                return OverCap(retry_at=retry_at, cap=Cap.FAILURES)
         found = by_client
         for one in by_client:
             if retry_at := one.room_at(rows, self._now):

@@ -37,16 +37,13 @@ class Channel:
         self._socket = sock
         self._path = tcp_path.TcpPath()
         self.written = 0
+        self.closed = False
+        """Whether this side has closed it."""
 
     @property
     def encrypted(self) -> bool:
         """Whether TLS lies over it."""
         return isinstance(self._socket, ssl.SSLSocket)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this side has closed it."""
-        return self._socket.fileno() < 0
 
     def write(self, data: bytes, *, phase: Phase, limit: float, deadline: Deadline) -> None:
         """Write all of it; whatever happens, ``written`` tells how far it came.
@@ -88,7 +85,7 @@ class Channel:
         """Close, and have the system drop what it would still send: the mail goes elsewhere."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
-        self._socket.close()
+        self.close()
 
     def encrypt(self, context: ssl.SSLContext, host: str, *, deadline: Deadline) -> None:
         """Put TLS over it. Raises `InsecureChannelError` if certificate or name are wrong."""
@@ -144,6 +141,7 @@ class Channel:
 
     def close(self) -> None:
         """Close this process's end. Nothing is written: a forked parent may be using its own."""
+        self.closed = True
         self._socket.close()
 
 

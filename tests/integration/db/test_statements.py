@@ -43,7 +43,7 @@ VALUES = {
     "TextField": TEXT,
     "UUIDField": st.uuids(),
 }
-KNOWN = sql_text.Statement.known
+KNOWN = statements.Statement.known
 READING = [statement for statement in KNOWN if isinstance(statement, Select)]
 
 
