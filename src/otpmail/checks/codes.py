@@ -5,7 +5,8 @@ Knows nothing of: rows.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
@@ -26,6 +27,9 @@ ORIGIN = re.compile(
 
 PAIR = ("an hour", "a day")
 
+LEAST_BYTES = 18
+"""So many different ones, or fewer, are among 32 random bytes once in fifty million keys."""
+
 
 def own_keys() -> Iterable[CheckMessage]:
     """W001: codes are derived from a key that is made of ``SECRET_KEY``, and rotates with it."""
@@ -39,12 +43,37 @@ def own_keys() -> Iterable[CheckMessage]:
 
 def strong_keys() -> Iterable[CheckMessage]:
     """E023: a key of the ring can be guessed, or is the value of two ids."""
-    for key_id, why in keys.weak().items():
+    for key_id, why in _weak_keys().items():
         yield Error(
             f"OTPMAIL_KEYS: key {key_id!r} {why}.",
             hint="Make another with: manage.py otpmail_key; put it first, and revoke this one.",
             id="otpmail.E023",
         )
+
+
+def _weak_keys() -> Mapping[str, str]:
+    """Tell which keys of the ring are no secrets, by id, and why. A malformed ring has none."""
+    try:
+        given = [key for key in keys.ring().values() if settings.KEYS]
+    except (ValueError, ImportError):  # told by another check
+        return {}
+    told = {key.id: _why_guessable(key.secret) for key in given if isinstance(key, keys.Key)}
+    seen: dict[object, str] = {}
+    for key in given:
+        first = seen.setdefault(key.secret if isinstance(key, keys.Key) else key.value, key.id)
+        if first != key.id:
+            told[key.id] = f"is the same as {first!r}"
+    return {key_id: why for key_id, why in told.items() if why}
+
+
+def _why_guessable(secret: bytes) -> str:
+    """Say what random bytes look like once in ten million keys at most."""
+    steps = {(one - other) % 256 for one, other in pairwise(secret)}
+    if len(set(secret)) <= LEAST_BYTES or len(steps) <= LEAST_BYTES:
+        return "repeats itself"
+    if all(0x20 <= byte < 0x7F for byte in secret):  # noqa: PLR2004 - ASCII that can be typed
+        return "is a text"
+    return ""
 
 
 def private_links() -> Iterable[CheckMessage]:

@@ -21,7 +21,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache, wraps
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -33,8 +32,6 @@ from otpmail.exceptions import NotHereError
 from otpmail.exceptions.foreign import OncePerMinute, ends_process
 
 KEY_BYTES = 32
-LEAST_BYTES = 18
-"""So many different ones, or fewer, are among 32 random bytes once in fifty million keys."""
 
 ID = re.compile("[A-Za-z0-9._-]{1,50}")
 
@@ -190,31 +187,6 @@ def readable() -> Mapping[str, SigningKey]:
     if not settings.KEYS:
         return _of_secret_key()
     return _readable(_given_keys(), _secrets(), _revoked())
-
-
-def weak() -> Mapping[str, str]:
-    """Tell which keys of the ring are no secrets, by id, and why. A malformed ring has none."""
-    try:
-        given = [key for key in ring().values() if settings.KEYS]
-    except (ValueError, ImportError):  # told by another check
-        return {}
-    told = {key.id: _why_guessable(key.secret) for key in given if isinstance(key, Key)}
-    seen: dict[object, str] = {}
-    for key in given:
-        first = seen.setdefault(key.secret if isinstance(key, Key) else key.value, key.id)
-        if first != key.id:
-            told[key.id] = f"is the same as {first!r}"
-    return {key_id: why for key_id, why in told.items() if why}
-
-
-def _why_guessable(secret: bytes) -> str:
-    """Say what random bytes look like once in ten million keys at most."""
-    steps = {(one - other) % 256 for one, other in pairwise(secret)}
-    if len(set(secret)) <= LEAST_BYTES or len(steps) <= LEAST_BYTES:
-        return "repeats itself"
-    if all(0x20 <= byte < 0x7F for byte in secret):  # noqa: PLR2004 - ASCII that can be typed
-        return "is a text"
-    return ""
 
 
 def _given_keys() -> tuple[str, tuple[tuple[str, str], ...]]:
