@@ -13,6 +13,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
 from django.db import connection
 from django.test import Client, RequestFactory
+from django.urls import reverse
 
 from otpmail import challenges, receipts, results
 from otpmail.models import Challenge, Delivery
@@ -132,6 +133,7 @@ def test_admin_is_entered_by_a_code(project, settings, alice):
     done = browser.post(page.request["PATH_INFO"], {"code": newest_code()})
     assert done["Location"] == "/admin/"
     assert browser.get("/admin/").status_code == 200
+    assert browser.get(reverse("login")).status_code == 200
 
 
 @on("docs/how-to/sign-in-by-code.md")

@@ -69,7 +69,10 @@ def page(view: View) -> View:
 
 def show(request: HttpRequest, name: str, *, status: int = 200, **context: object) -> HttpResponse:
     """Show one of our templates."""
-    shown = {"site": settings.SIGNIN_SITE_NAME or request.get_host()}
+    shown = {
+        "site": settings.SIGNIN_SITE_NAME or request.get_host(),
+        "is_signed_in": request.user.is_authenticated,
+    }
     return render(request, f"otpmail/signin/{name}.html", shown | context, status=status)
 
 

@@ -1,6 +1,6 @@
 """What the pages tell a project. A receiver that raises takes back what it was told of.
 
-In: nothing. Out: signals. Knows nothing of: who listens.
+In: nothing. Out: signals, of which the sender is the user model. Knows nothing of: who listens.
 """
 
 from django.dispatch import Signal

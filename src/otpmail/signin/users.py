@@ -9,6 +9,7 @@ dotless i to be an i, and whoever has one mailbox would sign in as the other's o
 
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import idna
 from django.conf import settings as django_settings
@@ -24,30 +25,19 @@ from otpmail.limits import lockout
 from otpmail.signin.conf import settings
 
 
-def find(address: str, **whose: object) -> AbstractBaseUser | None:
-    """Find the active user whose address it is: spelt so, else the oldest who has it.
+def find(address: str) -> AbstractBaseUser | None:
+    """Find the active user whose address it is: spelt so, else the oldest who has it."""
+    for pk, _ in _alike(address, **_active()):
+        return get_user_model()._default_manager.filter(pk=pk).first()  # noqa: SLF001
+    return None
 
-    One statement, whoever is found and whether anybody is. ``whose`` is asked instead of active.
+
+def known_as(address: str) -> str | None:
+    """Give the address of an active user as a code is mailed to it; None if it is nobody's.
+
+    One statement, and no more work for who is known than it takes to tell.
     """
-    try:
-        wanted = addresses.canonical(address)
-    except ValueError:
-        return None
-    model, field = get_user_model(), email_field()
-    spelt = Q()
-    for spelling in _spellings(wanted):
-        spelt |= Q(**{f"{field}__iexact": spelling})
-    rows = model._default_manager.filter(spelt, **(whose or _active())).order_by("pk")  # noqa: SLF001
-    alike = [user for user in rows if _folded(address_of(user)) == _folded(wanted)]
-    return next((user for user in alike if address_of(user) == wanted), next(iter(alike), None))
-
-
-def address_of(user: AbstractBaseUser) -> str:
-    """Give a user's address in its one form; empty if they have none that mail can be sent to."""
-    try:
-        return addresses.canonical(getattr(user, email_field()))
-    except ValueError:
-        return ""
+    return next((known for _, known in _alike(address, **_active())), None)
 
 
 def mailable(address: str) -> str:
@@ -80,7 +70,7 @@ def change(user: AbstractBaseUser, address: str) -> bool:
         return False
     setattr(user, email_field(), address)
     try:
-        with transaction.atomic(using=router.db_for_write(type(user))):
+        with transaction.atomic(using=router.db_for_write(get_user_model())):
             user.save(update_fields=[email_field()])
     except IntegrityError:
         user.refresh_from_db()
@@ -104,8 +94,29 @@ def email_field() -> str:
 
 def _is_taken(address: str, but: AbstractBaseUser | None = None) -> bool:
     """Tell whether somebody has it, active or not."""
-    found = find(address, pk__isnull=False)
-    return found is not None and found != but
+    return any(but is None or pk != but.pk for pk, _ in _alike(address))
+
+
+def _alike(address: str, **whose: object) -> list[tuple[Any, str]]:
+    """Give the keys and addresses of those who have it, the one to take first."""
+    wanted = _canonical(address)
+    spelt = Q()
+    for spelling in _spellings(wanted):
+        spelt |= Q(**{f"{email_field()}__iexact": spelling})
+    if not spelt:
+        return []
+    rows = get_user_model()._default_manager.filter(spelt, **whose).order_by("pk")  # noqa: SLF001
+    known = [(pk, _canonical(written)) for pk, written in rows.values_list("pk", email_field())]
+    alike = [row for row in known if _folded(row[1]) == _folded(wanted)]
+    return sorted(alike, key=lambda row: row[1] != wanted)
+
+
+def _canonical(address: str) -> str:
+    """Give an address in its one form; empty if no mail can be sent to it."""
+    try:
+        return addresses.canonical(address)
+    except ValueError:
+        return ""
 
 
 def _make(address: str) -> AbstractBaseUser:
@@ -122,6 +133,8 @@ def _make(address: str) -> AbstractBaseUser:
 
 def _spellings(canonical: str) -> Iterator[str]:
     """Give the forms in which a project may have written it down."""
+    if not canonical:
+        return
     yield canonical
     local, _, domain = canonical.rpartition("@")
     if "xn--" in domain:

@@ -7,7 +7,7 @@ Knows nothing of: how a code is made, mailed or compared.
 from uuid import UUID
 
 from django.conf import settings as django_settings
-from django.contrib.auth import login
+from django.contrib.auth import get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -39,10 +39,9 @@ class SignIn(Pages):
 
     def to(self, address: str) -> Recipient:
         """Give the address as it is known, or one to which nothing is mailed."""
-        user = users.find(address)
-        if user is None:
-            return Recipient(address=users.mailable(address), decoy=self.hides)
-        return Recipient(address=users.address_of(user))
+        known = users.known_as(address)
+        decoy = known is None and self.hides
+        return Recipient(address=known or users.mailable(address), decoy=decoy)
 
     def confirm(self, request: HttpRequest, challenge: Challenge) -> AbstractBaseUser | None:
         """Find whose the address is, or make a user for it."""
@@ -51,7 +50,7 @@ class SignIn(Pages):
             return user
         made = users.make(challenge.recipient)
         if made:
-            signals.signed_up.send(type(made), request=request, user=made)
+            signals.signed_up.send(get_user_model(), request=request, user=made)
         return made
 
     def done(self, request: HttpRequest, tab: Tab, confirmed: object) -> HttpResponse:
@@ -87,7 +86,7 @@ class Prove(Pages):
         user, address = request.user, challenge.recipient
         if not isinstance(user, AbstractBaseUser) or not users.change(user, address):
             return None
-        signals.address_proven.send(type(user), request=request, user=user, address=address)
+        signals.address_proven.send(get_user_model(), request=request, user=user, address=address)
         return address
 
     def done(self, request: HttpRequest, tab: Tab, confirmed: object) -> HttpResponse:

@@ -57,6 +57,7 @@ def project(settings):
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "otpmail.signin"]
     settings.ROOT_URLCONF = "tests.integration.signin.urls"
     settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if one.startswith("django.")]
+    settings.TEMPLATES = [{key: settings.TEMPLATES[0][key] for key in ("BACKEND", "APP_DIRS")}]
     settings.LOGIN_URL = "otpmail_signin:ask"
     settings.LOGIN_REDIRECT_URL = "/home"
     settings.OTPMAIL_OPEN_CHALLENGES = 3

@@ -13,7 +13,8 @@ def told():
 
 
 def test_project_that_has_all_is_told_nothing():
-    assert [one.id for one in run_checks() if one.is_serious()] == []
+    found = [one for one in run_checks() if one.is_serious()]
+    assert [one.id for one in found if one.id.startswith("otpmail.")] == []
     assert told() == []
 
 

@@ -42,9 +42,9 @@ def told():
     def hear(sender, request, user, address, **_):
         heard.append((user.username, address))
 
-    signals.address_proven.connect(hear)
+    signals.address_proven.connect(hear, sender=get_user_model())
     yield heard
-    signals.address_proven.disconnect(hear)
+    signals.address_proven.disconnect(hear, sender=get_user_model())
 
 
 def test_proven_address_is_the_users(browser, alice, told):
