@@ -110,8 +110,9 @@ class DomainShares:
 
 def is_quick(seconds: float) -> bool:
     """Tell whether a mail that takes so long is not slow."""
-    usual = max(map(hedging.usual_seconds, known()), default=0.0)
-    return seconds <= max(SLOW_SECONDS, TIMES_USUAL * usual)
+    if seconds <= SLOW_SECONDS:
+        return True
+    return seconds <= TIMES_USUAL * max(map(hedging.usual_seconds, known()), default=0.0)
 
 
 def share_wait_seconds(age_seconds: float) -> float:
