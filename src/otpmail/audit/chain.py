@@ -73,11 +73,6 @@ def prune(*, now: datetime) -> int:
     return deleted
 
 
-def unsealed() -> int:
-    """Count the entries that wait for their seal."""
-    return AuditEntry.objects.filter(pk__gt=_newest().last).count()
-
-
 def anchor() -> str:
     """Name the last seal, to be kept elsewhere: ``<number>:<digest>``; empty if there is none."""
     newest = _newest()

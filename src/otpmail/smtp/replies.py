@@ -102,11 +102,6 @@ class ReplyParser:
         """Whether every byte so far has been given out as part of a reply."""
         return not self._buffer and not self._lines
 
-    @property
-    def held(self) -> int:
-        """Octets that are kept until a reply is whole."""
-        return len(self._buffer) + sum(map(len, self._lines))
-
     def feed(self, data: bytes) -> None:
         """Take the bytes that came."""
         self._buffer += data

@@ -64,7 +64,9 @@ def test_what_nobody_touched_is_whole():
     sealed()
     promise()
     assert faults() == []
-    assert (AuditSeal.objects.count(), chain.unsealed()) == (3, 1)
+    seals = list(AuditSeal.objects.order_by("number"))
+    assert len(seals) == 3
+    assert AuditEntry.objects.filter(pk__gt=seals[-1].last).count() == 1
 
 
 def test_command_seals_what_is_new_and_tells_the_last_seal(capsys):

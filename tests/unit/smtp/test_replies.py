@@ -200,5 +200,10 @@ def test_an_endless_reply_never_grows_the_parser(segment):
                 pass
         except MalformedReplyError:
             return
-        assert parser.held <= limit
-    assert parser.held < MAX_LINE
+        assert held(parser) <= limit
+    assert held(parser) < MAX_LINE
+
+
+def held(parser):
+    """Count the octets that are kept until a reply is whole."""
+    return len(parser._buffer) + sum(map(len, parser._lines))
