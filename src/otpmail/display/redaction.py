@@ -31,6 +31,7 @@ RUN = 4
 
 STAR = "*"
 
+_DIGIT = re.compile(r"\d")
 _WORD = re.compile(r"[\w-]{4,}")
 _TOKEN_PART = re.compile(r"(?:[\w-](?:=\s+)?)++", re.ASCII)
 _TOKEN_DOT = re.compile(r"\.(?:=\s+)?", re.ASCII)
@@ -74,13 +75,15 @@ def keep_secret(mail: EmailMessage, codes: Iterable[str]) -> None:
 
 def of_mail(text: str, mail: EmailMessage) -> str:
     """Redact what is said of a mail: its codes, and each word of it that has a digit."""
-    shown = " ".join(map(str, (mail.subject, mail.body, *getattr(mail, "alternatives", ()))))
     text = redact(text, getattr(mail, "otpmail_codes", ()))
+    if not any(map(_DIGIT.search, _WORD.findall(text))):  # the usual reply
+        return text
+    shown = " ".join(map(str, (mail.subject, mail.body, *getattr(mail, "alternatives", ()))))
     return _WORD.sub(lambda word: _starred(word[0], shown), text)
 
 
 def _starred(word: str, shown: str) -> str:
-    return STAR * len(word) if re.search(r"\d", word) and word in shown else word
+    return STAR * len(word) if _DIGIT.search(word) and word in shown else word
 
 
 def _numbers(text: str, known: Iterable[str]) -> Iterator[Span]:
