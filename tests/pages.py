@@ -4,6 +4,7 @@ Each begins with the name of its file: ``# settings.py``, or a module of the pac
 """
 
 import copy
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -106,4 +107,5 @@ def project(page: str, tmp_path: Path, monkeypatch: Any, settings: Any) -> Itera
     yield Project(page, tmp_path, settings)
     for name in [name for name in sys.modules if name.partition(".")[0] == "bank"]:
         del sys.modules[name]
+    gc.collect()  # with a module go its receivers, which would hear of other tests
     apps.all_models.pop("bank", None)

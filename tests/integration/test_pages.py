@@ -137,6 +137,21 @@ def test_admin_is_entered_by_a_code(project, settings, alice):
 
 
 @on("docs/how-to/sign-in-by-code.md")
+def test_old_address_is_told_of_the_new_one(project, settings, alice):
+    assert [*project.configure()] == [[], [], []]
+    project.modules()
+    settings.ROOT_URLCONF = "bank.urls"
+    settings.MIDDLEWARE = [one for one in settings.MIDDLEWARE if one.startswith("django.")]
+    browser = Client(headers={"host": "localhost"})
+    browser.force_login(alice)
+    page = browser.post("/sign-in/address", {"email": "new@example.org"}, follow=True)
+    assert (
+        "new@example.org" in browser.post(page.request["PATH_INFO"], {"code": newest_code()}).text
+    )
+    assert [one.to for one in mail.outbox] == [["new@example.org"], ["alice@example.org"]]
+
+
+@on("docs/how-to/sign-in-by-code.md")
 def test_user_is_made_as_the_page_has_it(project):
     made = project.modules().people.make("carol@example.org")
     assert (made.username, made.email) == ("carol", "carol@example.org")

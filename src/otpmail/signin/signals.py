@@ -11,6 +11,6 @@ transaction that uses the code up, before the user is signed in.
 """
 
 address_proven = Signal()
-"""``request``, ``user``, ``address``: a user has a new address, which was proven. Sent inside the
-transaction that uses the code up.
+"""``request``, ``user``, ``address``, ``before``: a user has a new address, which was proven, and
+had another before. Sent inside the transaction that uses the code up.
 """

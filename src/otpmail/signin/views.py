@@ -84,9 +84,12 @@ class Prove(Pages):
     def confirm(self, request: HttpRequest, challenge: Challenge) -> str | None:
         """Give them the address, unless it is somebody else's."""
         user, address = request.user, challenge.recipient
-        if not isinstance(user, AbstractBaseUser) or not users.change(user, address):
+        if not isinstance(user, AbstractBaseUser):
             return None
-        signals.address_proven.send(get_user_model(), request=request, user=user, address=address)
+        told = {"request": request, "user": user, "before": getattr(user, users.email_field())}
+        if not users.change(user, address):
+            return None
+        signals.address_proven.send(get_user_model(), address=address, **told)
         return address
 
     def done(self, request: HttpRequest, tab: Tab, confirmed: object) -> HttpResponse:

@@ -39,8 +39,8 @@ def browser(alice):
 def told():
     heard = []
 
-    def hear(sender, request, user, address, **_):
-        heard.append((user.username, address))
+    def hear(sender, request, user, address, before, **_):
+        heard.append((user.username, before, address))
 
     signals.address_proven.connect(hear, sender=get_user_model())
     yield heard
@@ -60,7 +60,7 @@ def test_proven_address_is_the_users(browser, alice, told):
     assert NEW in done.text
     alice.refresh_from_db()
     assert alice.email == NEW
-    assert told == [("alice", NEW)]
+    assert told == [("alice", "alice@example.org", NEW)]
     assert browser.is_signed_in()
 
 

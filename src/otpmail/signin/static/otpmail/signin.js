@@ -34,8 +34,19 @@
   tick();
   setInterval(tick, 1000);
 
+  let sent = false; // two presses are one: the second's answer would take the first one's place
+  addEventListener("submit", event => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  addEventListener("pageshow", () => { sent = false; });
+
   const progress = at("progress");
   const poll = async () => {
+    if (document.hidden) {
+      document.addEventListener("visibilitychange", poll, { once: true });
+      return;
+    }
     const answer = await fetch(progress.dataset.url, { headers: { Accept: "application/json" } }).catch(() => null);
     if (!answer || !answer.ok) return;
     const { tone, lead, more, poll_after_ms: after } = await answer.json();
