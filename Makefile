@@ -11,8 +11,8 @@ comma = ,
 POSTGRES = postgres://postgres@127.0.0.1:5432/test
 MARIADB = mysql://root@127.0.0.1:3306/test
 # Where SQL is, or what another Django does otherwise.
-SQL = $(addprefix tests/integration/,audit challenges db delivery limits operations)
-DJANGO = tests/unit $(addprefix tests/integration/,audit backends challenges checks db delivery)
+SQL = $(addprefix tests/integration/,audit challenges db delivery limits operations signin)
+DJANGO = tests/unit $(addprefix tests/integration/,audit backends challenges checks db delivery signin)
 # What takes long and hangs on the database: which statement a process died at, who is notified.
 DEATHS = $(addprefix tests/integration/,delivery/test_crash_points.py engines/test_worker.py)
 # Tests wait more than they work: this many processes keep two cores busy.

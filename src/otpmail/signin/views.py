@@ -49,8 +49,9 @@ class SignIn(Pages):
         if user or not settings.SIGNIN_SIGN_UP:
             return user
         made = users.make(challenge.recipient)
-        if made:
-            signals.signed_up.send(get_user_model(), request=request, user=made)
+        if made is None:  # another browser was first
+            return users.find(challenge.recipient)
+        signals.signed_up.send(get_user_model(), request=request, user=made)
         return made
 
     def done(self, request: HttpRequest, tab: Tab, confirmed: object) -> HttpResponse:
