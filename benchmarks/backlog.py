@@ -66,11 +66,14 @@ def main(count: int) -> None:
 
 def copy_of(challenge: Any, number: int) -> Any:
     """Make another member's."""
+    from otpmail.crypto import linking
     from otpmail.db.compat import uuid7
 
     values = {field.attname: getattr(challenge, field.attname) for field in challenge._meta.fields}
     who = {"id": uuid7(), "owner": str(number), "recipient": f"m{number}@example.org"}
-    return type(challenge)(**values | who)
+    copy = type(challenge)(**values | who)
+    linking.link(copy, None)  # a row that is only copied is one that somebody forged
+    return copy
 
 
 def copy_to(delivery: Any, challenge: Any) -> Any:
