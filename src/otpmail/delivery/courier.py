@@ -175,12 +175,11 @@ class _Round:
             self._domains[domain] = held
         return domain in self._domains
 
-    def _turn_away(self, delivery: Delivery, domain: str) -> Result:
+    def _turn_away(self, domain: str) -> Result:
         """Leave it to others while its domain is slow here; else to a courier of ours, soon."""
         if routes.domains.is_slow(domain):
             return DECLINED
-        age = self._clock() - delivery.created_at
-        return Result(wait_seconds=routes.share_wait_seconds(age.total_seconds()))
+        return Result(wait_seconds=routes.domains.wait_seconds(domain))
 
     def _key_of(self, ready: Ready) -> _BatchKey:
         delivery, carried = ready.delivery, ready.carried

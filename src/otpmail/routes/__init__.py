@@ -32,7 +32,7 @@ from otpmail.routes.circuits import (
     wait_seconds,
 )
 from otpmail.routes.circuits import circuits as _circuits  # the module keeps its own name
-from otpmail.routes.domain_shares import HeldCourier, is_quick, share_wait_seconds
+from otpmail.routes.domain_shares import HeldCourier, is_quick
 from otpmail.routes.domain_shares import domain_shares as domains  # the module keeps its own name
 from otpmail.routes.failover import SendResult, send
 from otpmail.routes.order import domain_of, known, ordered
@@ -58,7 +58,6 @@ __all__ = [
     "probe_sessions",
     "send",
     "session_probe_seconds",
-    "share_wait_seconds",
     "usual_seconds",
     "wait_seconds",
     "warm",

@@ -56,6 +56,7 @@ class DomainShares:
         self._held_by_others: Counter[str] = Counter()  # of these, by mail that is no code
         self._oldest: dict[str, float] = {}  # when those that a domain holds began to be held
         self._quick_until: dict[str, float] = {}
+        self._turned_away: Counter[str] = Counter()  # in a row, of domains that hold couriers
 
     def take(self, domain: str, *, is_code: bool) -> HeldCourier | None:
         """Take one courier for a domain, unless it holds its share."""
@@ -63,10 +64,11 @@ class DomainShares:
             most = settings.COURIERS
             if most >= FEWEST and not self._is_quick(domain):
                 most //= 2
-            if self._held[domain] >= most:
+            is_full = self._held[domain] >= most
+            if is_full or (not is_code and self._held_by_others[domain] >= max(1, most // 2)):
+                self._turned_away[domain] += 1
                 return None
-            if not is_code and self._held_by_others[domain] >= max(1, most // 2):
-                return None
+            self._turned_away.pop(domain, None)
             self._count(domain, 1, is_code=is_code)
             self._oldest.setdefault(domain, time.monotonic())
             return HeldCourier(domain, is_code)
@@ -82,6 +84,7 @@ class DomainShares:
                 self._oldest[domain] = time.monotonic()
             if domain not in self._held:
                 self._oldest.pop(domain, None)
+                self._turned_away.pop(domain, None)
             while len(self._quick_until) > REMEMBERED:
                 del self._quick_until[next(iter(self._quick_until))]
 
@@ -90,6 +93,14 @@ class DomainShares:
             counts[domain] += change
             if counts[domain] <= 0:
                 del counts[domain]
+
+    def wait_seconds(self, domain: str) -> float:
+        """Tell how long a mail that was turned away waits: each longer than the one before it.
+
+        So one is always due soon when a courier is free, and few ask at once of a slow domain.
+        """
+        with self._lock:
+            return min(MOST_WAIT_SECONDS, LEAST_WAIT_SECONDS * max(1, self._turned_away[domain]))
 
     def is_slow(self, domain: str) -> bool:
         """Tell whether mail to it has been under way for long, and none was answered meanwhile.
@@ -113,11 +124,6 @@ def is_quick(seconds: float) -> bool:
     if seconds <= SLOW_SECONDS:
         return True
     return seconds <= TIMES_USUAL * max(map(hedging.usual_seconds, known()), default=0.0)
-
-
-def share_wait_seconds(age_seconds: float) -> float:
-    """Tell how long a mail without a courier waits: the older, the longer, so few ask at once."""
-    return min(MOST_WAIT_SECONDS, max(LEAST_WAIT_SECONDS, age_seconds / 2))
 
 
 domain_shares = DomainShares()

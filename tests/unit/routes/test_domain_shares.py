@@ -9,7 +9,6 @@ from otpmail.routes.domain_shares import (
     QUICK_FOR_SECONDS,
     SLOW_SECONDS,
     DomainShares,
-    share_wait_seconds,
 )
 
 
@@ -122,9 +121,22 @@ def test_who_types_domains_fills_no_memory(domain_shares, monkeypatch):
     assert not domain_shares._oldest
 
 
-def test_older_mail_waits_longer_for_a_courier():
-    waits = [share_wait_seconds(age) for age in (0, 0.1, 1, 4, 600)]
-    assert waits == [0.1, 0.1, 0.5, 2, 5]
+def test_each_that_is_turned_away_waits_longer_until_one_finds_a_courier(domain_shares):
+    held = take(domain_shares, "a", 4)
+    waits = []
+    for _ in range(100):
+        assert take(domain_shares, "a", 1) == []
+        waits.append(domain_shares.wait_seconds("a"))
+    assert waits[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert waits == sorted(waits)
+    assert max(waits) == 5
+    domain_shares.give_back(held.pop())
+    held += take(domain_shares, "a", 1)
+    assert take(domain_shares, "a", 1) == []
+    assert domain_shares.wait_seconds("a") == pytest.approx(0.1)
+    for one in held:
+        domain_shares.give_back(one)
+    assert not domain_shares._turned_away
 
 
 def test_forked_child_begins_anew():
