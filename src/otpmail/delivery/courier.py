@@ -164,7 +164,7 @@ class _Round:
         if batch.key not in {None, key}:
             return {delivery.pk: DUE}
         if not self._has_share(ready.domain, is_code=delivery.queue == Queue.CODE):
-            return {delivery.pk: self._turn_away(delivery, ready.domain)}
+            return {delivery.pk: self._turn_away(ready.domain)}
         batch.key = key
         batch.ready.append(ready)
         return {}
