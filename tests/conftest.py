@@ -49,6 +49,12 @@ def _signals_are_sent_with_what_the_reference_tells(_listening: None) -> Iterato
     assert listening.lacking == []
 
 
+@pytest.fixture(autouse=True)
+def _no_domain_holds_a_courier_of_another_test() -> None:
+    """A courier that hangs in a test of that holds one for longer than the test."""
+    routes.domains.forget()
+
+
 @pytest.fixture
 def pass_time() -> Callable[[UUID, float], None]:
     """Move a challenge and its deliveries into the past, by the database's own clock."""
