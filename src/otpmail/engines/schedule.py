@@ -198,6 +198,7 @@ class Schedule:
             waiting = self._queues[queue]
             waiting.couriers -= 1
             waiting.moved_at = time.monotonic()
+            self._timer = None  # it minds a time without this queue, if that had no courier free
             self._end_round(waits, waiting, turn)
 
     def let_go(self, delivery_id: UUID, queue: Queue, wait_seconds: float | None) -> None:

@@ -1,6 +1,7 @@
 """However much other mail there is, a code finds room, a courier and a session."""
 
 import asyncio
+import threading
 from uuid import uuid4
 
 import pytest
@@ -105,6 +106,32 @@ def test_code_that_waits_for_its_retry_holds_up_no_other_mail():
     schedule.put(uuid4(), Queue.CODE, 60)
     schedule.put(newsletter, Queue.MAIL)
     assert schedule.take(schedule.turn(), codes=1) == ([newsletter], Queue.MAIL)
+
+
+def test_mail_that_comes_due_is_taken_though_an_idle_courier_saw_no_room_for_it():
+    schedule = Schedule({Queue.CODE: 3, Queue.MAIL: 1})
+    first, second = uuid4(), uuid4()
+    schedule.put(first, Queue.MAIL)
+    turn = schedule.turn()
+    schedule.take(turn, codes=1)
+    taken = []
+
+    def courier(turn):
+        taken.append(schedule.take(turn, codes=1))
+
+    schedule.put(second, Queue.MAIL, 0.5)
+    idle = threading.Thread(target=courier, args=[schedule.turn()])
+    idle.start()
+    wait_until(lambda: schedule._idle)  # until nothing: the one courier for it is at work
+    schedule.give_back({first: None}, Queue.MAIL, turn)
+    free = threading.Thread(target=courier, args=[turn])
+    free.start()
+    try:
+        wait_until(lambda: taken == [([second], Queue.MAIL)], seconds=20)
+    finally:
+        schedule.close()
+        idle.join()
+        free.join()
 
 
 def due(schedule, count, queue=Queue.CODE):
