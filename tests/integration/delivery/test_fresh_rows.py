@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -15,7 +15,7 @@ from otpmail.db import database
 from otpmail.delivery import courier, fresh_rows, leases
 from otpmail.models import Challenge, Delivery, DeliveryState, Queue, Reason
 from otpmail.testing import live_code
-from tests import rounds
+from tests import mailserver, rounds
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +55,8 @@ def reissue(settings):
 
 
 def send_other_mail():
-    send_mail("News", "Hello.\n", "shop@example.org", ["alice@example.org"])
+    news = EmailMessage("News", "Hello.\n", "shop@example.org", ["alice@example.org"])
+    backend.EmailBackend(routes=["other"]).send_messages([news])
 
 
 @pytest.mark.parametrize("act", [send_code, resend, "reissue", send_other_mail])
@@ -115,7 +116,7 @@ def test_it_is_given_once():
 
 
 def test_retry_reads(settings):
-    settings.MAILERS = {"default": {"BACKEND": "tests.backends.SendsNothing"}}
+    mailserver.route_through(settings, "tests.backends.SendsNothing")
     settings.OTPMAIL_RETRY_SECONDS = (1, 1)
     send_code()
     assert rounds.one_round(only(), me()) is not None
