@@ -215,7 +215,7 @@ class Pages:
         over = None if takes_code else sentences.of_over(_end(known), can_resend=is_open)
         return show(
             request,
-            f"{self.name}_code" if self.name != "ask" else "code",
+            self._code_name,
             status=status,
             **self._urls(tab),
             known=known,
@@ -229,6 +229,10 @@ class Pages:
             said=said,
         )
 
+    @property
+    def _code_name(self) -> str:
+        return "code" if self.name == "ask" else f"{self.name}_code"
+
     def _urls(self, tab: Tab) -> dict[str, str]:
         return {
             "ask_url": f"{reverse(f'otpmail_signin:{self.name}')}?of={tab.challenge_id}",
@@ -237,8 +241,7 @@ class Pages:
         }
 
     def _code_url(self, challenge_id: UUID) -> str:
-        name = "code" if self.name == "ask" else f"{self.name}_code"
-        return reverse(f"otpmail_signin:{name}", args=[challenge_id])
+        return reverse(f"otpmail_signin:{self._code_name}", args=[challenge_id])
 
     def _to_code(self, challenge_id: UUID, said: str) -> HttpResponse:
         asked = f"?said={said}" if said else ""
