@@ -8,6 +8,7 @@ A GET changes nothing, so what scans links uses nothing up. Nothing runs inside 
 the request, whatever ``ATOMIC_REQUESTS`` says, or a rollback would give guesses back.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -84,33 +85,33 @@ def safe(request: HttpRequest, following: str) -> str:
     return following if is_safe else ""
 
 
-class Pages:
+class Pages(ABC):
     """The pages of one purpose."""
 
     purpose: str
     name: str
     """Of the page that asks, among the URLs and the templates; the others' begin with it."""
 
+    @abstractmethod
     def owner(self, request: HttpRequest) -> str:
         """Give whose the code is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to(self, address: str) -> Recipient:
         """Give whom the code is mailed to, of what was typed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def confirm(self, request: HttpRequest, challenge: Challenge) -> object:
         """Do what the code stood for, in the transaction that uses it up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self, request: HttpRequest, tab: Tab, confirmed: object) -> HttpResponse:
         """Show what came of it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def hides(self) -> bool:
         """Whether nobody may learn if an address is known."""
-        raise NotImplementedError
 
     def ask(self, request: HttpRequest) -> HttpResponse:
         """Ask for the address, and mail a code to it."""
